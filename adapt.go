@@ -1,0 +1,380 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"math"
+	"math/big"
+	"net"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// adapt converts one argument of a psycopg-style query. value is something lib/pq
+// encodes: nil, bool, int64, float64, string, []byte or time.Time; oid is the
+// type to declare for it, 0 to let the server infer one. The error says what
+// was wrong with the value; its position or name is for the caller to add.
+//
+// The rules are psycopg 3's: a type is declared where the Go type has one. Text and
+// bytes have none (a string may become a date, an enum, json), and neither have
+// slices of integers and floats, because arrays, unlike numbers, only combine
+// with arrays of the very same type: bigint[] && integer[] does not exist.
+func (m *TypeMap) adapt(v any) (value driver.Value, oid uint32, err error) {
+	value, oid, _, err = m.convert(v, 0)
+	return value, oid, err
+}
+
+// fallbackOID is what the parameter v is declared as when the server could not
+// infer a type.
+func (m *TypeMap) fallbackOID(v any) uint32 {
+	_, oid, fallback, err := m.convert(v, 0)
+	switch {
+	case err != nil:
+		return oidText
+	case oid != 0:
+		return oid
+	}
+	return fallback
+}
+
+// maxNesting ends chains of pointers, Valuers and adapters that never arrive at
+// a value.
+const maxNesting = 32
+
+// parameter is implemented by the types of this package whose place among the types of the
+// server is not visible in the value they give database/sql.
+type parameter interface {
+	driver.Valuer
+	// parameterOID returns the type to declare, 0 to let the server infer it,
+	// and the one to declare when it cannot.
+	parameterOID() (oid, fallback uint32)
+}
+
+var (
+	timeType          = reflect.TypeFor[time.Time]()
+	valuerType        = reflect.TypeFor[driver.Valuer]()
+	parameterType     = reflect.TypeFor[parameter]()
+	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
+)
+
+// convert is adapt and fallbackOID in one; fallback means something only if
+// oid is 0.
+func (m *TypeMap) convert(v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	if nesting > maxNesting {
+		return nil, 0, 0, fmt.Errorf("%T leads to itself or is nested more than %d deep", v, maxNesting)
+	}
+	if custom := m.lookup(reflect.TypeOf(v)); custom != nil {
+		return m.custom(custom, v, nesting)
+	}
+	return m.builtin(v, nesting)
+}
+
+func (m *TypeMap) custom(convert adapter, v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	with, declared, err := convert(v)
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("the adapter for %T: %w", v, err)
+	}
+	if reflect.TypeOf(with) == reflect.TypeOf(v) {
+		value, oid, fallback, err = m.builtin(with, nesting+1)
+	} else {
+		value, oid, fallback, err = m.convert(with, nesting+1)
+	}
+	if declared != 0 {
+		oid = declared
+	}
+	return value, oid, fallback, err
+}
+
+// builtin converts without asking for v's own adapter. Its cases are ordered by how often
+// they are met; those that database/sql would treat as Valuers follow below them.
+func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	switch x := v.(type) {
+	case nil:
+		return nil, 0, oidText, nil
+	case string:
+		if err := checkText(x); err != nil {
+			return nil, 0, 0, err
+		}
+		return v, 0, oidText, nil
+	case int64:
+		return v, intOID(x), 0, nil
+	case int:
+		return int64(x), intOID(int64(x)), 0, nil
+	case bool:
+		return v, oidBool, 0, nil
+	case float64:
+		return v, oidFloat8, 0, nil
+	case []byte:
+		if x == nil {
+			return nil, 0, oidBytea, nil
+		}
+		return v, 0, oidBytea, nil
+	case time.Time:
+		return timeValue(v, x)
+	case time.Duration:
+		return IntervalOf(x).String(), oidInterval, 0, nil
+	case json.RawMessage:
+		if x == nil {
+			return nil, 0, oidJSONB, nil
+		}
+		// As a string, because binary_parameters would send []byte in the
+		// binary format, which jsonb has its own of.
+		return string(x), 0, oidJSONB, checkText(string(x))
+	case json.Number:
+		if !isNumeric(string(x)) {
+			return nil, 0, 0, fmt.Errorf("json.Number %.40q is not a number", string(x))
+		}
+		return string(x), oidNumeric, 0, nil
+	case netip.Addr, netip.Prefix, net.IP, net.IPNet, *net.IPNet, net.HardwareAddr:
+		return networkValue(v)
+	case big.Int, *big.Int, big.Float, *big.Float, big.Rat, *big.Rat:
+		return bigValue(v)
+	case parameter:
+		if isNilPointer(v) {
+			return nil, 0, oidText, nil
+		}
+		oid, fallback = x.parameterOID()
+		value, err = x.Value()
+		return value, oid, fallback, err
+	case driver.Valuer:
+		return m.valuer(x, nesting)
+	}
+	return m.reflected(reflect.ValueOf(v), nesting)
+}
+
+// valuer asks x for its value and converts that, because what Value returns
+// stands for what the program means: a string says nothing about the type.
+func (m *TypeMap) valuer(x driver.Valuer, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	// As database/sql does: a nil pointer whose Value has a value receiver is NULL.
+	if rv := reflect.ValueOf(x); isNilPointer(x) && rv.Type().Elem().Implements(valuerType) {
+		return nil, 0, oidText, nil
+	}
+	if rv := reflect.Indirect(reflect.ValueOf(x)); rv.IsValid() && isNullOf(rv.Type()) {
+		// Its Value method turns a V that is no Valuer into a basic type: a Duration into nanoseconds.
+		if !rv.FieldByName("Valid").Bool() {
+			return m.null(rv.Type())
+		}
+		return m.convert(rv.FieldByName("V").Interface(), nesting+1)
+	}
+	with, err := x.Value()
+	if err != nil {
+		return nil, 0, 0, fmt.Errorf("%T: %w", x, err)
+	}
+	if reflect.TypeOf(with) == reflect.TypeOf(x) {
+		return nil, 0, 0, fmt.Errorf("%T's Value method returns a %T again: return a string, []byte, int64, float64, bool, time.Time or nil", x, x)
+	}
+	return m.convert(with, nesting+1)
+}
+
+// reflected handles the types that only their kind or a TextMarshaler tells about.
+func (m *TypeMap) reflected(rv reflect.Value, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	typ := rv.Type()
+	if rv.Kind() == reflect.Pointer {
+		if rv.IsNil() {
+			return m.null(typ.Elem())
+		}
+		// A MarshalText with a pointer receiver would be lost behind the pointer.
+		if !typ.Implements(textMarshalerType) || typ.Elem().Implements(textMarshalerType) || m.lookup(typ.Elem()) != nil || isBig(typ.Elem()) {
+			return m.convert(rv.Elem().Interface(), nesting+1)
+		}
+	}
+	if text, ok := rv.Interface().(encoding.TextMarshaler); ok && !(isNilable(rv.Kind()) && rv.IsNil()) {
+		b, err := text.MarshalText()
+		if err != nil {
+			return nil, 0, 0, fmt.Errorf("%s: %w", typ, err)
+		}
+		return string(b), 0, oidText, checkText(string(b))
+	}
+	switch rv.Kind() {
+	case reflect.Bool:
+		return rv.Bool(), oidBool, 0, nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return rv.Int(), intOID(rv.Int()), 0, nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		if u := rv.Uint(); u > math.MaxInt64 {
+			return strconv.FormatUint(u, 10), oidNumeric, 0, nil
+		} else {
+			return int64(u), intOID(int64(u)), 0, nil
+		}
+	case reflect.Float32, reflect.Float64:
+		return rv.Float(), oidFloat8, 0, nil
+	case reflect.String:
+		return rv.String(), 0, oidText, checkText(rv.String())
+	case reflect.Slice, reflect.Array:
+		return m.list(rv, nesting)
+	case reflect.Struct:
+		if typ.ConvertibleTo(timeType) {
+			return m.builtin(rv.Convert(timeType).Interface(), nesting+1)
+		}
+		return nil, 0, 0, &untypedError{typ}
+	case reflect.Map:
+		return nil, 0, 0, &untypedError{typ}
+	}
+	return nil, 0, 0, fmt.Errorf("%s cannot become a PostgreSQL value: pass a value of a basic type, or give the type a Value method (driver.Valuer)", typ)
+}
+
+// untypedError refuses a struct or map, or a slice of them.
+type untypedError struct{ typ reflect.Type }
+
+func (e *untypedError) Error() string {
+	const advice = ", which has no PostgreSQL type of its own: pass psyco.JSON[%[1]s]{V: v} for json, "
+	switch e.typ.Kind() {
+	case reflect.Struct:
+		return fmt.Sprintf("%s is a struct"+advice+"psyco.Record[%[1]s]{V: v} for a composite type, or its fields one by one", e.typ)
+	case reflect.Map:
+		return fmt.Sprintf("%s is a map"+advice+"or a psyco.HStore", e.typ)
+	}
+	return fmt.Sprintf("%s is a slice of structs or maps"+advice+"a slice of psyco.Record for an array of a composite type, or load the elements as rows with psyco.CopyRows", e.typ)
+}
+
+// null is the NULL that a nil pointer to typ, or a nil slice typ, stands for.
+func (m *TypeMap) null(typ reflect.Type) (value driver.Value, oid, fallback uint32, err error) {
+	if oid, fallback = m.typeOID(typ); oid != 0 {
+		fallback = oid
+	}
+	return nil, 0, fallback, nil
+}
+
+// typeOID is what values of typ are declared as, as far as the type alone
+// says so. It runs no code of the program's.
+func (m *TypeMap) typeOID(typ reflect.Type) (oid, fallback uint32) {
+	switch {
+	case m.lookup(typ) != nil:
+		return 0, oidText
+	case typ.Implements(parameterType) && typ.Kind() != reflect.Pointer:
+		return reflect.Zero(typ).Interface().(parameter).parameterOID()
+	case typ.Kind() == reflect.Pointer:
+		return m.typeOID(typ.Elem())
+	case isNullOf(typ):
+		v, _ := typ.FieldByName("V")
+		return m.typeOID(v.Type)
+	case m.isList(typ):
+		for m.isList(typ) {
+			typ = typ.Elem()
+		}
+		return arrayParameter(m.typeOID(typ))
+	case typ.Kind() == reflect.Interface, typ.Implements(valuerType), typ.Implements(textMarshalerType) && !isKnownMarshaler(typ):
+		return 0, oidText
+	}
+	if isByteList(typ) && typ.Kind() == reflect.Slice && typ != reflect.TypeFor[json.RawMessage]() && !isKnownMarshaler(typ) {
+		return 0, oidBytea
+	}
+	_, oid, fallback, err := m.convert(reflect.Zero(typ).Interface(), maxNesting)
+	if err != nil {
+		return 0, oidText
+	}
+	return oid, fallback
+}
+
+// list handles slices and arrays: bytes, UUIDs, PostgreSQL arrays.
+func (m *TypeMap) list(rv reflect.Value, nesting int) (value driver.Value, oid, fallback uint32, err error) {
+	typ := rv.Type()
+	isSlice := rv.Kind() == reflect.Slice
+	if isByteList(typ) && m.lookup(typ.Elem()) == nil {
+		switch {
+		case isSlice && rv.IsNil():
+			return nil, 0, oidBytea, nil
+		case isSlice:
+			return rv.Bytes(), 0, oidBytea, nil
+		case rv.Len() == 16:
+			return uuidText(rv), oidUUID, 0, nil
+		}
+		b := make([]byte, rv.Len())
+		reflect.Copy(reflect.ValueOf(b), rv)
+		return b, 0, oidBytea, nil
+	}
+	if isSlice && rv.IsNil() {
+		return m.null(typ)
+	}
+	return m.array(rv, nesting)
+}
+
+// intOID picks int4 if n fits, as psycopg does: an operator or function that
+// takes an integer does not take a bigint (date + 1, left(s, 3)), while the other way round works.
+func intOID(n int64) uint32 {
+	if n == int64(int32(n)) {
+		return oidInt4
+	}
+	return oidInt8
+}
+
+// timeValue passes x, which is also boxed in v, on to lib/pq.
+func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, err error) {
+	// A zone without a name and an offset is what lib/pq gives a timestamp or
+	// date that it reads. Declared as timestamptz, the way back would move it
+	// by the session's time zone; inferred, it keeps its wall clock there and
+	// its instant in a timestamptz.
+	name, offset := x.Zone()
+	if name == "" && offset == 0 {
+		oid, fallback = 0, oidTimestamptz
+	} else {
+		oid = oidTimestamptz
+	}
+	// lib/pq's formatTS moves February 29th BC to March 1st and loses the sign of
+	// offsets under a minute; everything else is left to it, because it
+	// knows pq.EnableInfinityTs.
+	if x.Year() <= 0 && x.Month() == time.February && x.Day() == 29 || offset < 0 && offset > -60 {
+		return string(appendTimestamp(nil, x)), oid, fallback, nil
+	}
+	return v, oid, fallback, nil
+}
+
+// uuidText formats an array of 16 bytes.
+func uuidText(rv reflect.Value) string {
+	var b [16]byte
+	reflect.Copy(reflect.ValueOf(b[:]), rv)
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// checkText refuses what the server cannot store in any text.
+func checkText(s string) error {
+	if i := strings.IndexByte(s, 0); i >= 0 {
+		return fmt.Errorf("text has a NUL byte at offset %d, which PostgreSQL cannot store: remove it, or pass []byte to a bytea column", i)
+	}
+	return nil
+}
+
+// isByteList reports whether typ is bytes and not an array of small numbers.
+func isByteList(typ reflect.Type) bool {
+	if typ.Kind() != reflect.Slice && typ.Kind() != reflect.Array {
+		return false
+	}
+	elem := typ.Elem()
+	return elem.Kind() == reflect.Uint8 && !elem.Implements(valuerType) && !elem.Implements(textMarshalerType)
+}
+
+// isKnownMarshaler tells the types that builtin converts from other TextMarshalers.
+func isKnownMarshaler(typ reflect.Type) bool {
+	switch typ.PkgPath() {
+	case "time", "net", "net/netip":
+		return true
+	}
+	return false
+}
+
+// isNullOf reports whether typ is a sql.Null[T].
+func isNullOf(typ reflect.Type) bool {
+	return typ.PkgPath() == "database/sql" && strings.HasPrefix(typ.Name(), "Null[")
+}
+
+func isBig(typ reflect.Type) bool {
+	return typ == reflect.TypeFor[big.Int]() || typ == reflect.TypeFor[big.Float]() || typ == reflect.TypeFor[big.Rat]()
+}
+
+func isNilable(k reflect.Kind) bool {
+	switch k {
+	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Func, reflect.Chan:
+		return true
+	}
+	return false
+}
+
+func isNilPointer(v any) bool {
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Pointer && rv.IsNil()
+}

@@ -1,0 +1,142 @@
+package psyco
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// Inet is a value of type inet or cidr: an address with the length of its
+// network's prefix. Host bits are kept, so Masked gives the network; a plain
+// address has all its bits (/32 or /128).
+//
+// The zero Inet becomes NULL. For columns that may be NULL use sql.Null[psyco.Inet] or a
+// pointer; scanning NULL into an Inet is an error. As parameters, netip.Addr,
+// netip.Prefix, net.IP and net.IPNet need no wrapping.
+type Inet struct{ netip.Prefix }
+
+var (
+	_ sql.Scanner   = (*Inet)(nil)
+	_ driver.Valuer = Inet{}
+	_ parameter     = Inet{}
+)
+
+// Value implements [driver.Valuer].
+func (n Inet) Value() (driver.Value, error) {
+	if n.Prefix == (netip.Prefix{}) {
+		return nil, nil
+	}
+	text, err := n.text()
+	if err != nil {
+		return nil, fmt.Errorf("psyco: %w", err)
+	}
+	return text, nil
+}
+
+func (n Inet) text() (string, error) {
+	addr := n.Addr()
+	switch {
+	case !n.IsValid():
+		return "", fmt.Errorf("%s is no network address", n.Prefix)
+	case n.Bits() == addr.BitLen():
+		return addr.String(), nil
+	}
+	return n.String(), nil
+}
+
+func (Inet) parameterOID() (oid, fallback uint32) { return oidInet, 0 }
+
+// Scan implements [sql.Scanner].
+func (n *Inet) Scan(src any) error {
+	text, err := scanText(src, "Inet")
+	if err != nil {
+		return err
+	}
+	prefix, err := parseInet(text)
+	if err != nil {
+		return fmt.Errorf("psyco: %w", err)
+	}
+	n.Prefix = prefix
+	return nil
+}
+
+func parseInet(text string) (netip.Prefix, error) {
+	if strings.Contains(text, "/") {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return netip.Prefix{}, fmt.Errorf("%.60q is not an inet value: %w", text, err)
+		}
+		return prefix, nil
+	}
+	addr, err := netip.ParseAddr(text)
+	if err != nil || addr.Zone() != "" {
+		return netip.Prefix{}, fmt.Errorf("%.60q is not an inet value", text)
+	}
+	return netip.PrefixFrom(addr, addr.BitLen()), nil
+}
+
+// networkValue converts the address types of net and net/netip.
+func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
+	switch x := v.(type) {
+	case netip.Addr:
+		if !x.IsValid() {
+			return nil, 0, oidInet, nil
+		}
+		if x.Zone() != "" {
+			return nil, 0, 0, fmt.Errorf("the address %s has a zone, which inet cannot hold: use WithZone(\"\")", x)
+		}
+		return x.String(), oidInet, 0, nil
+	case netip.Prefix:
+		if x == (netip.Prefix{}) {
+			return nil, 0, oidInet, nil
+		}
+		// psycopg: ip_network is cidr, ip_interface, which has host bits, is inet.
+		oid = oidInet
+		if x == x.Masked() {
+			oid = oidCIDR
+		}
+		if !x.IsValid() {
+			return nil, 0, 0, fmt.Errorf("netip.Prefix %s is not a network", x)
+		}
+		return x.String(), oid, 0, nil
+	case net.IP:
+		if x == nil {
+			return nil, 0, oidInet, nil
+		}
+		addr, ok := netip.AddrFromSlice(x)
+		if !ok {
+			return nil, 0, 0, fmt.Errorf("net.IP has %d bytes instead of 4 or 16", len(x))
+		}
+		return addr.Unmap().String(), oidInet, 0, nil
+	case *net.IPNet:
+		if x == nil {
+			return nil, 0, oidInet, nil
+		}
+		return networkValue(*x)
+	case net.IPNet:
+		addr, ok := netip.AddrFromSlice(x.IP)
+		ones, bits := x.Mask.Size()
+		if !ok || bits == 0 {
+			return nil, 0, 0, errors.New("net.IPNet has no address, or a mask that is no prefix")
+		}
+		if addr = addr.Unmap(); addr.Is4() && bits == 128 {
+			ones -= 96
+		}
+		return networkValue(netip.PrefixFrom(addr, ones))
+	case net.HardwareAddr:
+		switch {
+		case x == nil:
+			return nil, 0, oidMacaddr, nil
+		case len(x) == 6:
+			return x.String(), oidMacaddr, 0, nil
+		case len(x) == 8:
+			return x.String(), oidMacaddr8, 0, nil
+		}
+		return nil, 0, 0, fmt.Errorf("net.HardwareAddr has %d bytes: PostgreSQL has macaddr (6) and macaddr8 (8)", len(x))
+	}
+	return nil, 0, 0, fmt.Errorf("%T is not a network address", v)
+}

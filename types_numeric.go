@@ -1,0 +1,121 @@
+package psyco
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// Numeric is a value of type numeric in its decimal notation, exactly as the
+// server has it: every digit, the scale ("1.50"), and NaN, Infinity and -Infinity.
+// Calculate with math/big, new(big.Rat).SetString(string(n)), or scan the column into
+// a decimal type that implements sql.Scanner.
+//
+// Money is text in the server's lc_monetary; Numeric refuses to guess what
+// "1.234,56 €" means: select price::numeric. For columns that may be NULL use
+// sql.Null[psyco.Numeric] or a pointer; scanning NULL into a Numeric is an error.
+type Numeric string
+
+var (
+	_ sql.Scanner   = (*Numeric)(nil)
+	_ driver.Valuer = Numeric("")
+	_ parameter     = Numeric("")
+)
+
+// Value implements [driver.Valuer]. Text that is no number is an error.
+func (n Numeric) Value() (driver.Value, error) {
+	if !isNumeric(string(n)) {
+		return nil, fmt.Errorf("psyco: Numeric(%.40q) is not a number", string(n))
+	}
+	return string(n), nil
+}
+
+func (Numeric) parameterOID() (oid, fallback uint32) { return oidNumeric, 0 }
+
+// Scan implements [sql.Scanner].
+func (n *Numeric) Scan(src any) error {
+	switch x := src.(type) {
+	case int64:
+		*n = Numeric(strconv.FormatInt(x, 10))
+		return nil
+	case float64:
+		*n = Numeric(appendFloat(nil, x))
+		return nil
+	}
+	text, err := scanText(src, "Numeric")
+	if err != nil {
+		return err
+	}
+	if !isNumeric(text) {
+		return fmt.Errorf("psyco: %.40q is not a number: to read a money column, select it as price::numeric", text)
+	}
+	*n = Numeric(text)
+	return nil
+}
+
+// isNumeric reports whether s is a decimal number, with an exponent or not, or
+// one of numeric's special values.
+func isNumeric(s string) bool {
+	_, s = cutSign(s)
+	switch strings.ToLower(s) {
+	case "nan", "infinity", "inf":
+		return true
+	}
+	mantissa, exponent := s, ""
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		mantissa, exponent = s[:i], s[i+1:]
+		if _, exponent = cutSign(exponent); exponent == "" {
+			return false
+		}
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	return whole+fraction != "" && strings.Trim(whole+fraction+exponent, "0123456789") == ""
+}
+
+// The limits of numeric: digits before and after the point, and the bits of a
+// number with that many digits.
+const (
+	maxNumericWhole = 131072
+	maxNumericScale = 16383
+	maxNumericBits  = 435412
+)
+
+// bigValue converts the number types of math/big.
+func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
+	if isNilPointer(v) {
+		return nil, 0, oidNumeric, nil
+	}
+	switch x := v.(type) {
+	case big.Int:
+		return bigValue(&x)
+	case big.Float:
+		return bigValue(&x)
+	case big.Rat:
+		return bigValue(&x)
+	case *big.Int:
+		if x.BitLen() <= maxNumericBits {
+			return x.String(), oidNumeric, 0, nil
+		}
+	case *big.Float:
+		switch exponent := x.MantExp(nil); {
+		case x.IsInf() && x.Signbit():
+			return "-Infinity", oidNumeric, 0, nil
+		case x.IsInf():
+			return "Infinity", oidNumeric, 0, nil
+		case exponent <= maxNumericBits && exponent >= -maxNumericBits:
+			return x.Text('g', -1), oidNumeric, 0, nil
+		}
+	case *big.Rat:
+		digits, finite := x.FloatPrec()
+		switch {
+		case !finite:
+			return nil, 0, 0, fmt.Errorf("the fraction %.60s has no finite decimal form: round it, psyco.Numeric(r.FloatString(20))", x)
+		case digits <= maxNumericScale && x.Num().BitLen() <= 2*maxNumericBits:
+			return x.FloatString(digits), oidNumeric, 0, nil
+		}
+	}
+	return nil, 0, 0, fmt.Errorf("%T is out of numeric's range, %d digits before the point and %d after it", v, maxNumericWhole, maxNumericScale)
+}
