@@ -2,6 +2,11 @@ package psyco
 
 import (
 	"crypto/tls"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -9,71 +14,250 @@ import (
 // lists of a connection string.
 type Host struct {
 	// Host is a DNS name, an IP address, a directory that holds a Unix-domain
-	// socket (an absolute path), or an abstract socket ("@name").
+	// socket (an absolute path), or an abstract socket ("@name"). With an
+	// empty Host and an empty Hostaddr the entry stands for libpq's default:
+	// the Unix-domain sockets in /var/run/postgresql and /tmp, then localhost.
 	Host string
-	// Hostaddr is a numeric address that is dialled instead of looking Host up.
+	// Hostaddr is a numeric address that is dialled instead of looking Host
+	// up. Host is then only used to verify certificates, for Kerberos, and to
+	// find the password in the passfile.
 	Hostaddr string
-	// Port is the TCP port, or the number in the socket's file name.
+	// Port is the TCP port, or the number in the socket's file name. 0 means
+	// 5432.
 	Port uint16
-	// Password is what the passfile says for this host. It is used when
-	// Config.Password is empty.
+	// Password is the password for this host alone. It is used when
+	// Config.Password is empty. A Connector fills it from the passfile; no
+	// connection string can hold it.
 	Password string
 }
 
-// Config is everything a connection string can say.
+// String returns the host and its port, without the password.
+func (h Host) String() string {
+	name := h.Host
+	if name == "" {
+		name = h.Hostaddr
+	}
+	return net.JoinHostPort(name, strconv.Itoa(int(h.Port)))
+}
+
+// Config is everything a connection string can say. [ParseDSN] makes one from
+// a string, the environment and a service file; [NewConfig] one that holds
+// libpq's defaults; and a Config literal works too.
+//
+// In a literal the zero value of a field means libpq's default, with four
+// exceptions, which mean what they say: Keepalives and SSLSNI are off when
+// false, StatementCacheCapacity 0 turns the cache off, and times of 0 set no
+// limit. Neither the environment nor a service file is consulted for a Config
+// that ParseDSN did not make; the passfile is.
+//
+// A Config may be read by several goroutines at once. A connector works on a
+// copy of its own, so later changes do not reach it.
 type Config struct {
-	Hosts    []Host
-	User     string
+	// Hosts are tried in order, or in random order (LoadBalanceHosts), until
+	// one gives a session of the wanted kind (TargetSessionAttrs). Empty:
+	// the sockets in /var/run/postgresql and /tmp, then localhost, port 5432.
+	Hosts []Host
+	// User is the role to connect as. Empty: the name of the operating
+	// system's user that runs the process.
+	User string
+	// Password is sent when the server asks for one. Empty: Host.Password,
+	// which a connector takes from the passfile.
 	Password string
+	// Database is the database to connect to. Empty: the one named like User.
 	Database string
 
-	Passfile    string
-	Service     string
-	ServiceFile string
+	// Passfile is the file that passwords are looked up in, one
+	// host:port:database:user:password a line. Empty: .pgpass in the home
+	// directory (postgresql\pgpass.conf in %APPDATA% on Windows).
+	Passfile string
 
-	ConnectTimeout     time.Duration // per address; 0: no limit
-	TargetSessionAttrs string        // any, read-write, read-only, primary, standby, prefer-standby
-	LoadBalanceHosts   string        // disable, random
+	// ConnectTimeout limits the attempt to connect to one address of one
+	// host. 0: no limit. A connection string holds whole seconds.
+	ConnectTimeout time.Duration
+	// TargetSessionAttrs is the kind of session that is wanted: any,
+	// read-write, read-only, primary, standby or prefer-standby.
+	TargetSessionAttrs string
+	// LoadBalanceHosts is the order in which Hosts, and the addresses of each,
+	// are tried: disable (as given) or random.
+	LoadBalanceHosts string
 
-	Keepalives         bool
-	KeepalivesIdle     time.Duration // 0: the system's default
+	// Keepalives turns TCP keepalive probes on.
+	Keepalives bool
+	// KeepalivesIdle is the silence after which the first probe is sent.
+	// 0: the system's default. A connection string holds whole seconds.
+	KeepalivesIdle time.Duration
+	// KeepalivesInterval is the time between probes. 0: the system's default.
+	// A connection string holds whole seconds.
 	KeepalivesInterval time.Duration
-	KeepalivesCount    int
-	TCPUserTimeout     time.Duration
+	// KeepalivesCount is the number of lost probes after which the connection
+	// counts as dead. 0: the system's default.
+	KeepalivesCount int
+	// TCPUserTimeout is how long sent data may stay unacknowledged before the
+	// connection is closed. 0: the system's default. Honoured on Linux, not
+	// used elsewhere (as in libpq). A connection string holds milliseconds.
+	TCPUserTimeout time.Duration
 
-	SSLMode               string // disable, allow, prefer, require, verify-ca, verify-full, or pqgo-NAME
-	SSLNegotiation        string // postgres, direct
-	SSLCert               string
-	SSLKey                string
-	SSLPassword           string
-	SSLRootCert           string // a file, or "system"
-	SSLCRL                string
-	SSLCRLDir             string
-	SSLSNI                bool
-	SSLMinProtocolVersion string // TLSv1 … TLSv1.3
+	// SSLMode is disable, allow, prefer, require, verify-ca, verify-full, or
+	// pqgo-NAME for a configuration registered with [pq.RegisterTLSConfig].
+	// Empty: prefer, or verify-full if SSLRootCert is "system". It has no
+	// meaning for Unix-domain sockets.
+	SSLMode string
+	// SSLNegotiation is postgres (ask the server first) or direct (start with
+	// the TLS handshake; PostgreSQL 17 and later, needs SSLMode require or a
+	// stronger one).
+	SSLNegotiation string
+	// SSLCert is the file with the client's certificate, in PEM. Empty:
+	// .postgresql/postgresql.crt in the home directory, if it exists.
+	SSLCert string
+	// SSLKey is the file with the client's private key, in PEM. Empty:
+	// .postgresql/postgresql.key in the home directory.
+	SSLKey string
+	// SSLPassword decrypts SSLKey.
+	SSLPassword string
+	// SSLCertMode is allow (send the client's certificate if the server asks
+	// for one), disable (never send one) or require (the server has to ask).
+	SSLCertMode string
+	// SSLRootCert is the file with the certificate authorities to trust, in
+	// PEM, or "system" for the operating system's. Empty:
+	// .postgresql/root.crt in the home directory, if it exists.
+	SSLRootCert string
+	// SSLCRL is a file of revoked certificates, in PEM. Empty:
+	// .postgresql/root.crl in the home directory, if it exists.
+	SSLCRL string
+	// SSLCRLDir is a directory of such files.
+	SSLCRLDir string
+	// SSLSNI sends the host's name in the TLS handshake.
+	SSLSNI bool
+	// SSLMinProtocolVersion is the oldest TLS version to accept: TLSv1,
+	// TLSv1.1, TLSv1.2 (the default) or TLSv1.3.
+	SSLMinProtocolVersion string
+	// SSLMaxProtocolVersion is the newest TLS version to use. Empty: no limit.
 	SSLMaxProtocolVersion string
-	SSLInline             bool // sslcert, sslkey, sslrootcert hold PEM text (lib/pq's extension)
+	// SSLInline says that SSLCert, SSLKey and SSLRootCert hold the PEM text
+	// itself and not the name of a file (lib/pq's extension).
+	SSLInline bool
 
-	TLSConfig *tls.Config // set by WithTLSConfig, not by a string
+	// TLSConfig takes the place of the settings above. No connection string
+	// can hold it.
+	TLSConfig *tls.Config
 
-	RequirePeer        string
-	RequireAuth        string
-	KrbSrvname         string
-	KrbSpn             string
+	// RequirePeer is the operating system's user that has to own the server
+	// process, checked on Unix-domain sockets. Empty: not checked.
+	RequirePeer string
+	// RequireAuth lists the authentication methods that the server may use.
+	// psyco cannot enforce it and refuses any value but the empty one.
+	RequireAuth string
+	// KrbSrvname is the Kerberos service name. Empty: postgres.
+	KrbSrvname string
+	// KrbSpn is the whole Kerberos service principal name; it goes before
+	// KrbSrvname (lib/pq's extension).
+	KrbSpn string
+	// MinProtocolVersion is the oldest version of PostgreSQL's protocol to
+	// accept: 3.0 (the default), 3.2 or latest.
 	MinProtocolVersion string
+	// MaxProtocolVersion is the protocol version to ask for: 3.0 (the
+	// default), 3.2 or latest.
 	MaxProtocolVersion string
 
-	ApplicationName         string
+	// ApplicationName is shown in pg_stat_activity and in the server's log.
+	ApplicationName string
+	// FallbackApplicationName is used when ApplicationName is empty.
 	FallbackApplicationName string
-	ClientEncoding          string
-	Options                 string
-	RuntimeParams           map[string]string
+	// ClientEncoding is UTF8, the only encoding lib/pq can read.
+	ClientEncoding string
+	// Options are command-line options for the server process, such as
+	// "-c geqo=off"; spaces inside a value are written as "\ ".
+	Options string
+	// RuntimeParams are set when the session starts: search_path,
+	// statement_timeout and any other parameter of the server.
+	RuntimeParams map[string]string
 
-	BinaryParameters            bool // lib/pq's binary_parameters
-	DisablePreparedBinaryResult bool // lib/pq's disable_prepared_binary_result
+	// BinaryParameters sends parameters and receives results in binary, in
+	// one round trip and without a prepared statement (lib/pq's
+	// binary_parameters).
+	BinaryParameters bool
+	// DisablePreparedBinaryResult has prepared statements return text
+	// (lib/pq's disable_prepared_binary_result).
+	DisablePreparedBinaryResult bool
 
-	StatementCacheCapacity int    // statement_cache_capacity; 0 turns the cache off
-	PrepareThreshold       int    // prepare_threshold: the use of a text that prepares it
-	Binding                string // binding: server, client
-	Placeholders           string // placeholders: auto, native, psycopg
+	// StatementCacheCapacity is the number of prepared statements to keep for
+	// each connection. 0 turns the cache off.
+	StatementCacheCapacity int
+	// PrepareThreshold is the use of a query text, counted from 1, that
+	// prepares it. 0 means the default, 2.
+	PrepareThreshold int
+	// Binding is server (values travel beside the query) or client (values
+	// are written into the query as literals, as psycopg 2 does).
+	Binding string
+	// Placeholders is auto (the query decides), native ($1 only, as in
+	// lib/pq) or psycopg (%s and %(name)s only).
+	Placeholders string
+}
+
+// NewConfig returns a Config to fill by hand, without a look at the
+// environment: TCP keepalives and TLS server names are on, the statement cache
+// holds 256 statements, and every other field is zero, which means its
+// default.
+func NewConfig() *Config {
+	return &Config{Keepalives: true, SSLSNI: true, StatementCacheCapacity: defaultCacheCapacity}
+}
+
+// ParseDSN reads a connection string as libpq does: keyword/value pairs
+// ("host=/tmp dbname=app") or a URI ("postgres://user@host1:5432,host2/app"),
+// and fills what the string leaves out from the service file's section, then
+// from the environment, then with the defaults. A dbname (in keyword/value
+// form) may itself hold a connection string. Keys that libpq does not know
+// become [Config.RuntimeParams], unless they look like a misspelt one.
+//
+// ParseDSN does not connect, does not look host names up and does not read
+// the passfile. Its errors are in libpq's words where libpq has some, and
+// never show a password. docs/dsn.md lists every option.
+func ParseDSN(dsn string) (*Config, error) {
+	c, err := parseDSN(dsn, systemSource())
+	if err != nil {
+		return nil, fmt.Errorf("psyco: %w", err)
+	}
+	return c, nil
+}
+
+// parseDSN is ParseDSN for any surroundings.
+func parseDSN(dsn string, src *source) (*Config, error) {
+	set, err := parseString(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if err := set.addService(src); err != nil {
+		return nil, err
+	}
+	set.addEnvironment(src)
+	c := NewConfig()
+	if err := set.apply(c); err != nil {
+		return nil, err
+	}
+	if err := c.complete(src); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// normalize makes c ready to connect with: it fills what is empty with the
+// defaults, checks every field, and looks the hosts' passwords up in the
+// passfile. Doing it twice changes nothing more.
+func (c *Config) normalize() error {
+	src := systemSource()
+	if err := c.complete(src); err != nil {
+		return fmt.Errorf("psyco: %w", err)
+	}
+	c.readPassfile(src)
+	return nil
+}
+
+// Clone returns a copy that shares nothing with c: hosts, run-time parameters
+// and the TLS configuration are copied as well.
+func (c *Config) Clone() *Config {
+	d := *c
+	d.Hosts = slices.Clone(c.Hosts)
+	d.RuntimeParams = maps.Clone(c.RuntimeParams)
+	d.TLSConfig = c.TLSConfig.Clone()
+	return &d
 }

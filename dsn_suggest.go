@@ -1,0 +1,103 @@
+package psyco
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// checkKey refuses a keyword that can be no parameter of the server, or that
+// looks like a misspelt option. Everything else that is not an option goes to
+// the server as a run-time parameter.
+func checkKey(key string) error {
+	if optionByName(key) != nil {
+		return nil
+	}
+	if !validParamName(key) {
+		return errors.New("invalid connection option: a name is made of letters, digits, \"_\", \".\" and \"$\"")
+	}
+	if option := suggest(key); option != "" {
+		return fmt.Errorf("invalid connection option %q: did you mean %q?", key, option)
+	}
+	return nil
+}
+
+// validParamName follows the server's rule for custom parameters (guc.c:
+// valid_custom_variable_name).
+func validParamName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '$' || c >= 0x80) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// otherNames are what options are called elsewhere.
+var otherNames = map[string]string{
+	"username": "user",
+	"pass":     "password",
+	"passwd":   "password",
+	"pwd":      "password",
+	"hostname": "host",
+	"server":   "host",
+	"db":       "dbname",
+	"timeout":  "connect_timeout",
+	"appname":  "application_name",
+	"charset":  "client_encoding",
+	"encoding": "client_encoding",
+}
+
+// serverParams are parameters of the server that would otherwise be taken for
+// misspelt options.
+var serverParams = map[string]bool{}
+
+// suggest returns the option that key is a misspelling of, or "".
+func suggest(key string) string {
+	key = strings.ToLower(key)
+	if serverParams[key] || strings.Contains(key, ".") {
+		return ""
+	}
+	if name := otherNames[key]; name != "" {
+		return name
+	}
+	squeezed := strings.ReplaceAll(key, "_", "")
+	for _, o := range options {
+		name := strings.ReplaceAll(o.name, "_", "")
+		// One slip in a short name, two in a long one.
+		allowed := 1
+		if len(name) >= 8 {
+			allowed = 2
+		}
+		if distance(squeezed, name) <= allowed {
+			return o.name
+		}
+	}
+	return ""
+}
+
+// distance is the number of insertions, deletions, replacements and swaps of
+// neighbours that turn a into b.
+func distance(a, b string) int {
+	// Three rows of the usual table: the one being filled and the two above.
+	above2, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		above2, above, row = above, row, above2
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			change := 1
+			if a[i-1] == b[j-1] {
+				change = 0
+			}
+			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+change)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], above2[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
