@@ -152,7 +152,7 @@ func missingEquals(word string, at int) error {
 	switch {
 	case strings.Contains(word, "://"):
 		word, hint = hidden, " (a URI starts with postgres:// or postgresql://)"
-	case optionByName(word) != nil || at == 0 && isPlainWord(word):
+	case isKeyword(word) || at == 0 && isPlainWord(word):
 	default:
 		word, hint = hidden, fmt.Sprintf(" at byte %d (a value with spaces in it needs single quotes)", at+1)
 	}
@@ -164,7 +164,7 @@ const hidden = "***"
 
 // showKey is a keyword that an error may repeat.
 func showKey(key string) string {
-	if optionByName(key) == nil {
+	if !isKeyword(key) {
 		return hidden
 	}
 	return key
@@ -182,7 +182,7 @@ func show(value string) string {
 // startsWithOption reports whether s begins with a known keyword and "=".
 func startsWithOption(s string) bool {
 	name, _, ok := strings.Cut(s, "=")
-	return ok && optionByName(strings.TrimRight(name, " \t\n\v\f\r")) != nil
+	return ok && isKeyword(strings.TrimRight(name, " \t\n\v\f\r"))
 }
 
 // translate maps the old names that libpq and lib/pq still take.
@@ -195,11 +195,10 @@ func translate(p pair) pair {
 		} else {
 			p.value = "prefer"
 		}
-	case "database": // lib/pq
-		p.key = "dbname"
-	case "tz": // lib/pq
-		p.key = "timezone"
 	default:
+		if name := aliases[p.key]; name != "" {
+			p.key = name
+		}
 		// The server takes the names of its parameters in any case.
 		if o := optionByName(strings.ToLower(p.key)); o != nil && (o.param || o.name == "datestyle") {
 			p.key = o.name

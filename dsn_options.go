@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -99,8 +100,8 @@ var options = []*option{
 	{name: "sslinline", codec: boolean("sslinline", func(c *Config) *bool { return &c.SSLInline })},
 	{name: "requirepeer", env: []string{"PGREQUIREPEER"}, codec: text(func(c *Config) *string { return &c.RequirePeer })},
 	// lib/pq reads the SSLPG… names.
-	{name: "ssl_min_protocol_version", env: []string{"PGSSLMINPROTOCOLVERSION", "SSLPGMINPROTOCOLVERSION"}, codec: tlsVersion("ssl_min_protocol_version", func(c *Config) *string { return &c.SSLMinProtocolVersion })},
-	{name: "ssl_max_protocol_version", env: []string{"PGSSLMAXPROTOCOLVERSION", "SSLPGMAXPROTOCOLVERSION"}, codec: tlsVersion("ssl_max_protocol_version", func(c *Config) *string { return &c.SSLMaxProtocolVersion })},
+	{name: "ssl_min_protocol_version", env: []string{"PGSSLMINPROTOCOLVERSION", "SSLPGMINPROTOCOLVERSION"}, codec: tlsVersion("ssl_min_protocol_version", "TLSv1", func(c *Config) *string { return &c.SSLMinProtocolVersion })},
+	{name: "ssl_max_protocol_version", env: []string{"PGSSLMAXPROTOCOLVERSION", "SSLPGMAXPROTOCOLVERSION"}, codec: tlsVersion("ssl_max_protocol_version", "", func(c *Config) *string { return &c.SSLMaxProtocolVersion })},
 	{name: "min_protocol_version", env: []string{"PGMINPROTOCOLVERSION"}, codec: enum("min_protocol_version", func(c *Config) *string { return &c.MinProtocolVersion })},
 	{name: "max_protocol_version", env: []string{"PGMAXPROTOCOLVERSION"}, codec: enum("max_protocol_version", func(c *Config) *string { return &c.MaxProtocolVersion })},
 	{name: "krbsrvname", env: []string{"PGKRBSRVNAME"}, codec: text(func(c *Config) *string { return &c.KrbSrvname })},
@@ -159,6 +160,13 @@ func init() {
 }
 
 func optionByName(name string) *option { return optionsByName[name] }
+
+// aliases are lib/pq's other names for options.
+var aliases = map[string]string{"database": "dbname", "tz": "timezone"}
+
+func isKeyword(name string) bool {
+	return optionByName(name) != nil || aliases[name] != ""
+}
 
 // choices are the words an option takes; the first is the default.
 var choices = map[string][]string{
@@ -365,9 +373,14 @@ func checkDateStyle(_ *Config, v string) error {
 
 var tlsVersions = []string{"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
 
-// tlsVersion is one of tlsVersions in any case, or lib/pq's TLSv1.0.
-func tlsVersion(name string, field func(*Config) *string) codec {
+// tlsVersion is one of tlsVersions in any case, or lib/pq's TLSv1.0. In a
+// string, an empty one sets no limit, in Config that is noLimit.
+func tlsVersion(name, noLimit string, field func(*Config) *string) codec {
 	c := text(field)
+	c.set = func(c *Config, v string) error {
+		*field(c) = cmp.Or(v, noLimit)
+		return nil
+	}
 	c.check = func(c *Config) error {
 		v := *field(c)
 		if strings.EqualFold(v, "TLSv1.0") {

@@ -88,7 +88,7 @@ func (s settings) addSection(text []byte, service, file string) (found bool, err
 			return true, fmt.Errorf("LDAP lookup is not supported in service file %q, line %d", file, i+1)
 		}
 		key, value, ok := strings.Cut(line, "=")
-		if !ok || optionByName(key) == nil && key != "database" && key != "tz" {
+		if !ok || !isKeyword(key) {
 			return true, fmt.Errorf("syntax error in service file %q, line %d", file, i+1)
 		}
 		if key == "service" || key == "servicefile" {

@@ -10,7 +10,7 @@ import (
 // looks like a misspelt option. Everything else that is not an option goes to
 // the server as a run-time parameter.
 func checkKey(key string) error {
-	if optionByName(key) != nil {
+	if isKeyword(key) {
 		return nil
 	}
 	if !validParamName(key) {
@@ -36,22 +36,23 @@ func validParamName(s string) bool {
 
 // otherNames are what options are called elsewhere.
 var otherNames = map[string]string{
-	"username": "user",
-	"pass":     "password",
-	"passwd":   "password",
-	"pwd":      "password",
-	"hostname": "host",
-	"server":   "host",
-	"db":       "dbname",
-	"timeout":  "connect_timeout",
-	"appname":  "application_name",
-	"charset":  "client_encoding",
-	"encoding": "client_encoding",
+	"username":           "user",
+	"pass":               "password",
+	"passwd":             "password",
+	"pwd":                "password",
+	"hostname":           "host",
+	"server":             "host",
+	"db":                 "dbname",
+	"timeout":            "connect_timeout",
+	"connection_timeout": "connect_timeout",
+	"appname":            "application_name",
+	"charset":            "client_encoding",
+	"encoding":           "client_encoding",
 }
 
 // serverParams are parameters of the server that would otherwise be taken for
 // misspelt options.
-var serverParams = map[string]bool{}
+var serverParams = map[string]bool{"wal_compression": true, "ssl_crl_dir": true}
 
 // suggest returns the option that key is a misspelling of, or "".
 func suggest(key string) string {
@@ -62,19 +63,26 @@ func suggest(key string) string {
 	if name := otherNames[key]; name != "" {
 		return name
 	}
-	squeezed := strings.ReplaceAll(key, "_", "")
 	for _, o := range options {
-		name := strings.ReplaceAll(o.name, "_", "")
-		// One slip in a short name, two in a long one.
-		allowed := 1
-		if len(name) >= 8 {
-			allowed = 2
-		}
-		if distance(squeezed, name) <= allowed {
+		if misspells(key, o.name) {
 			return o.name
 		}
 	}
+	if misspells(key, "database") {
+		return "dbname"
+	}
 	return ""
+}
+
+// misspells allows one slip in a short name, two in a long one, and
+// underscores everywhere.
+func misspells(key, name string) bool {
+	key, name = strings.ReplaceAll(key, "_", ""), strings.ReplaceAll(name, "_", "")
+	allowed := 1
+	if len(name) >= 8 {
+		allowed = 2
+	}
+	return distance(key, name) <= allowed
 }
 
 // distance is the number of insertions, deletions, replacements and swaps of

@@ -1,0 +1,331 @@
+package psyco
+
+import (
+	"bytes"
+	"io/fs"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+)
+
+// surroundings is a source made up for a test.
+type surroundings struct {
+	env   map[string]string
+	files fstest.MapFS // without the leading slash
+	user  string       // "" is tester
+	warn  bytes.Buffer
+}
+
+func (s *surroundings) source() *source {
+	name := func(path string) string { return strings.TrimPrefix(path, "/") }
+	user := s.user
+	if user == "" {
+		user = "tester"
+	}
+	return &source{
+		lookup:     func(key string) (string, bool) { v, ok := s.env[key]; return v, ok },
+		readFile:   func(path string) ([]byte, error) { return fs.ReadFile(s.files, name(path)) },
+		stat:       func(path string) (fs.FileInfo, error) { return fs.Stat(s.files, name(path)) },
+		home:       func() string { return "/home/tester" },
+		user:       func() (string, error) { return user, nil },
+		socketDirs: defaultSocketDirs,
+		sysconfDir: "/etc",
+		warn:       &s.warn,
+	}
+}
+
+func mustParse(t *testing.T, dsn string, env map[string]string) *Config {
+	t.Helper()
+	c, err := parseDSN(dsn, (&surroundings{env: env}).source())
+	if err != nil {
+		t.Fatalf("%q: %v", dsn, err)
+	}
+	return c
+}
+
+// wantError checks that a string is refused with exactly these words.
+func wantError(t *testing.T, dsn string, env map[string]string, want string) {
+	t.Helper()
+	_, err := parseDSN(dsn, (&surroundings{env: env}).source())
+	if err == nil {
+		t.Fatalf("%q: no error, want %q", dsn, want)
+	}
+	if err.Error() != want {
+		t.Errorf("%q:\n got %s\nwant %s", dsn, err, want)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got := mustParse(t, "", nil)
+	want := &Config{
+		Hosts: []Host{
+			{Host: "/var/run/postgresql", Port: 5432},
+			{Host: "/tmp", Port: 5432},
+			{Host: "localhost", Port: 5432},
+		},
+		User:                   "tester",
+		Database:               "tester",
+		Passfile:               "/home/tester/.pgpass",
+		TargetSessionAttrs:     "any",
+		LoadBalanceHosts:       "disable",
+		Keepalives:             true,
+		SSLMode:                "prefer",
+		SSLNegotiation:         "postgres",
+		SSLCertMode:            "allow",
+		SSLSNI:                 true,
+		SSLMinProtocolVersion:  "TLSv1.2",
+		KrbSrvname:             "postgres",
+		MinProtocolVersion:     "3.0",
+		MaxProtocolVersion:     "3.0",
+		ClientEncoding:         "UTF8",
+		StatementCacheCapacity: 256,
+		PrepareThreshold:       2,
+		Binding:                "server",
+		Placeholders:           "auto",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got.FormatDSN(), want.FormatDSN())
+	}
+}
+
+// TestFields sets every option that a field holds to something that is not
+// its default.
+func TestFields(t *testing.T) {
+	got := mustParse(t, `
+		host=h1,h2 hostaddr=10.0.0.1,::1 port=1,2 dbname=d user=u password=p passfile=f
+		connect_timeout=7 client_encoding=utf-8 options='-c geqo=off'
+		application_name=a fallback_application_name=b
+		keepalives=0 keepalives_idle=1 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=4
+		sslmode=verify-ca sslnegotiation=direct sslcompression=1 sslcert=c sslkey=k sslpassword=sp
+		sslcertmode=require sslrootcert=r sslcrl=l sslcrldir=ld sslsni=0 sslinline=yes requirepeer=rp
+		ssl_min_protocol_version=tlsv1 ssl_max_protocol_version=TLSv1.3
+		min_protocol_version=3.2 max_protocol_version=latest krbsrvname=ks krbspn=kp
+		gssencmode=disable channel_binding=disable gsslib=gssapi gssdelegation=0 replication=off
+		target_session_attrs=primary load_balance_hosts=random
+		binary_parameters=on disable_prepared_binary_result=true datestyle='ISO, MDY' timezone=UTC geqo=off
+		statement_cache_capacity=0 prepare_threshold=1 binding=client placeholders=psycopg
+		search_path=x a.b=c`, nil)
+	want := &Config{
+		Hosts:                       []Host{{Host: "h1", Hostaddr: "10.0.0.1", Port: 1}, {Host: "h2", Hostaddr: "::1", Port: 2}},
+		User:                        "u",
+		Password:                    "p",
+		Database:                    "d",
+		Passfile:                    "f",
+		ConnectTimeout:              7 * time.Second,
+		TargetSessionAttrs:          "primary",
+		LoadBalanceHosts:            "random",
+		KeepalivesIdle:              time.Second,
+		KeepalivesInterval:          2 * time.Second,
+		KeepalivesCount:             3,
+		TCPUserTimeout:              4 * time.Millisecond,
+		SSLMode:                     "verify-ca",
+		SSLNegotiation:              "direct",
+		SSLCert:                     "c",
+		SSLKey:                      "k",
+		SSLPassword:                 "sp",
+		SSLCertMode:                 "require",
+		SSLRootCert:                 "r",
+		SSLCRL:                      "l",
+		SSLCRLDir:                   "ld",
+		SSLInline:                   true,
+		SSLMinProtocolVersion:       "TLSv1",
+		SSLMaxProtocolVersion:       "TLSv1.3",
+		RequirePeer:                 "rp",
+		KrbSrvname:                  "ks",
+		KrbSpn:                      "kp",
+		MinProtocolVersion:          "3.2",
+		MaxProtocolVersion:          "latest",
+		ApplicationName:             "a",
+		FallbackApplicationName:     "b",
+		ClientEncoding:              "UTF8",
+		Options:                     "-c geqo=off",
+		RuntimeParams:               map[string]string{"timezone": "UTC", "geqo": "off", "search_path": "x", "a.b": "c"},
+		BinaryParameters:            true,
+		DisablePreparedBinaryResult: true,
+		PrepareThreshold:            1,
+		Binding:                     "client",
+		Placeholders:                "psycopg",
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", got.FormatDSN(), want.FormatDSN())
+	}
+}
+
+func TestPrecedence(t *testing.T) {
+	service := fstest.MapFS{"sf": {Data: []byte("[s]\nuser=service\n")}}
+	env := map[string]string{"PGUSER": "environment", "PGSERVICEFILE": "/sf"}
+	for _, tt := range []struct {
+		name, dsn string
+		env       map[string]string
+		want      string
+	}{
+		{"the string first", "service=s user=string", env, "string"},
+		{"then the service", "service=s", env, "service"},
+		{"then the environment", "", env, "environment"},
+		{"then the default", "", nil, "tester"},
+		{"empty hides the service and the environment", "service=s user=''", env, "tester"},
+		{"the last of several", "user=a user=b", env, "b"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := parseDSN(tt.dsn, (&surroundings{env: tt.env, files: service}).source())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.User != tt.want {
+				t.Errorf("user is %q, want %q", c.User, tt.want)
+			}
+		})
+	}
+}
+
+func TestEnvironment(t *testing.T) {
+	get := func(name string) func(*Config) string { return optionByName(name).get }
+	for _, tt := range []struct {
+		variable, value string
+		get             func(*Config) string
+		want            string
+	}{
+		{"PGHOST", "a,b", get("host"), "a,b"},
+		{"PGHOST", "", get("host"), "/var/run/postgresql,/tmp,localhost"},
+		{"PGHOSTADDR", "::1", get("hostaddr"), "::1"},
+		{"PGPORT", "1", get("port"), "1"},
+		{"PGDATABASE", "d", get("dbname"), "d"},
+		{"PGDATABASE", "host=x", get("dbname"), "host=x"}, // only a string's dbname is expanded
+		{"PGUSER", "u", get("user"), "u"},
+		{"PGUSER", "u", get("dbname"), "u"},
+		{"PGPASSWORD", "p", get("password"), "p"},
+		{"PGPASSFILE", "f", get("passfile"), "f"},
+		{"PGREQUIREAUTH", "", get("require_auth"), ""},
+		{"PGCONNECT_TIMEOUT", "3", get("connect_timeout"), "3"},
+		{"PGCLIENTENCODING", "UTF8", get("client_encoding"), "UTF8"},
+		{"PGOPTIONS", "-c a=b", get("options"), "-c a=b"},
+		{"PGAPPNAME", "a", get("application_name"), "a"},
+		{"PGSSLMODE", "allow", get("sslmode"), "allow"},
+		{"PGREQUIRESSL", "1", get("sslmode"), "require"},
+		{"PGREQUIRESSL", "0", get("sslmode"), "prefer"},
+		{"PGSSLCERT", "c", get("sslcert"), "c"},
+		{"PGSSLKEY", "k", get("sslkey"), "k"},
+		{"PGSSLCERTMODE", "disable", get("sslcertmode"), "disable"},
+		{"PGSSLROOTCERT", "r", get("sslrootcert"), "r"},
+		{"PGSSLROOTCERT", "system", get("sslmode"), "verify-full"},
+		{"PGSSLCRL", "l", get("sslcrl"), "l"},
+		{"PGSSLCRLDIR", "l", get("sslcrldir"), "l"},
+		{"PGSSLSNI", "0", get("sslsni"), "0"},
+		{"PGREQUIREPEER", "r", get("requirepeer"), "r"},
+		{"PGSSLMINPROTOCOLVERSION", "TLSv1.3", get("ssl_min_protocol_version"), "TLSv1.3"},
+		{"SSLPGMINPROTOCOLVERSION", "TLSv1.0", get("ssl_min_protocol_version"), "TLSv1"},
+		{"PGSSLMAXPROTOCOLVERSION", "TLSv1.3", get("ssl_max_protocol_version"), "TLSv1.3"},
+		{"SSLPGMAXPROTOCOLVERSION", "TLSv1.2", get("ssl_max_protocol_version"), "TLSv1.2"},
+		{"PGMINPROTOCOLVERSION", "3.0", get("min_protocol_version"), "3.0"},
+		{"PGMAXPROTOCOLVERSION", "3.2", get("max_protocol_version"), "3.2"},
+		{"PGKRBSRVNAME", "k", get("krbsrvname"), "k"},
+		{"PGTARGETSESSIONATTRS", "standby", get("target_session_attrs"), "standby"},
+		{"PGLOADBALANCEHOSTS", "random", get("load_balance_hosts"), "random"},
+		{"PGTZ", "UTC", get("timezone"), "UTC"},
+		{"PGTZ", "Default", get("timezone"), "default"},
+		{"PGGEQO", "off", get("geqo"), "off"},
+		// Without a field: the value is accepted and changes nothing.
+		{"PGDATESTYLE", "ISO, MDY", get("user"), "tester"},
+		{"PGCHANNELBINDING", "prefer", get("user"), "tester"},
+		{"PGGSSENCMODE", "prefer", get("user"), "tester"},
+		{"PGGSSLIB", "gssapi", get("user"), "tester"},
+		{"PGGSSDELEGATION", "0", get("user"), "tester"},
+		{"PGSSLCOMPRESSION", "1", get("user"), "tester"},
+		{"PGREALM", "R", get("user"), "tester"},
+	} {
+		t.Run(tt.variable+"="+tt.value, func(t *testing.T) {
+			c := mustParse(t, "", map[string]string{tt.variable: tt.value})
+			if got := tt.get(c); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	t.Run("PGSSLNEGOTIATION", func(t *testing.T) {
+		c := mustParse(t, "sslmode=require", map[string]string{"PGSSLNEGOTIATION": "direct"})
+		if c.SSLNegotiation != "direct" {
+			t.Errorf("got %q", c.SSLNegotiation)
+		}
+	})
+	t.Run("PGSSLMODE goes before PGREQUIRESSL", func(t *testing.T) {
+		c := mustParse(t, "", map[string]string{"PGSSLMODE": "disable", "PGREQUIRESSL": "1"})
+		if c.SSLMode != "disable" {
+			t.Errorf("got %q", c.SSLMode)
+		}
+	})
+	t.Run("the string's parameter in another case goes before PGTZ", func(t *testing.T) {
+		c := mustParse(t, "TimeZone=UTC", map[string]string{"PGTZ": "CET"})
+		if want := map[string]string{"timezone": "UTC"}; !reflect.DeepEqual(c.RuntimeParams, want) {
+			t.Errorf("got %v", c.RuntimeParams)
+		}
+	})
+	t.Run("errors name the variable", func(t *testing.T) {
+		wantError(t, "", map[string]string{"PGSSLMODE": ""},
+			`invalid sslmode value: "" (expected disable, allow, prefer, require, verify-ca, verify-full) (from environment variable PGSSLMODE)`)
+		wantError(t, "", map[string]string{"PGCHANNELBINDING": "require"},
+			`channel_binding=require is not supported: lib/pq's SCRAM does not do channel binding; sslmode=verify-full protects against the same attack (from environment variable PGCHANNELBINDING)`)
+		wantError(t, "", map[string]string{"PGPORT": "x"},
+			`invalid integer value "x" for connection option "port" (from environment variable PGPORT)`)
+	})
+}
+
+func TestApplicationName(t *testing.T) {
+	for _, tt := range []struct {
+		name, dsn string
+		env       string
+		want      string
+	}{
+		{"neither", "", "", ""},
+		{"given", "application_name=a fallback_application_name=b", "", "a"},
+		{"fallback", "fallback_application_name=b", "", "b"},
+		{"environment", "fallback_application_name=b", "e", "e"},
+		{"given but empty", "application_name='' fallback_application_name=b", "e", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			env := map[string]string{}
+			if tt.env != "" {
+				env["PGAPPNAME"] = tt.env
+			}
+			c := mustParse(t, tt.dsn, env)
+			if err := c.complete((&surroundings{}).source()); err != nil {
+				t.Fatal(err)
+			}
+			if c.ApplicationName != tt.want {
+				t.Errorf("got %q, want %q", c.ApplicationName, tt.want)
+			}
+		})
+	}
+}
+
+func TestClone(t *testing.T) {
+	c := mustParse(t, "host=a search_path=x", nil)
+	d := c.Clone()
+	if !reflect.DeepEqual(c, d) {
+		t.Fatal("a clone differs")
+	}
+	d.Hosts[0].Host = "b"
+	d.RuntimeParams["search_path"] = "y"
+	if c.Hosts[0].Host != "a" || c.RuntimeParams["search_path"] != "x" {
+		t.Error("the clone shares its hosts or parameters")
+	}
+	if (&Config{}).Clone().RuntimeParams != nil {
+		t.Error("a clone makes a map of nothing")
+	}
+}
+
+func TestParseDSNOfThisProcess(t *testing.T) {
+	t.Setenv("PGUSER", "somebody")
+	t.Setenv("PGSERVICE", "")
+	c, err := ParseDSN("host=h dbname=d")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.User != "somebody" || c.Hosts[0].Host != "h" {
+		t.Errorf("got %v", c)
+	}
+	_, err = ParseDSN("host")
+	if err == nil || err.Error() != `psyco: missing "=" after "host" in connection info string` {
+		t.Errorf("got %v", err)
+	}
+}
