@@ -1,0 +1,124 @@
+package wire
+
+import (
+	"encoding/binary"
+	"strconv"
+	"strings"
+)
+
+// Field describes a column of a result.
+type Field struct {
+	Name     string
+	TableOID uint32 // 0: not a column of a table
+	Column   uint16 // its number in that table
+	TypeOID  uint32
+	TypeSize int16 // negative: variable
+	TypeMod  int32
+	Format   int16 // 0: text, 1: binary
+}
+
+// ParseRowDescription appends the columns of a RowDescription to dst.
+func ParseRowDescription(dst []Field, payload []byte) ([]Field, error) {
+	const fixed = 18
+	n, rest, err := cutCount(payload, "RowDescription")
+	if err != nil {
+		return dst, err
+	}
+	for range n {
+		name, after, ok := cutString(rest)
+		if !ok || len(after) < fixed {
+			return dst, protocolErrorf("RowDescription of %d bytes is too short for %d columns", len(payload), n)
+		}
+		dst = append(dst, Field{
+			Name:     string(name),
+			TableOID: binary.BigEndian.Uint32(after),
+			Column:   binary.BigEndian.Uint16(after[4:]),
+			TypeOID:  binary.BigEndian.Uint32(after[6:]),
+			TypeSize: int16(binary.BigEndian.Uint16(after[10:])),
+			TypeMod:  int32(binary.BigEndian.Uint32(after[12:])),
+			Format:   int16(binary.BigEndian.Uint16(after[16:])),
+		})
+		rest = after[fixed:]
+	}
+	return dst, trailing(rest, "RowDescription")
+}
+
+// ParseDataRow appends the columns of a DataRow to dst: nil for NULL, else parts
+// of payload.
+func ParseDataRow(dst [][]byte, payload []byte) ([][]byte, error) {
+	n, rest, err := cutCount(payload, "DataRow")
+	if err != nil {
+		return dst, err
+	}
+	for range n {
+		if len(rest) < 4 {
+			return dst, protocolErrorf("DataRow of %d bytes is too short for %d columns", len(payload), n)
+		}
+		size := int32(binary.BigEndian.Uint32(rest))
+		rest = rest[4:]
+		if size == -1 {
+			dst = append(dst, nil)
+			continue
+		}
+		if size < 0 || int(size) > len(rest) {
+			return dst, protocolErrorf("DataRow with a column of %d bytes, but %d are left", size, len(rest))
+		}
+		dst = append(dst, rest[:size:size])
+		rest = rest[size:]
+	}
+	return dst, trailing(rest, "DataRow")
+}
+
+// ParseParameterDescription appends the types of a ParameterDescription to dst.
+func ParseParameterDescription(dst []uint32, payload []byte) ([]uint32, error) {
+	n, rest, err := cutCount(payload, "ParameterDescription")
+	if err != nil {
+		return dst, err
+	}
+	if len(rest) != 4*n {
+		return dst, protocolErrorf("ParameterDescription of %d bytes for %d parameters", len(payload), n)
+	}
+	for ; len(rest) > 0; rest = rest[4:] {
+		dst = append(dst, binary.BigEndian.Uint32(rest))
+	}
+	return dst, nil
+}
+
+// ParseCommandComplete returns the command tag in the payload of a CommandComplete.
+func ParseCommandComplete(payload []byte) (string, error) {
+	tag, err := commandTag(payload)
+	return string(tag), err
+}
+
+func commandTag(payload []byte) ([]byte, error) {
+	tag, rest, ok := cutString(payload)
+	if !ok || len(rest) > 0 {
+		return nil, protocolErrorf("CommandComplete without terminator")
+	}
+	return tag, nil
+}
+
+// RowsAffected returns the row count at the end of a command tag: "INSERT 0 3",
+// "UPDATE 3", "COPY 3". It is false for tags without one, such as "BEGIN".
+func RowsAffected(tag string) (int64, bool) {
+	i := strings.LastIndexByte(tag, ' ')
+	if i < 0 {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(tag[i+1:], 10, 64)
+	return n, err == nil && n >= 0
+}
+
+func cutCount(payload []byte, what string) (int, []byte, error) {
+	if len(payload) < 2 {
+		return 0, nil, protocolErrorf("%s of %d bytes", what, len(payload))
+	}
+	return int(binary.BigEndian.Uint16(payload)), payload[2:], nil
+}
+
+func trailing(rest []byte, what string) error {
+	if len(rest) > 0 {
+		return protocolErrorf("%s with %d bytes too many", what, len(rest))
+	}
+	return nil
+}

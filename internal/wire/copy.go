@@ -1,0 +1,257 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+)
+
+// Errors of a COPY that the server started and nobody was ready for. lib/pq
+// reports an error of the server with the same text; [Conn.CopyDone] returns these.
+var (
+	ErrNoCopyReader = errors.New("psyco: COPY … FROM STDIN needs an io.Reader: pass one as the argument, or use CopyFrom")
+	ErrNoCopyWriter = errors.New("psyco: COPY … TO STDOUT needs an io.Writer: pass one as the argument, or use CopyTo")
+)
+
+// copying is the state of COPY in both directions.
+type copying struct {
+	in    io.Reader // armed
+	pump  *pump     // started
+	allow bool      // lib/pq's own copyin is at work
+	open  atomic.Bool
+
+	out     sink
+	refused error
+	abort   func()
+}
+
+// CopyIn arms a COPY FROM STDIN: its data is read from r, in a goroutine, until
+// io.EOF. Another error of r makes the COPY fail. If the server reports an error
+// first, nothing more is sent; a call of r.Read in progress is then left to end
+// on its own, its data dropped. The statement must be a simple Query. Only the
+// first COPY of a multi-statement string gets r. End it with [Conn.CopyDone].
+func (c *Conn) CopyIn(r io.Reader) {
+	c.copying.in = r
+	c.copying.pump = nil
+}
+
+// CopyOut arms a COPY TO STDOUT: its data is written to w, in the goroutine that
+// reads the connection, in large pieces that don't split rows needlessly. After
+// an error of w, abort is called once, if it isn't nil, and the rest of the data
+// is dropped; abort should make the server stop, by a CancelRequest, and not
+// block for long. End it with [Conn.CopyDone].
+func (c *Conn) CopyOut(w io.Writer, abort func()) {
+	c.copying.out = sink{w: w, abort: abort}
+}
+
+// CopyDone ends what [Conn.CopyIn] or [Conn.CopyOut] began, after the statement
+// and whatever its outcome. It returns the number of bytes that were copied and
+// the error of the reader or writer itself, if there was one, else
+// [ErrNoCopyReader] or [ErrNoCopyWriter] if the last request began a COPY that
+// nothing had been armed for. The statement's own error is lib/pq's to tell. A
+// panic of the reader continues here.
+func (c *Conn) CopyDone() (bytes int64, err error) {
+	k := &c.copying
+	pump, out := k.pump, k.out
+	k.in, k.pump, k.out = nil, nil, sink{}
+	if c.reader.modes&modeCopyOut != 0 {
+		k.out.err = io.ErrClosedPipe // drops what may still come
+	}
+	if pump != nil {
+		bytes, err = pump.finish()
+	}
+	bytes += out.bytes
+	if err == nil {
+		err = out.err
+	}
+	if err == nil {
+		err = k.refused
+	}
+	k.refused = nil
+	return bytes, err
+}
+
+// CopyUsed reports whether the server has begun the COPY that was armed last. It
+// is valid until [Conn.CopyDone].
+func (c *Conn) CopyUsed() bool { return c.copying.pump != nil || c.copying.out.used }
+
+// AllowCopyIn says whether lib/pq itself is ready for a CopyInResponse, as it is
+// when it prepares pq.CopyIn. Else the Conn makes a COPY fail that has no reader.
+func (c *Conn) AllowCopyIn(allow bool) { c.copying.allow = allow }
+
+// SetCopyAbort sets what is called when the server begins a COPY TO STDOUT that
+// has no writer, so that it needn't be read to its end. See [Conn.CopyOut].
+func (c *Conn) SetCopyAbort(abort func()) { c.copying.abort = abort }
+
+// FailCopy makes the COPY of a pq.CopyIn fail. Data that lib/pq still sends for it
+// is dropped. Without such a COPY in progress it does nothing.
+func (c *Conn) FailCopy(reason string) error {
+	if !c.copying.open.Swap(false) {
+		return nil
+	}
+	c.writer.mu.Lock()
+	defer c.writer.mu.Unlock()
+	_, err := c.send(appendCopyFail(nil, reason))
+	return err
+}
+
+// writeCopy writes a COPY message of pq.CopyIn. Once the server has given up, it
+// ignores them; they are not sent, so as not to get into the next COPY.
+func (c *Conn) writeCopy(p []byte) (int, error) {
+	c.writer.mu.Lock()
+	defer c.writer.mu.Unlock()
+	if !c.copying.open.Load() {
+		return len(p), nil
+	}
+	return c.send(p)
+}
+
+// copyAnswer disposes of the messages of COPY, and lets all others pass.
+func (c *Conn) copyAnswer(typ byte, total int) (verdict, error) {
+	rd, k := &c.reader, &c.copying
+	switch typ {
+	case backCopyInResponse:
+		return c.copyInResponse(total)
+	case CopyOutResponse:
+		if k.out.w != nil && !k.out.used {
+			k.out.used = true
+			rd.modes |= modeCopyOut
+			return c.drop(total)
+		}
+		rd.modes |= modeRefuse
+		k.refused = ErrNoCopyWriter
+		if k.abort != nil {
+			k.abort()
+		}
+		return c.drop(total)
+	case msgCopyData:
+		if rd.modes&modeCopyOut != 0 {
+			rd.r += headerSize
+			rd.drop, rd.toSink = total-headerSize, true
+			return verdictDrop, nil
+		}
+		if rd.modes&modeRefuse != 0 {
+			return c.drop(total)
+		}
+	case msgCopyDone:
+		if rd.modes&modeCopyOut != 0 {
+			rd.modes &^= modeCopyOut
+			k.out.flush()
+			return c.drop(total)
+		}
+		if rd.modes&modeRefuse != 0 {
+			return c.drop(total)
+		}
+	case CommandComplete:
+		if rd.modes&modeRefuse != 0 {
+			return c.refuse(total)
+		}
+	}
+	return c.pass(total)
+}
+
+// copyInResponse starts the COPY FROM STDIN, or makes it fail.
+func (c *Conn) copyInResponse(total int) (verdict, error) {
+	k := &c.copying
+	switch {
+	case k.allow:
+		k.open.Store(true)
+		return c.pass(total)
+	case k.in != nil && !c.writer.extended:
+		k.pump = &pump{r: k.in, background: newBackground()}
+		k.in = nil
+		go c.run(k.pump)
+		return c.drop(total)
+	}
+	k.refused = ErrNoCopyReader
+	b := appendCopyFail(nil, ErrNoCopyReader.Error())
+	if c.writer.extended {
+		// The server has ignored the Sync that it found where data should be.
+		b = AppendSync(b)
+	}
+	c.writer.mu.Lock()
+	defer c.writer.mu.Unlock()
+	if _, err := c.send(b); err != nil {
+		return verdictAwait, err
+	}
+	return c.drop(total)
+}
+
+// refuse gives lib/pq an error in place of the outcome of a COPY TO STDOUT that
+// had no writer, and drops the rest of the answer, as after any error.
+func (c *Conn) refuse(total int) (verdict, error) {
+	const featureNotSupported = "0A000"
+	c.reader.modes &^= modeRefuse
+	c.reader.modes |= modeDiscard
+	return c.replace(total, appendError(nil, featureNotSupported, ErrNoCopyWriter.Error()))
+}
+
+// stopCopy is called when the server has reported an error or the end.
+func (c *Conn) stopCopy() {
+	c.copying.open.Store(false)
+	if c.copying.pump != nil {
+		c.copying.pump.stopped.Store(true)
+	}
+}
+
+// sink takes the data of COPY TO STDOUT.
+type sink struct {
+	w     io.Writer
+	abort func()
+	used  bool
+	buf   []byte
+	bytes int64
+	err   error
+}
+
+const (
+	sinkBuffer = 64 << 10
+	sinkFlush  = sinkBuffer / 2
+)
+
+// write takes a piece of a CopyData message; last says that it is the last one.
+func (s *sink) write(piece []byte, last bool) {
+	if s.err != nil {
+		return
+	}
+	if len(s.buf)+len(piece) > sinkBuffer {
+		s.flush()
+	}
+	if len(piece) >= sinkFlush {
+		s.flush()
+		s.output(piece)
+		return
+	}
+	if s.buf == nil {
+		s.buf = make([]byte, 0, sinkBuffer)
+	}
+	s.buf = append(s.buf, piece...)
+	if last && len(s.buf) >= sinkFlush {
+		s.flush()
+	}
+}
+
+func (s *sink) flush() {
+	if len(s.buf) > 0 {
+		b := s.buf
+		s.buf = s.buf[:0]
+		s.output(b)
+	}
+}
+
+func (s *sink) output(b []byte) {
+	if s.err != nil {
+		return
+	}
+	n, err := s.w.Write(b)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	s.bytes += int64(max(n, 0))
+	if err != nil {
+		s.err = err
+		if s.abort != nil {
+			s.abort()
+		}
+	}
+}

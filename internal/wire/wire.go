@@ -1,0 +1,205 @@
+// Package wire is the connection between lib/pq and a PostgreSQL server.
+//
+// A [Conn] is a net.Conn that understands what goes through it. It walks the
+// message headers of both directions and so knows what lib/pq keeps to itself:
+// the transaction status, the ParameterStatus values, the backend's pid and
+// cancel key, the last command tag, the last FATAL error, and whether a request
+// is on its way. lib/pq stays the one who drives the protocol; a Conn extends
+// what it can say: types in Parse messages ([Conn.DeclareTypes]), small
+// statements that ride in front of others ([Conn.Prefix]), COPY both ways
+// ([Conn.CopyIn], [Conn.CopyOut]) and pipelines ([Conn.Exchange]).
+//
+// # Concurrency
+//
+// Requests are written and their answers read by one goroutine at a time: the
+// one that uses the connection. Only the frames of pq.CopyIn may be written
+// while another goroutine reads. Close, the deadlines and the methods that
+// report state (TxStatus, Parameter, Parameters, PID, CancelKey, Fatal,
+// Pending, Stats) may be called from any goroutine; all others belong to the
+// goroutine that uses the connection.
+//
+// The protocol is described in the PostgreSQL manual, "Frontend/Backend
+// Protocol"; message and field names are those used there.
+package wire
+
+import (
+	"maps"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+var _ net.Conn = (*Conn)(nil)
+
+// Conn is a net.Conn between lib/pq and the server. Create it with [New].
+type Conn struct {
+	nc  net.Conn
+	raw syscall.RawConn // the socket below nc, or nil
+
+	session  session
+	reader   reader
+	writer   writer
+	prefix   prefix
+	copying  copying
+	exchange *exchange // armed or running
+	peeker   peeker
+}
+
+// session is what the server told about itself and about the last request.
+type session struct {
+	tx      atomic.Uint32 // a byte: 0 before the first ReadyForQuery
+	pending atomic.Bool
+	fatal   atomic.Pointer[Error]
+	key     atomic.Pointer[backendKey]
+	broken  atomic.Pointer[protocolError] // why no byte can be trusted any more
+	// background is why a goroutine could not write.
+	background atomic.Pointer[protocolError]
+
+	mu     sync.Mutex
+	params map[string]string
+
+	tag    []byte // of the last CommandComplete
+	events Events
+
+	counters counters
+
+	deadlines    sync.Mutex
+	readDeadline time.Time // as set by the user of Conn
+}
+
+type backendKey struct {
+	pid uint32
+	key []byte
+}
+
+// New wraps nc, on which no byte of the PostgreSQL protocol has been exchanged
+// yet (TLS, if any, is already done). A Conn also serves for a CancelRequest.
+func New(nc net.Conn) *Conn {
+	c := &Conn{nc: nc}
+	c.reader.buf = make([]byte, smallBuffer)
+	if canPeek {
+		c.raw = rawConn(nc)
+	}
+	return c
+}
+
+// rawConn finds the socket below any layers such as tls.Conn.
+func rawConn(nc net.Conn) syscall.RawConn {
+	for {
+		if s, ok := nc.(syscall.Conn); ok {
+			raw, err := s.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		}
+		layer, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		nc = layer.NetConn()
+	}
+}
+
+// NetConn returns the connection given to [New].
+func (c *Conn) NetConn() net.Conn { return c.nc }
+
+// Close closes the connection without telling the server, and stops the
+// goroutines of a COPY or an exchange in progress.
+func (c *Conn) Close() error {
+	c.session.broken.CompareAndSwap(nil, errClosed)
+	return c.nc.Close()
+}
+
+// LocalAddr implements net.Conn.
+func (c *Conn) LocalAddr() net.Addr { return c.nc.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
+
+// SetDeadline implements net.Conn.
+func (c *Conn) SetDeadline(t time.Time) error {
+	c.session.deadlines.Lock()
+	defer c.session.deadlines.Unlock()
+	c.session.readDeadline = t
+	return c.nc.SetDeadline(t)
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *Conn) SetReadDeadline(t time.Time) error {
+	c.session.deadlines.Lock()
+	defer c.session.deadlines.Unlock()
+	c.session.readDeadline = t
+	return c.nc.SetReadDeadline(t)
+}
+
+// SetWriteDeadline implements net.Conn.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.nc.SetWriteDeadline(t) }
+
+// TxStatus returns the transaction status of the last ReadyForQuery: 'I' (idle),
+// 'T' (in a transaction block) or 'E' (in a failed one). It is 0 before the first.
+func (c *Conn) TxStatus() byte { return byte(c.session.tx.Load()) }
+
+// Pending reports whether a request is on its way: some of its bytes were given
+// to the socket and its ReadyForQuery has not arrived. Terminate is no request.
+func (c *Conn) Pending() bool { return c.session.pending.Load() }
+
+// Fatal returns the last ErrorResponse of severity FATAL or PANIC, or nil.
+func (c *Conn) Fatal() *Error { return c.session.fatal.Load() }
+
+// PID returns the process id of the backend, 0 before BackendKeyData.
+func (c *Conn) PID() uint32 {
+	if k := c.session.key.Load(); k != nil {
+		return k.pid
+	}
+	return 0
+}
+
+// CancelKey returns the secret of BackendKeyData, nil before it. It has 4 bytes
+// in protocol 3.0 and up to 256 in 3.2. The caller must not change it.
+func (c *Conn) CancelKey() []byte {
+	if k := c.session.key.Load(); k != nil {
+		return k.key
+	}
+	return nil
+}
+
+// Parameter returns the value the server last reported for a parameter.
+func (c *Conn) Parameter(name string) (string, bool) {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	v, ok := c.session.params[name]
+	return v, ok
+}
+
+// Parameters returns a copy of all parameters that the server reported.
+func (c *Conn) Parameters() map[string]string {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if c.session.params == nil {
+		return map[string]string{}
+	}
+	return maps.Clone(c.session.params)
+}
+
+// CommandTag returns the tag of the last CommandComplete, such as "INSERT 0 3",
+// and "" if there was none since the last request. Statements of [Conn.Prefix]
+// do not count.
+func (c *Conn) CommandTag() string { return string(c.session.tag) }
+
+// fail makes the connection unusable: where the next message starts is unknown.
+func (c *Conn) fail(err *protocolError) error {
+	c.session.broken.CompareAndSwap(nil, err)
+	return c.brokenError()
+}
+
+func (c *Conn) brokenError() error {
+	if err := c.session.broken.Load(); err != nil {
+		return err
+	}
+	return nil
+}
+
+var errClosed = &protocolError{text: "psyco: the connection is closed", cause: net.ErrClosed}
