@@ -1,0 +1,442 @@
+package psyco
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
+)
+
+// rewrite takes a text apart. What it says of style, slots and SQL is in query.
+func rewrite(text string, mode placeholders) (*query, error) {
+	q := &query{text: text, style: styleNative, sql: text}
+	if mode == placeholdersNative || mode == placeholdersAuto && strings.IndexByte(text, '%') < 0 {
+		return q, nil
+	}
+	p := parser{text: text, scan: sqllex.NewScanner(text), native: -1, operators: true}
+	p.run()
+	if mode == placeholdersAuto {
+		switch {
+		case p.style == styleVerbatim:
+			if p.native < 0 {
+				q.misuse = p.err.orNil()
+			}
+			return q, nil
+		case p.native >= 0 && p.operators:
+			return q, nil
+		}
+	}
+	if p.native >= 0 {
+		return nil, p.mixed()
+	}
+	if p.err != nil {
+		return nil, p.err
+	}
+	if i := strings.IndexByte(text, 0); i >= 0 {
+		return nil, errorAt(text, i, "a query cannot have a NUL byte")
+	}
+	q.style = max(p.style, stylePositional)
+	q.sql = string(p.out)
+	q.slots, q.names = p.slots, p.names
+	q.params = len(p.slots)
+	if q.style == styleNamed {
+		q.params = len(p.names)
+	}
+	for i := range q.slots {
+		q.lists = q.lists || q.slots[i].kind == slotList
+		q.rows = q.rows || q.slots[i].kind == slotRows
+	}
+	q.utility = clientBound(q.sql)
+	return q, nil
+}
+
+// parser reads a text once, as if it had psycopg's placeholders. Whether it has
+// is known at the end only, so that the first mistake is kept until then.
+type parser struct {
+	text string
+	scan sqllex.Scanner
+
+	out  []byte // the rewritten text, as far as it is known
+	done int    // text[:done] is in out
+
+	style   style // of the placeholders, styleVerbatim without any
+	slots   []slot
+	names   []string
+	numbers map[string]int // the argument of each name
+	formats []byte         // the letter of each name's first placeholder
+	native  int            // where the first $n is, or -1
+	err     *queryError
+
+	// operators says that every placeholder stands right behind an operand, where
+	// only an operator can stand: a %s was rather meant as a % s.
+	operators bool
+
+	// What IN %s must know about what is on its left.
+	prev   [3]element // the last elements, the latest first
+	groups []group    // the open parentheses and brackets
+	commas []int      // the commas in them, at their places in out
+}
+
+// element is a lexical element that is not white space, at its place in out.
+type element struct {
+	span
+	kind sqllex.Kind
+	word string // the text of a Word or Symbol
+	dot  bool   // stands behind a dot
+	row  []span // of a closing parenthesis: the elements of the row that it ends
+}
+
+// group is an open parenthesis or bracket.
+type group struct {
+	start    int  // behind it, in out
+	commas   int  // len(parser.commas) at that place
+	row      bool // not the arguments of a function, an index or a subquery
+	position bool // position(… IN …), where IN is no comparison
+}
+
+func (p *parser) run() {
+	for {
+		t := p.scan.Next()
+		switch {
+		case t.Kind == sqllex.End:
+			p.copy(len(p.text))
+			return
+		case t.Kind.IsSpace():
+			continue
+		case t.Kind.IsString() || t.Kind == sqllex.Ident:
+			p.quoted(t)
+		case t.Kind == sqllex.Param && p.native < 0:
+			p.native = t.Start
+		case t.Kind == sqllex.Symbol && p.text[t.Start] == '%':
+			if p.percent(t.Start) {
+				continue
+			}
+		}
+		p.note(t)
+	}
+}
+
+// copy brings the text before stop into out.
+func (p *parser) copy(stop int) {
+	p.out = append(p.out, p.text[p.done:stop]...)
+	p.done = stop
+}
+
+// place returns where an offset that is not copied yet will be in out.
+func (p *parser) place(offset int) int { return len(p.out) + offset - p.done }
+
+// fail keeps the first mistake.
+func (p *parser) fail(offset int, format string, args ...any) {
+	if p.err == nil {
+		p.err = errorAt(p.text, offset, format, args...)
+	}
+}
+
+// percent handles a % in plain text and reports whether it was a placeholder.
+// One that is not goes to the server.
+func (p *parser) percent(at int) bool {
+	ph, ok := placeholderAt(p.text, at, len(p.text))
+	switch {
+	case ok:
+		p.placeholder(ph)
+		return true
+	case ph.stop == at+1: // an operator
+	case p.text[at+1] == '%':
+		p.copy(at + 1)
+		p.done = ph.stop
+		p.scan.Seek(ph.stop)
+	case p.text[at+1] == '(' && ph.name == "":
+		p.fail(at, "incomplete placeholder: '%s'; it is written %%(name)s, and %% as an operator as %%%%", firstField(p.text[at:]))
+	default:
+		p.fail(at, "only '%%s', '%%b', '%%t' are allowed as placeholders, got '%s'; %% as an operator needs a space after it, or is written %%%%",
+			p.text[at:ph.stop])
+	}
+	return false
+}
+
+// quoted handles the %s inside a literal or a quoted identifier.
+func (p *parser) quoted(t sqllex.Token) {
+	for i := t.Start; ; {
+		n := strings.IndexByte(p.text[i:t.Stop], '%')
+		if n < 0 {
+			return
+		}
+		i += n
+		ph, ok := placeholderAt(p.text, i, t.Stop)
+		switch {
+		case ok && t.Kind == sqllex.Ident:
+			p.fail(i, "the placeholder '%[1]s' is inside a quoted identifier, and names cannot be parameters: build the query with psyco.Compose and psyco.Identifier, "+
+				"or write %%%[1]s if the name has a percent sign", p.text[i:ph.stop])
+		case ok:
+			p.fail(i, "the placeholder '%[1]s' is inside a literal, where it is text: drop the quotes around it, "+
+				"or write %%%[1]s if a percent sign is meant", p.text[i:ph.stop])
+		case i+1 < t.Stop && p.text[i+1] == '%':
+			p.copy(i + 1)
+			p.done = i + 2
+			ph.stop = i + 2
+		default:
+			ph.stop = i + 1
+		}
+		i = ph.stop
+	}
+}
+
+// placeholder is one that was found.
+type placeholder struct {
+	span
+	name   string // "" for a positional one
+	format byte   // s, b or t
+}
+
+// placeholderAt looks at the % at text[at] and no further than stop. What it
+// finds is a placeholder (true), or %%, an operator (just the %), or a
+// mistake: %d, %(name), %(.
+//
+// A placeholder's letter must not be followed by what would make it a longer
+// word: a %size is no placeholder, and $1 must not become $10.
+func placeholderAt(text string, at, stop int) (ph placeholder, ok bool) {
+	ph.span = span{at, at + 1}
+	if ph.stop >= stop {
+		return ph, false
+	}
+	switch c := text[ph.stop]; {
+	case c == '%':
+		ph.stop++
+		return ph, false
+	case c == '(':
+		n := strings.IndexByte(text[ph.stop:stop], ')')
+		if n <= 1 {
+			ph.stop++
+			return ph, false
+		}
+		ph.name = text[ph.stop+1 : ph.stop+n]
+		ph.stop += n + 1
+	case !sqllex.IsIdentStart(c):
+		return ph, false
+	}
+	word := ph.stop
+	for ph.stop < stop && sqllex.IsIdentPart(text[ph.stop]) {
+		ph.stop++
+	}
+	if ph.stop != word+1 || !strings.ContainsRune("sbt", rune(text[word])) {
+		return ph, false
+	}
+	ph.format = text[word]
+	return ph, true
+}
+
+// firstField returns what psycopg shows of an incomplete placeholder.
+func firstField(text string) string {
+	text, _, _ = strings.Cut(text[:min(len(text), 40)], "\n")
+	if i := strings.IndexAny(text, " \t\r"); i > 0 {
+		return text[:i]
+	}
+	return strings.ToValidUTF8(text, "")
+}
+
+// placeholder puts $n in the place of a placeholder.
+func (p *parser) placeholder(ph placeholder) {
+	p.operators = p.operators && p.prev[0].operand()
+	style := stylePositional
+	if ph.name != "" {
+		style = styleNamed
+	}
+	if p.style != styleVerbatim && p.style != style {
+		p.fail(ph.start, "positional and named placeholders cannot be mixed")
+	}
+	p.style = max(p.style, style)
+
+	p.copy(ph.start)
+	s := slot{offset: ph.start, arg: p.argument(ph)}
+	open := p.behindIn(&s)
+	if open {
+		p.out = append(p.out, '(')
+	} else if n := len(p.out); n > 0 && sqllex.IsIdentPart(p.out[n-1]) {
+		p.out = append(p.out, ' ') // LIMIT%s
+	}
+	s.start = len(p.out)
+	p.out = append(p.out, '$')
+	p.out = strconv.AppendInt(p.out, int64(s.arg)+1, 10)
+	s.stop = len(p.out)
+	if open {
+		p.out = append(p.out, ')')
+	}
+	p.slots = append(p.slots, s)
+
+	p.done = ph.stop
+	p.scan.Seek(ph.stop)
+	p.shift(element{span: s.span, kind: sqllex.Param})
+}
+
+// argument returns which argument a placeholder takes.
+func (p *parser) argument(ph placeholder) int {
+	if ph.name == "" {
+		return len(p.slots)
+	}
+	n, known := p.numbers[ph.name]
+	switch {
+	case !known:
+		if p.numbers == nil {
+			p.numbers = make(map[string]int)
+		}
+		n = len(p.names)
+		p.numbers[ph.name] = n
+		p.names = append(p.names, ph.name)
+		p.formats = append(p.formats, ph.format)
+	case p.formats[n] != ph.format:
+		p.fail(ph.start, "placeholder '%s' cannot have different formats", ph.name)
+	}
+	return n
+}
+
+// behindIn sees to a placeholder behind IN or NOT IN. With a row on the left it
+// takes rows; else IN becomes = ANY and NOT IN <> ALL, with the white space and
+// comments between kept, and the placeholder belongs into parentheses.
+func (p *parser) behindIn(s *slot) (open bool) {
+	in, not := &p.prev[0], &p.prev[1]
+	if !in.isWord("IN") || len(p.groups) > 0 && p.groups[len(p.groups)-1].position {
+		return false
+	}
+	left, negated := not, not.isWord("NOT")
+	if negated {
+		left = &p.prev[2]
+	}
+	if left.row != nil {
+		s.kind, s.left = slotRows, left.row
+		return false
+	}
+	s.kind = slotList
+	between, gap := "", string(p.out[in.stop:])
+	start := in.start
+	if negated {
+		start, between = not.start, string(p.out[not.stop:in.start])
+	}
+	p.out = p.out[:start]
+	if start > 0 && sqllex.IsOperator(p.out[start-1]) {
+		p.out = append(p.out, ' ') // t.*IN %s
+	}
+	if negated {
+		p.out = append(append(append(p.out, "<>"...), between...), "ALL"...)
+	} else {
+		p.out = append(p.out, "= ANY"...)
+	}
+	if strings.Trim(gap, " \t\r\n\f\v") != "" {
+		p.out = append(p.out, gap...)
+	}
+	return true
+}
+
+// mixed is the error for a text with both $n and psycopg's placeholders.
+func (p *parser) mixed() *queryError {
+	if len(p.slots) == 0 {
+		return errorAt(p.text, p.native, "the query has a $n parameter, but placeholders=psycopg takes %%s and %%(name)s only")
+	}
+	at := p.slots[0].offset
+	return errorAt(p.text, at, "the query mixes $n parameters with the placeholder '%s': use one kind only, "+
+		"or write the operator %% with a space after it (a %% b), or set placeholders=native", p.text[at:placeholderEnd(p.text, at)])
+}
+
+func placeholderEnd(text string, at int) int {
+	ph, _ := placeholderAt(text, at, len(text))
+	return ph.stop
+}
+
+// note remembers an element for behindIn, which asks words, commas and
+// parentheses for their places.
+func (p *parser) note(t sqllex.Token) {
+	e := element{span: span{p.place(t.Start), p.place(t.Stop)}, kind: t.Kind, dot: p.prev[0].isSymbol(".")}
+	if t.Kind == sqllex.Word || t.Kind == sqllex.Symbol {
+		e.word = t.Text(p.text)
+	}
+	if n := len(p.groups); n > 0 && p.prev[0].stop == p.groups[n-1].start {
+		if g := &p.groups[n-1]; e.startsQuery() {
+			g.row = false
+		}
+	}
+	if e.kind == sqllex.Symbol {
+		switch e.word {
+		case "(", "[":
+			p.groups = append(p.groups, group{
+				start:    e.stop,
+				commas:   len(p.commas),
+				row:      e.word == "(" && p.prev[0].beforeRow(),
+				position: p.prev[0].isWord("POSITION"),
+			})
+		case ",":
+			if len(p.groups) > 0 {
+				p.commas = append(p.commas, e.start)
+			}
+		case ")", "]":
+			e.row = p.closeGroup(e.start)
+		}
+	}
+	p.shift(e)
+}
+
+func (p *parser) shift(e element) { p.prev[2], p.prev[1], p.prev[0] = p.prev[1], p.prev[0], e }
+
+// closeGroup ends the innermost group. If that is a row of several elements, it
+// returns where they are.
+func (p *parser) closeGroup(stop int) (row []span) {
+	n := len(p.groups) - 1
+	if n < 0 {
+		return nil
+	}
+	g := p.groups[n]
+	p.groups = p.groups[:n]
+	commas := p.commas[g.commas:]
+	p.commas = p.commas[:g.commas]
+	if !g.row || len(commas) == 0 {
+		return nil
+	}
+	start := g.start
+	for _, comma := range commas {
+		row = append(row, span{start, comma})
+		start = comma + 1
+	}
+	return append(row, span{start, stop})
+}
+
+func (e *element) isWord(word string) bool {
+	return e.kind == sqllex.Word && len(e.word) == len(word) && strings.EqualFold(e.word, word)
+}
+
+func (e *element) isSymbol(symbol string) bool { return e.kind == sqllex.Symbol && e.word == symbol }
+
+// operand reports whether an expression can end with e.
+func (e *element) operand() bool {
+	switch e.kind {
+	case sqllex.Symbol:
+		return e.word == ")" || e.word == "]"
+	case sqllex.Word:
+		if e.dot {
+			return true
+		}
+		switch sqllex.Upper(e.word) {
+		case "NULL", "TRUE", "FALSE", "END", "USER", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP":
+			return true
+		case "BETWEEN", "BY", "ESCAPE", "ILIKE", "LIKE", "SET", "SIMILAR", "VALUES", "ZONE":
+			return false
+		}
+		return !sqllex.Reserved(e.word)
+	}
+	return e.kind != sqllex.End
+}
+
+// beforeRow reports whether a parenthesis behind e is one of an expression,
+// and not one of a function's arguments.
+func (e *element) beforeRow() bool {
+	switch e.kind {
+	case sqllex.Word:
+		return !e.dot && (sqllex.Reserved(e.word) || e.isWord("ROW") || e.isWord("BY"))
+	case sqllex.Ident:
+		return false
+	}
+	return true
+}
+
+// startsQuery reports whether an opening parenthesis before e is that of a
+// subquery, or of an aggregate's WITHIN GROUP (ORDER BY …).
+func (e *element) startsQuery() bool {
+	return e.isWord("SELECT") || e.isWord("WITH") || e.isWord("VALUES") || e.isWord("TABLE") || e.isWord("ORDER")
+}
