@@ -156,6 +156,9 @@ func (p *parser) percent(at int) bool {
 
 // quoted handles the %s inside a literal or a quoted identifier.
 func (p *parser) quoted(t sqllex.Token) {
+	if t.Kind == sqllex.DollarString && !t.Open { // the tag behind is not a part of a placeholder
+		t.Stop -= strings.IndexByte(p.text[t.Start+1:], '$') + 2
+	}
 	for i := t.Start; ; {
 		n := strings.IndexByte(p.text[i:t.Stop], '%')
 		if n < 0 {
