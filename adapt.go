@@ -134,6 +134,10 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 		return networkValue(v)
 	case big.Int, *big.Int, big.Float, *big.Float, big.Rat, *big.Rat:
 		return bigValue(v)
+	case list:
+		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice {
+			return m.list(rv, nesting)
+		}
 	case parameter:
 		if isNilPointer(v) {
 			return nil, 0, oidText, nil

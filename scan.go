@@ -1,9 +1,259 @@
 package psyco
 
 import (
+	"database/sql"
+	"encoding"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
 	"time"
+
+	"github.com/lib/pq"
 )
+
+// Into makes a destination for Scan out of a pointer to any type that can be a
+// parameter: besides what database/sql scans itself that is time.Duration
+// (interval; one with months is an error), [16]byte (uuid), the types of net, net/netip
+// and math/big, every encoding.TextUnmarshaler, slices and nested slices (arrays),
+// structs (composite types, field by field), and pointers to
+// all of them, which NULL sets to nil. A NULL for another type is an error.
+//
+//	var ids []int64
+//	var addr netip.Addr
+//	err := row.Scan(psyco.Into(&ids), psyco.Into(&addr))
+func Into[T any](dest *T) sql.Scanner { return into{reflect.ValueOf(dest)} }
+
+type into struct{ dest reflect.Value }
+
+// Scan implements [sql.Scanner].
+func (d into) Scan(src any) error {
+	if d.dest.IsNil() {
+		return errors.New("psyco: Into was given a nil pointer")
+	}
+	if err := setValue(d.dest.Elem(), src); err != nil {
+		return fmt.Errorf("psyco: %w", err)
+	}
+	return nil
+}
+
+// setValue stores what a driver delivers in dst.
+func setValue(dst reflect.Value, src any) error {
+	switch x := src.(type) {
+	case nil:
+		return setNull(dst)
+	case string:
+		return setText(dst, x)
+	case []byte:
+		// Of a bytea column: decoded already, and the driver's to reuse.
+		if base := indirectType(dst.Type()); isByteList(base) && base.Kind() == reflect.Slice && !isScanner(base) && !reflect.PointerTo(base).Implements(textUnmarshalerType) {
+			allocate(dst).SetBytes(append([]byte{}, x...))
+			return nil
+		} else if isByteList(base) && base.Kind() == reflect.Array && base.Len() == len(x) && !isScanner(base) {
+			reflect.Copy(allocate(dst), reflect.ValueOf(x).Convert(reflect.SliceOf(base.Elem())))
+			return nil
+		}
+		return setText(dst, string(x))
+	case time.Time:
+		if base := indirectType(dst.Type()); base.Kind() == reflect.Struct && timeType.ConvertibleTo(base) {
+			allocate(dst).Set(reflect.ValueOf(x).Convert(base))
+			return nil
+		}
+	}
+	if scanner, ok := dst.Addr().Interface().(sql.Scanner); ok {
+		return scanner.Scan(src)
+	}
+	text, err := appendText(nil, src)
+	if err != nil {
+		return err
+	}
+	return setText(dst, string(text))
+}
+
+var (
+	scannerType         = reflect.TypeFor[sql.Scanner]()
+	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
+)
+
+func isScanner(typ reflect.Type) bool { return reflect.PointerTo(typ).Implements(scannerType) }
+
+func indirectType(typ reflect.Type) reflect.Type {
+	for typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	return typ
+}
+
+// allocate follows dst's pointers, making what they point to.
+func allocate(dst reflect.Value) reflect.Value {
+	for dst.Kind() == reflect.Pointer {
+		dst.Set(reflect.New(dst.Type().Elem()))
+		dst = dst.Elem()
+	}
+	return dst
+}
+
+func setNull(dst reflect.Value) error {
+	if scanner, ok := dst.Addr().Interface().(sql.Scanner); ok {
+		return scanner.Scan(nil)
+	}
+	if !isNilable(dst.Kind()) && dst.Kind() != reflect.Interface {
+		return fmt.Errorf("NULL does not fit into %s: use *%[1]s or sql.Null[%[1]s]", dst.Type())
+	}
+	dst.SetZero()
+	return nil
+}
+
+// setText stores a value in PostgreSQL's text format in dst, which is
+// addressable. It follows the rules of database/sql, and has more types.
+func setText(dst reflect.Value, text string) error {
+	typ := dst.Type()
+	switch typ {
+	case timeType:
+		t, err := parseTime(text)
+		if err == nil {
+			dst.Set(reflect.ValueOf(t))
+		}
+		return err
+	case reflect.TypeFor[time.Duration]():
+		interval, err := parseInterval(text)
+		if err != nil {
+			return err
+		}
+		if interval.Months != 0 {
+			return fmt.Errorf("interval %s has months, which are no fixed duration: use psyco.Interval", text)
+		}
+		d, err := interval.Duration()
+		dst.SetInt(int64(d))
+		return err
+	case reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix](), reflect.TypeFor[net.IP](), reflect.TypeFor[net.IPNet](), reflect.TypeFor[net.HardwareAddr]():
+		return setNetwork(dst, text)
+	case reflect.TypeFor[json.RawMessage]():
+		dst.SetBytes([]byte(text))
+		return nil
+	case reflect.TypeFor[sql.NullTime]():
+		return setNullOf(dst, dst.FieldByName("Time"), text)
+	}
+	if isNullOf(typ) {
+		return setNullOf(dst, dst.FieldByName("V"), text)
+	}
+	switch x := dst.Addr().Interface().(type) {
+	case sql.Scanner:
+		return x.Scan([]byte(text))
+	case encoding.TextUnmarshaler:
+		if typ.Kind() == reflect.Pointer {
+			break // a nil one, whose method would have nothing to write to
+		}
+		if err := x.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("cannot read %.60q as %s: %w", text, typ, err)
+		}
+		return nil
+	}
+	return setKind(dst, text)
+}
+
+// setNullOf stores text in field, which is what dst, a sql.Null of some kind, holds.
+func setNullOf(dst, field reflect.Value, text string) error {
+	if err := setText(field, text); err != nil {
+		return err
+	}
+	dst.FieldByName("Valid").SetBool(true)
+	return nil
+}
+
+// setKind stores text in a dst whose type has no say in it.
+func setKind(dst reflect.Value, text string) (err error) {
+	typ := dst.Type()
+	switch dst.Kind() {
+	case reflect.Pointer:
+		elem := reflect.New(typ.Elem())
+		if err := setText(elem.Elem(), text); err != nil {
+			return err
+		}
+		dst.Set(elem)
+		return nil
+	case reflect.Interface:
+		if typ.NumMethod() == 0 {
+			dst.Set(reflect.ValueOf(text))
+			return nil
+		}
+	case reflect.String:
+		dst.SetString(text)
+		return nil
+	case reflect.Bool:
+		var b bool
+		if b, err = strconv.ParseBool(text); err == nil {
+			dst.SetBool(b)
+			return nil
+		}
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		var n int64
+		if n, err = strconv.ParseInt(text, 10, typ.Bits()); err == nil {
+			dst.SetInt(n)
+			return nil
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		var n uint64
+		if n, err = strconv.ParseUint(text, 10, typ.Bits()); err == nil {
+			dst.SetUint(n)
+			return nil
+		}
+	case reflect.Float32, reflect.Float64:
+		var f float64
+		if f, err = strconv.ParseFloat(text, typ.Bits()); err == nil {
+			dst.SetFloat(f)
+			return nil
+		}
+	case reflect.Slice, reflect.Array:
+		if isByteList(typ) {
+			return setBytes(dst, text)
+		}
+		return setArray(dst, text)
+	case reflect.Struct:
+		if timeType.ConvertibleTo(typ) {
+			t, err := parseTime(text)
+			if err == nil {
+				dst.Set(reflect.ValueOf(t).Convert(typ))
+			}
+			return err
+		}
+		return setRecord(dst, text)
+	}
+	if numError := (*strconv.NumError)(nil); errors.As(err, &numError) {
+		return fmt.Errorf("cannot read %.60q as %s: %w", text, typ, numError.Err)
+	}
+	return fmt.Errorf("cannot read %.60q as %s: give the type a Scan method (sql.Scanner)", text, typ)
+}
+
+// setBytes reads bytea, which inside other values is still text, a UUID, or any text.
+func setBytes(dst reflect.Value, text string) error {
+	isUUID := dst.Kind() == reflect.Array && dst.Len() == 16
+	var b []byte
+	var err error
+	if digits, ok := strings.CutPrefix(text, `\x`); ok {
+		b, err = hex.DecodeString(digits)
+	} else if isUUID {
+		b, err = hex.DecodeString(strings.ReplaceAll(text, "-", ""))
+	} else {
+		b = []byte(text)
+	}
+	switch {
+	case err != nil:
+		return fmt.Errorf("cannot read %.60q as %s: %w", text, dst.Type(), err)
+	case dst.Kind() == reflect.Slice:
+		dst.SetBytes(b)
+		return nil
+	case len(b) != dst.Len():
+		return fmt.Errorf("cannot store %d bytes in %s", len(b), dst.Type())
+	}
+	reflect.Copy(dst, reflect.ValueOf(b).Convert(reflect.SliceOf(dst.Type().Elem())))
+	return nil
+}
 
 // scanText gives the text that a driver's value is in, copied. dest names the
 // destination's type in errors.
@@ -14,9 +264,43 @@ func scanText(src any, dest string) (string, error) {
 	case []byte:
 		return string(x), nil
 	case nil:
-		return "", fmt.Errorf("psyco: cannot scan NULL into a psyco.%s: scan into a sql.Null[psyco.%[1]s] or a pointer to a pointer", dest)
-	case time.Time:
-		return string(appendTimestamp(nil, x)), nil
+		return "", fmt.Errorf("psyco: NULL does not fit into psyco.%s: use *psyco.%[1]s or sql.Null[psyco.%[1]s]", dest)
 	}
-	return "", fmt.Errorf("psyco: cannot scan a %T into a psyco.%s", src, dest)
+	return "", fmt.Errorf("psyco: cannot scan a %T into psyco.%s", src, dest)
+}
+
+// parseTime reads timestamps with and without a zone, dates and times of day as lib/pq does.
+func parseTime(text string) (time.Time, error) {
+	if strings.HasSuffix(text, "infinity") {
+		return time.Time{}, fmt.Errorf("%s is no time.Time: use psyco.Timestamp or psyco.Date", text)
+	}
+	if len(text) > 2 && text[2] == ':' {
+		clock, zone := text, ""
+		if i := strings.IndexAny(text, "+-"); i >= 0 {
+			clock, zone = text[:i], "-07:00:00"[:min(len(text)-i, 9)]
+		}
+		t, err := time.Parse("15:04:05"+zone, strings.Replace(text, "24:", "00:", 1))
+		if err == nil && strings.HasPrefix(clock, "24:") {
+			t = t.Add(24 * time.Hour)
+		}
+		if err != nil {
+			return time.Time{}, fmt.Errorf("%.60q is no time", text)
+		}
+		return t, nil
+	}
+	t, err := pq.ParseTimestamp(nil, text)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%.60q is no timestamp in datestyle ISO", text)
+	}
+	return t, nil
+}
+
+// appendParameterText appends what v, which is of a type that can be a parameter, is in text.
+func appendParameterText(b []byte, v any) (_ []byte, null bool, err error) {
+	value, _, err := (*TypeMap)(nil).adapt(v)
+	if err != nil || value == nil {
+		return b, value == nil, err
+	}
+	b, err = appendText(b, value)
+	return b, false, err
 }

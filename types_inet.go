@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 )
 
@@ -139,4 +140,41 @@ func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		return nil, 0, 0, fmt.Errorf("net.HardwareAddr has %d bytes: PostgreSQL has macaddr (6) and macaddr8 (8)", len(x))
 	}
 	return nil, 0, 0, fmt.Errorf("%T is not a network address", v)
+}
+
+// setNetwork stores an address of any of the server's network types in dst,
+// which has one of Go's.
+func setNetwork(dst reflect.Value, text string) error {
+	if dst.Type() == reflect.TypeFor[net.HardwareAddr]() {
+		mac, err := net.ParseMAC(text)
+		if err != nil {
+			return err
+		}
+		dst.SetBytes(mac)
+		return nil
+	}
+	prefix, err := parseInet(text)
+	if err != nil {
+		return err
+	}
+	whole := prefix.Bits() == prefix.Addr().BitLen()
+	switch x := dst.Addr().Interface().(type) {
+	case *netip.Prefix:
+		*x = prefix
+		return nil
+	case *net.IPNet:
+		*x = net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+		return nil
+	case *netip.Addr:
+		if whole {
+			*x = prefix.Addr()
+			return nil
+		}
+	case *net.IP:
+		if whole {
+			*x = prefix.Addr().AsSlice()
+			return nil
+		}
+	}
+	return fmt.Errorf("%s has a prefix length, which %s would lose: use psyco.Inet or netip.Prefix", text, dst.Type())
 }

@@ -1,0 +1,193 @@
+package psyco
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// Record reads and writes a value of a composite type, or a row like
+// ROW(1, 'a'), with a struct: the exported fields of T take the attributes by position. Fields
+// may have any type that [Into] accepts; a struct is a composite inside the composite, a pointer or sql.Null a
+// field that may be NULL.
+//
+// For values that may be NULL themselves use sql.Null[psyco.Record[T]] or a pointer;
+// scanning NULL into a Record is an error.
+type Record[T any] struct{ V T }
+
+var (
+	_ sql.Scanner   = (*Record[struct{}])(nil)
+	_ driver.Valuer = Record[struct{}]{}
+	_ parameter     = Record[struct{}]{}
+)
+
+// Value implements [driver.Valuer].
+func (r Record[T]) Value() (driver.Value, error) {
+	rv := reflect.ValueOf(&r.V).Elem()
+	for rv.Kind() == reflect.Pointer && !rv.IsNil() {
+		rv = rv.Elem()
+	}
+	if rv.Kind() != reflect.Struct {
+		return nil, fmt.Errorf("psyco: Record needs a struct, not a %s", rv.Type())
+	}
+	b, err := appendRecord(nil, rv)
+	if err != nil {
+		return nil, fmt.Errorf("psyco: %w", err)
+	}
+	return string(b), nil
+}
+
+func (Record[T]) parameterOID() (oid, fallback uint32) { return 0, oidText }
+
+// Scan implements [sql.Scanner].
+func (r *Record[T]) Scan(src any) error {
+	text, err := scanText(src, "Record")
+	if err != nil {
+		return err
+	}
+	var v T
+	dst := allocate(reflect.ValueOf(&v).Elem())
+	if dst.Kind() != reflect.Struct {
+		return fmt.Errorf("psyco: Record needs a struct, not a %s", dst.Type())
+	}
+	if err := setRecord(dst, text); err != nil {
+		return fmt.Errorf("psyco: %w", err)
+	}
+	r.V = v
+	return nil
+}
+
+// recordFields gives the indexes of the fields that take part.
+func recordFields(typ reflect.Type) []int {
+	var fields []int
+	for i := range typ.NumField() {
+		if typ.Field(i).IsExported() {
+			fields = append(fields, i)
+		}
+	}
+	return fields
+}
+
+// setRecord reads a composite value into the struct dst (PostgreSQL: record_out).
+func setRecord(dst reflect.Value, text string) error {
+	attributes, err := parseRecord(text)
+	if err != nil {
+		return err
+	}
+	typ := dst.Type()
+	fields := recordFields(typ)
+	if len(fields) != len(attributes) {
+		return fmt.Errorf("a record of %d attributes does not fit into %s, which has %d exported fields", len(attributes), typ, len(fields))
+	}
+	for i, field := range fields {
+		if attributes[i].null {
+			err = setNull(dst.Field(field))
+		} else {
+			err = setText(dst.Field(field), attributes[i].text)
+		}
+		if err != nil {
+			return fmt.Errorf("field %s: %w", typ.Field(field).Name, err)
+		}
+	}
+	return nil
+}
+
+func parseRecord(text string) ([]element, error) {
+	rest, ok := strings.CutPrefix(text, "(")
+	if !ok {
+		return nil, fmt.Errorf("%.60q is not a record", text)
+	}
+	if rest == ")" {
+		return nil, nil
+	}
+	var attributes []element
+	for {
+		e, after, err := cutComponent(rest, ",)")
+		if err != nil || after == "" || after[0] != ',' && after != ")" {
+			return nil, fmt.Errorf("%.60q is not a record", text)
+		}
+		attributes = append(attributes, e)
+		if after[0] == ')' {
+			return attributes, nil
+		}
+		rest = after[1:]
+	}
+}
+
+// appendRecord writes the struct rv as a composite value.
+func appendRecord(b []byte, rv reflect.Value) ([]byte, error) {
+	b = append(b, '(')
+	for i, index := range recordFields(rv.Type()) {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		text, null, err := appendParameterText(nil, rv.Field(index).Interface())
+		if untyped := (*untypedError)(nil); errors.As(err, &untyped) && untyped.typ.Kind() == reflect.Struct && indirectType(rv.Field(index).Type()) == untyped.typ {
+			nested := rv.Field(index)
+			for nested.Kind() == reflect.Pointer {
+				nested = nested.Elem()
+			}
+			text, err = appendRecord(nil, nested)
+			null = false
+		}
+		if err != nil {
+			return nil, fmt.Errorf("field %s: %w", rv.Type().Field(index).Name, err)
+		}
+		if !null {
+			b = appendComponent(b, string(text))
+		}
+	}
+	return append(b, ')'), nil
+}
+
+// cutComponent reads an attribute of a record or a bound of a range from the
+// start of s, up to one of the characters in ends. Nothing at all is NULL. Quoted and plain
+// pieces may be mixed, and inside quotes "" is a quote (PostgreSQL: record_in, range_parse_bound).
+func cutComponent(s, ends string) (e element, rest string, err error) {
+	end := strings.IndexAny(s, ends)
+	if end == 0 {
+		return element{null: true}, s, nil
+	}
+	if end > 0 && !strings.ContainsAny(s[:end], `"\`) {
+		return element{text: s[:end]}, s[end:], nil
+	}
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c == '\\':
+			if i++; i == len(s) {
+				return element{}, "", errors.New("it ends in a backslash")
+			}
+			b.WriteByte(s[i])
+		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
+			b.WriteByte('"')
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && strings.IndexByte(ends, c) >= 0:
+			return element{text: b.String()}, s[i:], nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return element{}, "", errors.New("it has no end")
+}
+
+// appendComponent writes text so that cutComponent and the server read it back.
+func appendComponent(b []byte, text string) []byte {
+	if text != "" && !strings.ContainsAny(text, "\"\\,()[]{} \t\n\r\v\f") {
+		return append(b, text...)
+	}
+	b = append(b, '"')
+	for i := range len(text) {
+		if text[i] == '"' || text[i] == '\\' {
+			b = append(b, text[i])
+		}
+		b = append(b, text[i])
+	}
+	return append(b, '"')
+}

@@ -1,0 +1,184 @@
+package psyco
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Timestamp is a value of type timestamp or timestamptz, which, unlike a time.Time, may be infinite.
+//
+// As a parameter its type is left to the server to infer: a timestamp column
+// stores the wall clock of Time, a timestamptz column its instant. (A time.Time
+// is always a timestamptz, which the server converts to the session's time zone for a timestamp column.) For columns that may
+// be NULL use sql.Null[psyco.Timestamp] or a pointer; scanning NULL into a Timestamp is an error.
+type Timestamp struct {
+	Time     time.Time // its location is what lib/pq gives; without meaning if Infinity is not 0
+	Infinity int8      // -1: -infinity, 1: infinity, 0: Time counts
+}
+
+// Date is a value of type date, which has no time zone, and may be infinite. Years are
+// counted as in package time: 0 is 1 BC. Dates can be compared with ==.
+//
+// As a parameter it is a date. A time.Time is a timestamptz, whose date depends on the
+// session's time zone. For columns that may be NULL use sql.Null[psyco.Date] or a pointer; scanning NULL into a
+// Date is an error.
+type Date struct {
+	Year     int
+	Month    time.Month
+	Day      int
+	Infinity int8 // -1: -infinity, 1: infinity, 0: Year, Month and Day count
+}
+
+var (
+	_ sql.Scanner   = (*Timestamp)(nil)
+	_ driver.Valuer = Timestamp{}
+	_ parameter     = Timestamp{}
+
+	_ sql.Scanner   = (*Date)(nil)
+	_ driver.Valuer = Date{}
+	_ parameter     = Date{}
+)
+
+const (
+	infinity         = "infinity"
+	negativeInfinity = "-infinity"
+)
+
+// infinityOf tells infinite text and values from finite ones.
+func infinityOf(src any) (sign int8, infinite bool) {
+	var text string
+	switch x := src.(type) {
+	case string:
+		text = x
+	case []byte:
+		text = string(x)
+	}
+	switch text {
+	case infinity:
+		return 1, true
+	case negativeInfinity:
+		return -1, true
+	}
+	return 0, false
+}
+
+func infinityText(sign int8) string {
+	if sign < 0 {
+		return negativeInfinity
+	}
+	return infinity
+}
+
+// Value implements [driver.Valuer].
+func (t Timestamp) Value() (driver.Value, error) {
+	if t.Infinity != 0 {
+		return infinityText(t.Infinity), nil
+	}
+	value, _, _, err := timeValue(t.Time, t.Time)
+	return value, err
+}
+
+func (Timestamp) parameterOID() (oid, fallback uint32) { return 0, oidTimestamptz }
+
+// Scan implements [sql.Scanner].
+func (t *Timestamp) Scan(src any) error {
+	if sign, infinite := infinityOf(src); infinite {
+		*t = Timestamp{Infinity: sign}
+		return nil
+	}
+	if x, ok := src.(time.Time); ok {
+		*t = Timestamp{Time: x}
+		return nil
+	}
+	text, err := scanText(src, "Timestamp")
+	if err != nil {
+		return err
+	}
+	x, err := parseTime(text)
+	if err != nil {
+		return fmt.Errorf("psyco: %w", err)
+	}
+	*t = Timestamp{Time: x}
+	return nil
+}
+
+// DateOf gives the date on the wall clock of t.
+func DateOf(t time.Time) Date {
+	year, month, day := t.Date()
+	return Date{Year: year, Month: month, Day: day}
+}
+
+// In gives midnight of the date in loc. Without meaning for an infinite date.
+func (d Date) In(loc *time.Location) time.Time {
+	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, loc)
+}
+
+// String gives the date as the server does with datestyle ISO: "2024-02-29", "0044-03-15 BC", "infinity".
+func (d Date) String() string {
+	if d.Infinity != 0 {
+		return infinityText(d.Infinity)
+	}
+	b := appendDate(nil, d.Year, d.Month, d.Day)
+	if d.Year <= 0 {
+		b = append(b, " BC"...)
+	}
+	return string(b)
+}
+
+// Value implements [driver.Valuer]. A date that the calendar does not have is an error.
+func (d Date) Value() (driver.Value, error) {
+	if d.Infinity == 0 && DateOf(d.In(time.UTC)) != d {
+		return nil, fmt.Errorf("psyco: there is no date of year %d, month %d, day %d", d.Year, int(d.Month), d.Day)
+	}
+	return d.String(), nil
+}
+
+func (Date) parameterOID() (oid, fallback uint32) { return oidDate, 0 }
+
+// Scan implements [sql.Scanner]. Of a timestamp it takes the date on its wall clock.
+func (d *Date) Scan(src any) error {
+	if sign, infinite := infinityOf(src); infinite {
+		*d = Date{Infinity: sign}
+		return nil
+	}
+	if x, ok := src.(time.Time); ok {
+		*d = DateOf(x)
+		return nil
+	}
+	text, err := scanText(src, "Date")
+	if err != nil {
+		return err
+	}
+	got, ok := parseDate(text)
+	if !ok {
+		return fmt.Errorf("psyco: %.60q is not a date in datestyle ISO", text)
+	}
+	*d = got
+	return nil
+}
+
+// parseDate reads year-month-day, with a BC behind it for the years before 1.
+func parseDate(text string) (Date, bool) {
+	text, bc := strings.CutSuffix(text, " BC")
+	parts := strings.Split(text, "-")
+	if len(parts) != 3 {
+		return Date{}, false
+	}
+	var numbers [3]int
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 31)
+		if err != nil {
+			return Date{}, false
+		}
+		numbers[i] = int(n)
+	}
+	d := Date{Year: numbers[0], Month: time.Month(numbers[1]), Day: numbers[2]}
+	if bc {
+		d.Year = 1 - d.Year
+	}
+	return d, DateOf(d.In(time.UTC)) == d
+}
