@@ -72,13 +72,13 @@ type parser struct {
 	operators bool
 
 	// What IN %s must know about what is on its left.
-	prev   [3]element // the last elements, the latest first
-	groups []group    // the open parentheses and brackets
-	commas []int      // the commas in them, at their places in out
+	prev   [3]syntax // the last elements, the latest first
+	groups []group   // the open parentheses and brackets
+	commas []int     // the commas in them, at their places in out
 }
 
-// element is a lexical element that is not white space, at its place in out.
-type element struct {
+// syntax is an element of the text that is not white space, at its place in out.
+type syntax struct {
 	span
 	kind sqllex.Kind
 	word string // the text of a Word or Symbol
@@ -268,7 +268,7 @@ func (p *parser) placeholder(ph placeholder) {
 
 	p.done = ph.stop
 	p.scan.Seek(ph.stop)
-	p.shift(element{span: s.span, kind: sqllex.Param})
+	p.shift(syntax{span: s.span, kind: sqllex.Param})
 }
 
 // argument returns which argument a placeholder takes.
@@ -347,7 +347,7 @@ func placeholderEnd(text string, at int) int {
 // note remembers an element for behindIn, which asks words, commas and
 // parentheses for their places.
 func (p *parser) note(t sqllex.Token) {
-	e := element{span: span{p.place(t.Start), p.place(t.Stop)}, kind: t.Kind, dot: p.prev[0].isSymbol(".")}
+	e := syntax{span: span{p.place(t.Start), p.place(t.Stop)}, kind: t.Kind, dot: p.prev[0].isSymbol(".")}
 	if t.Kind == sqllex.Word || t.Kind == sqllex.Symbol {
 		e.word = t.Text(p.text)
 	}
@@ -376,7 +376,7 @@ func (p *parser) note(t sqllex.Token) {
 	p.shift(e)
 }
 
-func (p *parser) shift(e element) { p.prev[2], p.prev[1], p.prev[0] = p.prev[1], p.prev[0], e }
+func (p *parser) shift(e syntax) { p.prev[2], p.prev[1], p.prev[0] = p.prev[1], p.prev[0], e }
 
 // closeGroup ends the innermost group. If that is a row of several elements, it
 // returns where they are.
@@ -400,14 +400,14 @@ func (p *parser) closeGroup(stop int) (row []span) {
 	return append(row, span{start, stop})
 }
 
-func (e *element) isWord(word string) bool {
+func (e *syntax) isWord(word string) bool {
 	return e.kind == sqllex.Word && len(e.word) == len(word) && strings.EqualFold(e.word, word)
 }
 
-func (e *element) isSymbol(symbol string) bool { return e.kind == sqllex.Symbol && e.word == symbol }
+func (e *syntax) isSymbol(symbol string) bool { return e.kind == sqllex.Symbol && e.word == symbol }
 
 // operand reports whether an expression can end with e.
-func (e *element) operand() bool {
+func (e *syntax) operand() bool {
 	switch e.kind {
 	case sqllex.Symbol:
 		return e.word == ")" || e.word == "]"
@@ -428,7 +428,7 @@ func (e *element) operand() bool {
 
 // beforeRow reports whether a parenthesis behind e is one of an expression,
 // and not one of a function's arguments.
-func (e *element) beforeRow() bool {
+func (e *syntax) beforeRow() bool {
 	switch e.kind {
 	case sqllex.Word:
 		return !e.dot && (sqllex.Reserved(e.word) || e.isWord("ROW") || e.isWord("BY"))
@@ -440,6 +440,6 @@ func (e *element) beforeRow() bool {
 
 // startsQuery reports whether an opening parenthesis before e is that of a
 // subquery, or of an aggregate's WITHIN GROUP (ORDER BY …).
-func (e *element) startsQuery() bool {
+func (e *syntax) startsQuery() bool {
 	return e.isWord("SELECT") || e.isWord("WITH") || e.isWord("VALUES") || e.isWord("TABLE") || e.isWord("ORDER")
 }

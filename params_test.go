@@ -244,7 +244,7 @@ type ring struct {
 	N int
 }
 
-func TestFields(t *testing.T) {
+func TestArgumentFields(t *testing.T) {
 	tests := []struct {
 		value any
 		want  []string
