@@ -144,7 +144,7 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 		}
 		oid, fallback = x.parameterOID()
 		value, err = x.Value()
-		return value, oid, fallback, err
+		return value, oid, fallback, unprefixed(err)
 	case driver.Valuer:
 		return m.valuer(x, nesting)
 	}
@@ -167,7 +167,7 @@ func (m *TypeMap) valuer(x driver.Valuer, nesting int) (value driver.Value, oid,
 	}
 	with, err := x.Value()
 	if err != nil {
-		return nil, 0, 0, fmt.Errorf("%T: %w", x, err)
+		return nil, 0, 0, fmt.Errorf("%T: %w", x, unprefixed(err))
 	}
 	if reflect.TypeOf(with) == reflect.TypeOf(x) {
 		return nil, 0, 0, fmt.Errorf("%T's Value method returns a %T again: return a string, []byte, int64, float64, bool, time.Time or nil", x, x)
@@ -285,11 +285,13 @@ func (m *TypeMap) list(rv reflect.Value, nesting int) (value driver.Value, oid, 
 			return nil, 0, oidBytea, nil
 		case isSlice:
 			return rv.Bytes(), 0, oidBytea, nil
-		case rv.Len() == 16:
-			return uuidText(rv), oidUUID, 0, nil
 		}
-		b := make([]byte, rv.Len())
-		reflect.Copy(reflect.ValueOf(b), rv)
+		addressable := reflect.New(typ).Elem()
+		addressable.Set(rv)
+		b := addressable.Bytes()
+		if len(b) == 16 {
+			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), oidUUID, 0, nil
+		}
 		return b, 0, oidBytea, nil
 	}
 	if isSlice && rv.IsNil() {
@@ -326,13 +328,6 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 		return string(appendTimestamp(nil, x)), oid, fallback, nil
 	}
 	return v, oid, fallback, nil
-}
-
-// uuidText formats an array of 16 bytes.
-func uuidText(rv reflect.Value) string {
-	var b [16]byte
-	reflect.Copy(reflect.ValueOf(b[:]), rv)
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // checkText refuses what the server cannot store in any text.

@@ -26,6 +26,7 @@ type (
 	namedBytes  []byte
 	namedUUID   [16]byte
 	namedTime   time.Time
+	colour      uint8
 	point       struct{ X, Y int }
 )
 
@@ -131,6 +132,8 @@ func TestAdapt(t *testing.T) {
 		{"nil bytes", []byte(nil), nil, 0, oidBytea},
 		{"named bytes", namedBytes{1}, []byte{1}, 0, oidBytea},
 		{"nil named bytes", namedBytes(nil), nil, 0, oidBytea},
+		{"bytes of a named type", []colour{1}, []byte{1}, 0, oidBytea},
+		{"array of a named byte", [2]colour{1, 2}, []byte{1, 2}, 0, oidBytea},
 		{"byte array", [3]byte{1, 2, 3}, []byte{1, 2, 3}, 0, oidBytea},
 
 		{"time", noon, noon, oidTimestamptz, oidTimestamptz},

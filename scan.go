@@ -34,10 +34,10 @@ type into struct{ dest reflect.Value }
 // Scan implements [sql.Scanner].
 func (d into) Scan(src any) error {
 	if d.dest.IsNil() {
-		return errors.New("psyco: Into was given a nil pointer")
+		return prefixed(errors.New("Into was given a nil pointer"))
 	}
 	if err := setValue(d.dest.Elem(), src); err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	return nil
 }
@@ -51,11 +51,11 @@ func setValue(dst reflect.Value, src any) error {
 		return setText(dst, x)
 	case []byte:
 		// Of a bytea column: decoded already, and the driver's to reuse.
-		if base := indirectType(dst.Type()); isByteList(base) && base.Kind() == reflect.Slice && !isScanner(base) && !reflect.PointerTo(base).Implements(textUnmarshalerType) {
+		if base := indirectType(dst.Type()); isByteList(base) && base.Kind() == reflect.Slice && base != reflect.TypeFor[net.HardwareAddr]() && !isScanner(base) && !reflect.PointerTo(base).Implements(textUnmarshalerType) {
 			allocate(dst).SetBytes(append([]byte{}, x...))
 			return nil
 		} else if isByteList(base) && base.Kind() == reflect.Array && base.Len() == len(x) && !isScanner(base) {
-			reflect.Copy(allocate(dst), reflect.ValueOf(x).Convert(reflect.SliceOf(base.Elem())))
+			copy(allocate(dst).Bytes(), x)
 			return nil
 		}
 		return setText(dst, string(x))
@@ -66,7 +66,10 @@ func setValue(dst reflect.Value, src any) error {
 		}
 	}
 	if scanner, ok := dst.Addr().Interface().(sql.Scanner); ok {
-		return scanner.Scan(src)
+		return unprefixed(scanner.Scan(src))
+	}
+	if x, ok := src.(time.Time); ok && indirectType(dst.Type()).Kind() == reflect.String {
+		return setText(dst, x.Format(time.RFC3339Nano)) // as database/sql does
 	}
 	text, err := appendText(nil, src)
 	if err != nil {
@@ -100,7 +103,7 @@ func allocate(dst reflect.Value) reflect.Value {
 
 func setNull(dst reflect.Value) error {
 	if scanner, ok := dst.Addr().Interface().(sql.Scanner); ok {
-		return scanner.Scan(nil)
+		return unprefixed(scanner.Scan(nil))
 	}
 	if !isNilable(dst.Kind()) && dst.Kind() != reflect.Interface {
 		return fmt.Errorf("NULL does not fit into %s: use *%[1]s or sql.Null[%[1]s]", dst.Type())
@@ -130,7 +133,7 @@ func setText(dst reflect.Value, text string) error {
 		}
 		d, err := interval.Duration()
 		dst.SetInt(int64(d))
-		return err
+		return unprefixed(err)
 	case reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix](), reflect.TypeFor[net.IP](), reflect.TypeFor[net.IPNet](), reflect.TypeFor[net.HardwareAddr]():
 		return setNetwork(dst, text)
 	case reflect.TypeFor[json.RawMessage]():
@@ -144,7 +147,7 @@ func setText(dst reflect.Value, text string) error {
 	}
 	switch x := dst.Addr().Interface().(type) {
 	case sql.Scanner:
-		return x.Scan([]byte(text))
+		return unprefixed(x.Scan([]byte(text)))
 	case encoding.TextUnmarshaler:
 		if typ.Kind() == reflect.Pointer {
 			break // a nil one, whose method would have nothing to write to
@@ -251,8 +254,24 @@ func setBytes(dst reflect.Value, text string) error {
 	case len(b) != dst.Len():
 		return fmt.Errorf("cannot store %d bytes in %s", len(b), dst.Type())
 	}
-	reflect.Copy(dst, reflect.ValueOf(b).Convert(reflect.SliceOf(dst.Type().Elem())))
+	copy(dst.Bytes(), b)
 	return nil
+}
+
+// prefixedError is an error of this package on its way to the caller. Where it
+// becomes part of another one, the prefix goes.
+type prefixedError struct{ error }
+
+func (e prefixedError) Error() string { return "psyco: " + e.error.Error() }
+func (e prefixedError) Unwrap() error { return e.error }
+
+func prefixed(err error) error { return prefixedError{err} }
+
+func unprefixed(err error) error {
+	if e, ok := err.(prefixedError); ok {
+		return e.error
+	}
+	return err
 }
 
 // scanText gives the text that a driver's value is in, copied. dest names the
@@ -264,9 +283,9 @@ func scanText(src any, dest string) (string, error) {
 	case []byte:
 		return string(x), nil
 	case nil:
-		return "", fmt.Errorf("psyco: NULL does not fit into psyco.%s: use *psyco.%[1]s or sql.Null[psyco.%[1]s]", dest)
+		return "", prefixed(fmt.Errorf("NULL does not fit into psyco.%s: use *psyco.%[1]s or sql.Null[psyco.%[1]s]", dest))
 	}
-	return "", fmt.Errorf("psyco: cannot scan a %T into psyco.%s", src, dest)
+	return "", prefixed(fmt.Errorf("cannot scan a %T into psyco.%s", src, dest))
 }
 
 // parseTime reads timestamps with and without a zone, dates and times of day as lib/pq does.

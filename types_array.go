@@ -32,7 +32,7 @@ func (a Array[T]) Value() (driver.Value, error) {
 	}
 	value, _, _, err := (*TypeMap)(nil).array(reflect.ValueOf(a), 0)
 	if err != nil {
-		return nil, fmt.Errorf("psyco: %w", err)
+		return nil, prefixed(err)
 	}
 	return value, nil
 }
@@ -49,7 +49,7 @@ func (a *Array[T]) Scan(src any) error {
 	}
 	var got []T
 	if err := setArray(reflect.ValueOf(&got).Elem(), text); err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	*a = got
 	return nil

@@ -34,7 +34,7 @@ func (h HStore) Value() (driver.Value, error) {
 	for _, key := range slices.Sorted(maps.Keys(h)) {
 		value := h[key]
 		if err := errors.Join(checkText(key), checkText(value.V)); err != nil {
-			return nil, fmt.Errorf("psyco: hstore key %q: %w", key, err)
+			return nil, prefixed(fmt.Errorf("hstore key %q: %w", key, err))
 		}
 		if len(b) > 0 {
 			b = append(b, ',')
@@ -63,7 +63,7 @@ func (h *HStore) Scan(src any) error {
 	}
 	got, err := parseHStore(text)
 	if err != nil {
-		return fmt.Errorf("psyco: %.60q is not an hstore: %w", text, err)
+		return prefixed(fmt.Errorf("%.60q is not an hstore: %w", text, err))
 	}
 	*h = got
 	return nil

@@ -33,7 +33,7 @@ func (n Inet) Value() (driver.Value, error) {
 	}
 	text, err := n.text()
 	if err != nil {
-		return nil, fmt.Errorf("psyco: %w", err)
+		return nil, prefixed(err)
 	}
 	return text, nil
 }
@@ -59,7 +59,7 @@ func (n *Inet) Scan(src any) error {
 	}
 	prefix, err := parseInet(text)
 	if err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	n.Prefix = prefix
 	return nil

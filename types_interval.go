@@ -53,7 +53,7 @@ func (i Interval) Duration() (time.Duration, error) {
 			return time.Duration(nanos), nil
 		}
 	}
-	return 0, fmt.Errorf("psyco: interval %s is longer than a time.Duration can be, about 292 years", i)
+	return 0, prefixed(fmt.Errorf("interval %s is longer than a time.Duration can be, about 292 years", i))
 }
 
 // String gives the interval as the server does with intervalstyle postgres:
@@ -107,7 +107,14 @@ func (i Interval) String() string {
 }
 
 // Value implements [driver.Valuer].
-func (i Interval) Value() (driver.Value, error) { return i.String(), nil }
+func (i Interval) Value() (driver.Value, error) {
+	if i.Microseconds == math.MinInt64 {
+		// The server does not read what it writes for this one.
+		i.Microseconds = 0
+		return strings.TrimPrefix(i.String()+" -2562047788 hours -54.775808 secs", "00:00:00 "), nil
+	}
+	return i.String(), nil
+}
 
 func (Interval) parameterOID() (oid, fallback uint32) { return oidInterval, 0 }
 
@@ -119,7 +126,7 @@ func (i *Interval) Scan(src any) error {
 	}
 	*i, err = parseInterval(text)
 	if err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	return nil
 }

@@ -27,7 +27,7 @@ var (
 func (j JSON[T]) Value() (driver.Value, error) {
 	b, err := json.Marshal(j.V)
 	if err != nil {
-		return nil, fmt.Errorf("psyco: JSON: %w", err)
+		return nil, prefixed(fmt.Errorf("JSON: %w", err))
 	}
 	return string(b), nil
 }
@@ -43,7 +43,7 @@ func (j *JSON[T]) Scan(src any) error {
 	}
 	var v T
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		return fmt.Errorf("psyco: cannot read %.60q as %T: %w", text, v, err)
+		return prefixed(fmt.Errorf("cannot read %.60q as %T: %w", text, v, err))
 	}
 	j.V = v
 	return nil

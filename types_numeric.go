@@ -28,7 +28,7 @@ var (
 // Value implements [driver.Valuer]. Text that is no number is an error.
 func (n Numeric) Value() (driver.Value, error) {
 	if !isNumeric(string(n)) {
-		return nil, fmt.Errorf("psyco: Numeric(%.40q) is not a number", string(n))
+		return nil, prefixed(fmt.Errorf("Numeric(%.40q) is not a number", string(n)))
 	}
 	return string(n), nil
 }
@@ -50,7 +50,7 @@ func (n *Numeric) Scan(src any) error {
 		return err
 	}
 	if !isNumeric(text) {
-		return fmt.Errorf("psyco: %.40q is not a number: to read a money column, select it as price::numeric", text)
+		return prefixed(fmt.Errorf("%.40q is not a number: to read a money column, select it as price::numeric", text))
 	}
 	*n = Numeric(text)
 	return nil

@@ -41,7 +41,7 @@ var (
 func (r Range[T]) Value() (driver.Value, error) {
 	b, err := r.append(nil)
 	if err != nil {
-		return nil, fmt.Errorf("psyco: %w", err)
+		return nil, prefixed(err)
 	}
 	return string(b), nil
 }
@@ -115,7 +115,7 @@ func (r *Range[T]) Scan(src any) error {
 		err = fmt.Errorf("%.20q follows it", rest)
 	}
 	if err != nil {
-		return fmt.Errorf("psyco: %.60q is not a range of %s: %w", text, reflect.TypeFor[T](), err)
+		return prefixed(fmt.Errorf("%.60q is not a range of %s: %w", text, reflect.TypeFor[T](), err))
 	}
 	*r = got
 	return nil
@@ -171,7 +171,7 @@ func (m Multirange[T]) Value() (driver.Value, error) {
 		}
 		var err error
 		if b, err = r.append(b); err != nil {
-			return nil, fmt.Errorf("psyco: range %d: %w", i, err)
+			return nil, prefixed(fmt.Errorf("range %d: %w", i, err))
 		}
 	}
 	return string(append(b, '}')), nil
@@ -205,7 +205,7 @@ func (m *Multirange[T]) Scan(src any) error {
 	}
 	got, err := parseMultirange[T](text)
 	if err != nil {
-		return fmt.Errorf("psyco: %.60q is not a multirange of %s: %w", text, reflect.TypeFor[T](), err)
+		return prefixed(fmt.Errorf("%.60q is not a multirange of %s: %w", text, reflect.TypeFor[T](), err))
 	}
 	*m = got
 	return nil

@@ -31,11 +31,11 @@ func (r Record[T]) Value() (driver.Value, error) {
 		rv = rv.Elem()
 	}
 	if rv.Kind() != reflect.Struct {
-		return nil, fmt.Errorf("psyco: Record needs a struct, not a %s", rv.Type())
+		return nil, prefixed(fmt.Errorf("Record needs a struct, not a %s", rv.Type()))
 	}
 	b, err := appendRecord(nil, rv)
 	if err != nil {
-		return nil, fmt.Errorf("psyco: %w", err)
+		return nil, prefixed(err)
 	}
 	return string(b), nil
 }
@@ -51,10 +51,10 @@ func (r *Record[T]) Scan(src any) error {
 	var v T
 	dst := allocate(reflect.ValueOf(&v).Elem())
 	if dst.Kind() != reflect.Struct {
-		return fmt.Errorf("psyco: Record needs a struct, not a %s", dst.Type())
+		return prefixed(fmt.Errorf("Record needs a struct, not a %s", dst.Type()))
 	}
 	if err := setRecord(dst, text); err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	r.V = v
 	return nil

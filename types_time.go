@@ -100,7 +100,7 @@ func (t *Timestamp) Scan(src any) error {
 	}
 	x, err := parseTime(text)
 	if err != nil {
-		return fmt.Errorf("psyco: %w", err)
+		return prefixed(err)
 	}
 	*t = Timestamp{Time: x}
 	return nil
@@ -132,7 +132,7 @@ func (d Date) String() string {
 // Value implements [driver.Valuer]. A date that the calendar does not have is an error.
 func (d Date) Value() (driver.Value, error) {
 	if d.Infinity == 0 && DateOf(d.In(time.UTC)) != d {
-		return nil, fmt.Errorf("psyco: there is no date of year %d, month %d, day %d", d.Year, int(d.Month), d.Day)
+		return nil, prefixed(fmt.Errorf("there is no date of year %d, month %d, day %d", d.Year, int(d.Month), d.Day))
 	}
 	return d.String(), nil
 }
@@ -155,7 +155,7 @@ func (d *Date) Scan(src any) error {
 	}
 	got, ok := parseDate(text)
 	if !ok {
-		return fmt.Errorf("psyco: %.60q is not a date in datestyle ISO", text)
+		return prefixed(fmt.Errorf("%.60q is not a date in datestyle ISO", text))
 	}
 	*d = got
 	return nil

@@ -1,0 +1,345 @@
+package psyco
+
+import (
+	"database/sql"
+	"database/sql/driver"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"net"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// box is a type whose array has a delimiter of its own, as the server's has.
+type box string
+
+func (box) ArrayDelimiter() string { return ";" }
+
+type wantsBytes struct{ got string }
+
+func (w *wantsBytes) Scan(src any) error {
+	b, ok := src.([]byte)
+	if !ok {
+		return errors.New("no bytes")
+	}
+	w.got = string(b)
+	return nil
+}
+
+func (l *level) UnmarshalText(b []byte) error {
+	digits, ok := strings.CutPrefix(string(b), "level-")
+	if !ok || len(digits) != 1 {
+		return errors.New("no level")
+	}
+	*l = level(digits[0] - '0')
+	return nil
+}
+
+// scanner is what a test row scans into; value is what it then holds.
+func TestScan(t *testing.T) {
+	utc := time.FixedZone("", 0)
+	for _, tt := range []struct {
+		name string
+		dest any // a pointer; Into is put around those that are no Scanner
+		src  any
+		want any
+	}{
+		{"int", new(int), []byte("5"), 5},
+		{"int from int64", new(int16), int64(5), int16(5)},
+		{"named int", new(namedInt), "5", namedInt(5)},
+		{"*int", new(*int), "5", ptr(5)},
+		{"*int of NULL", ptr(ptr(5)), nil, (*int)(nil)},
+		{"uint", new(uint64), "18446744073709551615", uint64(18446744073709551615)},
+		{"float", new(float32), "1.5", float32(1.5)},
+		{"float from float64", new(float64), 1.5, 1.5},
+		{"bool", new(bool), true, true},
+		{"bool from text", new(bool), "f", false},
+		{"string", new(string), []byte("x"), "x"},
+		{"string from time", new(string), time.Date(2024, 2, 29, 0, 0, 0, 0, utc), "2024-02-29T00:00:00Z"},
+		{"any", new(any), []byte("x"), "x"},
+		{"bytes", new([]byte), []byte(`\x41`), []byte(`\x41`)},
+		{"bytes from text", new([]byte), `\x41`, []byte("A")},
+		{"bytes of NULL", ptr([]byte("old")), nil, []byte(nil)},
+		{"raw json", new(json.RawMessage), []byte(`{}`), json.RawMessage(`{}`)},
+		{"uuid", new([16]byte), []byte("12345678-9abc-def0-0102-030405060708"), [16]byte{0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xf0, 1, 2, 3, 4, 5, 6, 7, 8}},
+		{"bytea as array", new([3]byte), []byte{1, 2, 3}, [3]byte{1, 2, 3}},
+		{"bytea as array of a named byte", new([3]colour), []byte{1, 2, 3}, [3]colour{1, 2, 3}},
+		{"time", new(time.Time), time.Date(2024, 2, 29, 0, 0, 0, 0, utc), time.Date(2024, 2, 29, 0, 0, 0, 0, utc)},
+		{"named time", new(namedTime), time.Date(2024, 2, 29, 0, 0, 0, 0, utc), namedTime(time.Date(2024, 2, 29, 0, 0, 0, 0, utc))},
+		{"times of day", new([]time.Time), "{12:30:00,24:00:00}", []time.Time{time.Date(0, 1, 1, 12, 30, 0, 0, time.UTC), time.Date(0, 1, 2, 0, 0, 0, 0, time.UTC)}},
+		{"duration", new(time.Duration), []byte("1 day -01:00:00"), 23 * time.Hour},
+		{"address", new(netip.Addr), []byte("::1"), netip.MustParseAddr("::1")},
+		{"address with its whole prefix", new(netip.Addr), []byte("10.0.0.1/32"), netip.MustParseAddr("10.0.0.1")},
+		{"prefix", new(netip.Prefix), []byte("10.0.0.0/8"), netip.MustParsePrefix("10.0.0.0/8")},
+		{"prefix of an address", new(netip.Prefix), []byte("10.0.0.1"), netip.MustParsePrefix("10.0.0.1/32")},
+		{"net.IP", new(net.IP), []byte("10.0.0.1"), net.IP{10, 0, 0, 1}},
+		{"net.IPNet", new(net.IPNet), []byte("10.0.0.0/8"), net.IPNet{IP: net.IP{10, 0, 0, 0}, Mask: net.CIDRMask(8, 32)}},
+		{"macaddr", new(net.HardwareAddr), []byte("08:00:2b:01:02:03"), net.HardwareAddr{8, 0, 0x2b, 1, 2, 3}},
+		{"big.Int", new(big.Int), []byte("-7"), *big.NewInt(-7)},
+		{"*big.Rat", new(*big.Rat), []byte("0.125"), big.NewRat(1, 8)},
+		{"TextUnmarshaler", new(level), []byte("level-3"), level(3)},
+		{"sql.NullString", new(sql.NullString), "x", sql.NullString{String: "x", Valid: true}},
+		{"Scanner of bytes in an array", new([]wantsBytes), "{x}", []wantsBytes{{"x"}}},
+		{"slice", new([]int), []byte("{1,2}"), []int{1, 2}},
+		{"slice of NULL", ptr([]int{1}), nil, []int(nil)},
+		{"array", new([2]int), []byte("{1,2}"), [2]int{1, 2}},
+		{"composite", new(point), []byte("(1,2)"), point{1, 2}},
+		{"*composite", new(*point), []byte("(1,2)"), &point{1, 2}},
+
+		{"Array", new(Array[string]), `{a,"b,c",NULLS,"NULL","\"","\\",""}`, Array[string]{"a", "b,c", "NULLS", "NULL", `"`, `\`, ""}},
+		{"empty Array", new(Array[int]), "{}", Array[int]{}},
+		{"Array of NULL", &Array[int]{1}, nil, Array[int](nil)},
+		{"Array with NULL", new(Array[*int]), "{1,NULL}", Array[*int]{ptr(1), nil}},
+		{"Array of sql.Null", new(Array[sql.Null[int]]), "{1,NULL}", Array[sql.Null[int]]{{V: 1, Valid: true}, {}}},
+		{"Array of slices", new(Array[[]int]), "{{1,2},{3,4}}", Array[[]int]{{1, 2}, {3, 4}}},
+		{"Array of Arrays", new(Array[Array[int]]), "{{1,2},{3,4}}", Array[Array[int]]{{1, 2}, {3, 4}}},
+		{"Array of slices, empty", new(Array[[]int]), "{}", Array[[]int]{}},
+		{"Array of any", new(Array[any]), "{{1,NULL}}", Array[any]{[]any{"1", nil}}},
+		{"Array with bounds", new(Array[int]), "[0:1]={1,2}", Array[int]{1, 2}},
+		{"Array with two bounds", new(Array[[]int]), "[-1:0][5:6]={{1,2},{3,4}}", Array[[]int]{{1, 2}, {3, 4}}},
+		{"Array of boxes", new(Array[box]), "{(1,1),(0,0);(2,2),(1,1)}", Array[box]{"(1,1),(0,0)", "(2,2),(1,1)"}},
+		{"Array of bytes", new(Array[[]byte]), `{"\\x00ff","\\x"}`, Array[[]byte]{{0, 255}, {}}},
+		{"Array of booleans", new(Array[bool]), "{t,f}", Array[bool]{true, false}},
+		{"Array of composites", new(Array[Record[point]]), `{"(1,2)","(3,4)"}`, Array[Record[point]]{{point{1, 2}}, {point{3, 4}}}},
+		{"Array of ranges", new(Array[Range[int]]), `{"[1,2)",empty}`, Array[Range[int]]{{Lower: 1, Upper: 2, LowerInc: true}, {Empty: true}}},
+
+		{"Interval", new(Interval), "1 year 2 mons -3 days +04:05:06.789", Interval{14, -3, 14706789000}},
+		{"zero Interval", new(Interval), "00:00:00", Interval{}},
+		{"verbose Interval", new(Interval), "@ 1 year 2 mons -3 days 4 hours 5 mins 6.789 secs ago", Interval{-14, 3, -14706789000}},
+		{"zero verbose Interval", new(Interval), "@ 0", Interval{}},
+		{"standard Interval", new(Interval), "+1-2 -3 +4:05:06.789", Interval{14, -3, 14706789000}},
+		{"negative standard Interval", new(Interval), "-3 4:05:06", Interval{0, -3, -14706000000}},
+		{"years and months", new(Interval), "-1-2", Interval{-14, 0, 0}},
+		{"zero standard Interval", new(Interval), "0", Interval{}},
+		{"ISO Interval", new(Interval), "P1Y2M-3DT4H5M6.789S", Interval{14, -3, 14706789000}},
+		{"ISO weeks", new(Interval), "P2W", Interval{0, 14, 0}},
+		{"zero ISO Interval", new(Interval), "PT0S", Interval{}},
+		{"least Interval", new(Interval), "-178956970 years -8 mons -2147483648 days -2562047788:00:54.775808", Interval{-1 << 31, -1 << 31, -1 << 63}},
+
+		{"Range", new(Range[int]), "[1,10)", Range[int]{Lower: 1, Upper: 10, LowerInc: true}},
+		{"closed Range", new(Range[int]), "(1,10]", Range[int]{Lower: 1, Upper: 10, UpperInc: true}},
+		{"Range without bounds", new(Range[int]), "(,)", Range[int]{LowerInf: true, UpperInf: true}},
+		{"Range up to infinity", new(Range[Date]), "[2024-01-01,infinity)", Range[Date]{Lower: Date{Year: 2024, Month: 1, Day: 1}, LowerInc: true, Upper: Date{Infinity: 1}}},
+		{"Range of text", new(Range[string]), `["a""\\,b","")`, Range[string]{Lower: `a"\,b`, LowerInc: true}},
+		{"empty Range", new(Range[int]), "empty", Range[int]{Empty: true}},
+		{"Multirange", new(Multirange[int]), "{[1,2),[5,)}", Multirange[int]{{Lower: 1, Upper: 2, LowerInc: true}, {Lower: 5, LowerInc: true, UpperInf: true}}},
+		{"empty Multirange", new(Multirange[int]), "{}", Multirange[int]{}},
+		{"Multirange of NULL", &Multirange[int]{}, nil, Multirange[int](nil)},
+
+		{"HStore", new(HStore), `"a"=>"1", "b\"\\"=>NULL, "NULL"=>"NULL"`, HStore{"a": {V: "1", Valid: true}, `b"\`: {}, "NULL": {V: "NULL", Valid: true}}},
+		{"empty HStore", new(HStore), "", HStore{}},
+		{"HStore of NULL", &HStore{}, nil, HStore(nil)},
+		{"Record", new(Record[triple]), `(,,"2024-02-29 00:00:00+00")`, Record[triple]{triple{At: time.Date(2024, 2, 29, 0, 0, 0, 0, utc)}}},
+		{"Record of nothing", new(Record[struct{}]), "()", Record[struct{}]{}},
+		{"Record with brackets", new(Record[struct{ A, B string }]), `(a]b,"c,""d\\")`, Record[struct{ A, B string }]{struct{ A, B string }{"a]b", `c,"d\`}}},
+		{"Record by pointer", new(Record[*point]), "(1,2)", Record[*point]{&point{1, 2}}},
+		{"JSON", &JSON[map[string]int]{map[string]int{"old": 1}}, []byte(`{"new":2}`), JSON[map[string]int]{map[string]int{"new": 2}}},
+		{"JSON null", &JSON[*int]{ptr(1)}, []byte(`null`), JSON[*int]{}},
+		{"Date", new(Date), "0044-03-15 BC", Date{Year: -43, Month: 3, Day: 15}},
+		{"Date of a time", new(Date), time.Date(2024, 2, 29, 23, 0, 0, 0, time.FixedZone("", 3600)), Date{Year: 2024, Month: 2, Day: 29}},
+		{"Timestamp", new(Timestamp), "2024-02-29 12:00:00.5", Timestamp{Time: time.Date(2024, 2, 29, 12, 0, 0, 5e8, utc)}},
+		{"infinite Timestamp", new(Timestamp), []byte("-infinity"), Timestamp{Infinity: -1}},
+		{"Inet", new(Inet), "10.0.0.1/8", Inet{netip.MustParsePrefix("10.0.0.1/8")}},
+		{"Numeric", new(Numeric), "-0.10", Numeric("-0.10")},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var b []byte
+			src := tt.src
+			if x, ok := src.([]byte); ok {
+				b = append([]byte{}, x...)
+				src = b
+			}
+			if err := scanInto(tt.dest, src); err != nil {
+				t.Fatal(err)
+			}
+			for i := range b { // the driver uses its memory again
+				b[i] = '#'
+			}
+			got := reflect.ValueOf(tt.dest).Elem().Interface()
+			if n, ok := got.(big.Int); ok {
+				want := tt.want.(big.Int)
+				if n.Cmp(&want) != 0 {
+					t.Errorf("got %s, want %s", &n, &want)
+				}
+			} else if !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %#v, want %#v", got, tt.want)
+			}
+		})
+	}
+}
+
+func scanInto(dest, src any) error {
+	if s, ok := dest.(sql.Scanner); ok {
+		return s.Scan(src)
+	}
+	return into{reflect.ValueOf(dest)}.Scan(src)
+}
+
+func TestScanErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		dest any
+		src  any
+		want string // words of the error
+	}{
+		{"NULL into int", new(int), nil, "NULL does not fit into int"},
+		{"NULL into Interval", new(Interval), nil, "sql.Null[psyco.Interval]"},
+		{"NULL into Range", new(Range[int]), nil, "NULL"},
+		{"NULL into JSON", new(JSON[any]), nil, "NULL"},
+		{"NULL into Record", new(Record[point]), nil, "NULL"},
+		{"NULL into Date", new(Date), nil, "NULL"},
+		{"NULL into Timestamp", new(Timestamp), nil, "NULL"},
+		{"NULL into Inet", new(Inet), nil, "NULL"},
+		{"NULL into Numeric", new(Numeric), nil, "NULL"},
+		{"NULL element", new(Array[int]), "{1,NULL}", "element 1: NULL"},
+		{"text into int", new(int), "x", `"x" as int`},
+		{"too large", new(int8), "300", "out of range"},
+		{"text into bool", new(bool), "maybe", "bool"},
+		{"nil pointer", (*int)(nil), "1", "nil pointer"},
+		{"map", new(map[string]int), "{}", "sql.Scanner"},
+		{"channel", new(chan int), "{}", "sql.Scanner"},
+		{"bool into Interval", new(Interval), true, "bool"},
+		{"months into Duration", new(time.Duration), "1 mon", "psyco.Interval"},
+		{"long Duration", new(time.Duration), "300000000 hours", "292 years"},
+		{"infinity into time", new(time.Time), "infinity", "psyco.Timestamp"},
+		{"no time", new(time.Time), "yesterday", "ISO"},
+		{"no time of day", new(time.Time), "25:00:00", "time"},
+		{"prefix into address", new(netip.Addr), "10.0.0.1/8", "psyco.Inet"},
+		{"short uuid", new([16]byte), "1234", "2 bytes"},
+		{"no uuid", new([16]byte), "xyz", "[16]uint8"},
+		{"bad bytea", new([]byte), `\x4`, "odd length"},
+
+		{"no array", new(Array[int]), "1", "not an array"},
+		{"open array", new(Array[int]), "{1", "}"},
+		{"open quote", new(Array[string]), `{"a`, `"`},
+		{"open escape", new(Array[string]), `{"a\`, `"`},
+		{"rest after array", new(Array[int]), "{1}2", "follows"},
+		{"empty element", new(Array[string]), "{a,}", "empty"},
+		{"quote inside", new(Array[string]), `{a"b"}`, "unquoted"},
+		{"ragged", new(Array[[]int]), "{{1},{2,3}}", "1 and 2"},
+		{"mixed depth", new(Array[[]int]), "{{1},2}", "beside"},
+		{"mixed depth first", new(Array[int]), "{1,{2}}", "beside"},
+		{"too deep", new(Array[int]), "{{{{{{{1}}}}}}}", "6"},
+		{"wrong bounds", new(Array[int]), "[1:3]={1,2}", "bounds"},
+		{"no bounds", new(Array[int]), "[1:]={1}", "bounds"},
+		{"too few dimensions", new(Array[[]int]), "{1}", "1 dimensions"},
+		{"too many dimensions", new(Array[int]), "{{1}}", "2 dimensions"},
+		{"wrong length", new([3]int), "{1,2}", "2 elements"},
+		{"wrong element of a type of its own", new(Array[Range[int]]), `{"[1,2"}`, "element 0"},
+		{"wrong element", new(Array[int]), "{1,x}", "element 1"},
+
+		{"empty interval", new(Interval), "", "empty"},
+		{"interval without unit", new(Interval), "5", "no unit"},
+		{"unknown unit", new(Interval), "5 fortnights", "fortnights"},
+		{"interval out of range", new(Interval), "2147483648 days", "out of range"},
+		{"years out of range", new(Interval), "178956971 years", "out of range"},
+		{"hours out of range", new(Interval), "2562047789:00:00", "out of range"},
+		{"fine interval", new(Interval), "00:00:00.0000001", "microsecond"},
+		{"fraction of a day", new(Interval), "P1.5D", "out of range"},
+		{"four clock fields", new(Interval), "1:2:3:4", "time"},
+		{"bare P", new(Interval), "P", "empty"},
+		{"ISO without unit", new(Interval), "P1", "unit"},
+
+		{"no range", new(Range[int]), "1,2", "["},
+		{"range of one bound", new(Range[int]), "[1)", "one bound"},
+		{"range of three bounds", new(Range[int]), "[1,2,3)", "three bounds"},
+		{"open range", new(Range[int]), "[1,2", "no end"},
+		{"rest after range", new(Range[int]), "[1,2)x", "follows"},
+		{"wrong bound", new(Range[int]), "[a,2)", `"a"`},
+		{"open multirange", new(Multirange[int]), "{[1,2)", "}"},
+		{"no multirange", new(Multirange[int]), "[1,2)", "{"},
+		{"unquoted hstore", new(HStore), "a=>1", "quoted key"},
+		{"hstore without arrow", new(HStore), `"a""b"`, "=>"},
+		{"hstore without comma", new(HStore), `"a"=>"b""c"=>"d"`, "comma"},
+		{"no record", new(Record[point]), "1,2", "not a record"},
+		{"open record", new(Record[point]), "(1,2", "not a record"},
+		{"rest after record", new(Record[point]), "(1,2)3", "not a record"},
+		{"short record", new(Record[point]), "(1)", "1 attributes"},
+		{"NULL in record", new(Record[point]), "(1,)", "field Y: NULL"},
+		{"record into int", new(Record[int]), "(1)", "struct"},
+		{"no json", new(JSON[int]), "{", "JSON"},
+		{"no date", new(Date), "2024-02-30", "2024-02-30"},
+		{"no datestyle", new(Date), "29.02.2024", "datestyle"},
+		{"money", new(Numeric), "$1,234.56", "::numeric"},
+		{"no inet", new(Inet), "10.0.0", "inet"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := scanInto(tt.dest, tt.src)
+			if err == nil {
+				t.Fatalf("no error, but %#v", reflect.ValueOf(tt.dest).Elem().Interface())
+			}
+			if !strings.HasPrefix(err.Error(), "psyco: ") || strings.Count(err.Error(), "psyco: ") > 1 || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %q does not start with psyco: and say %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestValueErrors(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		in   driver.Valuer
+		want string
+	}{
+		{"ragged Array", Array[[]int]{{1}, {}}, "1 and 0"},
+		{"NULL bound", Range[*int]{}, "LowerInf"},
+		{"NULL bound in a multirange", Multirange[*int]{{}}, "range 0"},
+		{"NUL in HStore", HStore{"a\x00": {}}, "NUL"},
+		{"JSON of a channel", JSON[chan int]{}, "JSON"},
+		{"Record of an int", Record[int]{1}, "struct"},
+		{"Record with a map", Record[struct{ M map[string]int }]{}, "field M"},
+		{"31st of February", Date{Year: 2024, Month: 2, Day: 31}, "no date"},
+		{"zero Date", Date{}, "no date"},
+		{"empty Numeric", Numeric(""), "not a number"},
+		{"impossible Inet", Inet{netip.PrefixFrom(netip.MustParseAddr("::1"), 129)}, "network"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v, err := tt.in.Value()
+			if err == nil {
+				t.Fatalf("no error, but %#v", v)
+			}
+			if !strings.HasPrefix(err.Error(), "psyco: ") || strings.Count(err.Error(), "psyco: ") > 1 || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %q does not start with psyco: and say %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestIntervalDuration(t *testing.T) {
+	for _, tt := range []struct {
+		in   Interval
+		want time.Duration
+	}{
+		{Interval{}, 0},
+		{Interval{Months: 14}, (365 + 60) * 24 * time.Hour},
+		{Interval{Months: -1, Days: 31, Microseconds: 1}, 24*time.Hour + time.Microsecond},
+		{IntervalOf(90 * time.Minute), 90 * time.Minute},
+		{IntervalOf(1500 * time.Nanosecond), 2 * time.Microsecond},
+		{IntervalOf(-1 << 63), -1<<63 + 808}, // rounded to the microsecond
+	} {
+		if got, err := tt.in.Duration(); err != nil || got != tt.want {
+			t.Errorf("%v lasts %v, %v; want %v", tt.in, got, err, tt.want)
+		}
+	}
+	for _, in := range []Interval{{Months: 12 * 293}, {Days: 1 << 30}, {Microseconds: 1 << 62}, {-1 << 31, -1 << 31, -1 << 63}} {
+		if got, err := in.Duration(); err == nil {
+			t.Errorf("%v lasts %v, want an error", in, got)
+		}
+	}
+}
+
+func TestJSONInsideJSON(t *testing.T) {
+	type outer struct{ Inner JSON[[]int] }
+	b, err := json.Marshal(outer{JSON[[]int]{V: []int{1}}})
+	if err != nil || string(b) != `{"Inner":[1]}` {
+		t.Errorf("%s, %v", b, err)
+	}
+	var back outer
+	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back.Inner.V, []int{1}) {
+		t.Errorf("%v, %v", back, err)
+	}
+}
