@@ -24,6 +24,10 @@ func (c *Conn) track(typ byte, payload []byte) error {
 			s.tag = append(s.tag[:0], tag...)
 		}
 	case ErrorResponse:
+		if len(payload) < 4 {
+			// lib/pq takes it for plain text and waits for more.
+			return c.fail(protocolErrorf("ErrorResponse of %d bytes", len(payload)))
+		}
 		s.events |= EventError
 		fatal, err := isFatal(payload)
 		if err != nil {
