@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,7 +103,8 @@ func (c *Config) checkTLS() error {
 
 // checkRuntimeParams also brings the names that options share into one form.
 func (c *Config) checkRuntimeParams() error {
-	for key, v := range c.RuntimeParams {
+	for _, key := range slices.Sorted(maps.Keys(c.RuntimeParams)) {
+		v := c.RuntimeParams[key]
 		if !validParamName(key) {
 			return errors.New("RuntimeParams holds a name that no parameter of the server can have")
 		}

@@ -13,11 +13,11 @@ func checkKey(key string) error {
 	if isKeyword(key) {
 		return nil
 	}
-	if !validParamName(key) {
-		return errors.New("invalid connection option: a name is made of letters, digits, \"_\", \".\" and \"$\"")
-	}
 	if option := suggest(key); option != "" {
 		return fmt.Errorf("invalid connection option %q: did you mean %q?", key, option)
+	}
+	if !validParamName(key) {
+		return errors.New("invalid connection option: a name is made of letters, digits, \"_\", \".\" and \"$\"")
 	}
 	return nil
 }
@@ -74,10 +74,12 @@ func suggest(key string) string {
 	return ""
 }
 
-// misspells allows one slip in a short name, two in a long one, and
-// underscores everywhere.
+var dropDashes = strings.NewReplacer("_", "", "-", "")
+
+// misspells allows one slip in a short name and two in a long one, and any
+// number of underscores and hyphens.
 func misspells(key, name string) bool {
-	key, name = strings.ReplaceAll(key, "_", ""), strings.ReplaceAll(name, "_", "")
+	key, name = dropDashes.Replace(key), dropDashes.Replace(name)
 	allowed := 1
 	if len(name) >= 8 {
 		allowed = 2

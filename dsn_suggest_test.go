@@ -48,6 +48,7 @@ func TestSuggestions(t *testing.T) {
 		"connection_timeout":       "connect_timeout",
 		"connectTimeout":           "connect_timeout",
 		"applicationName":          "application_name",
+		"application-name":         "application_name",
 		"aplication_name":          "application_name",
 		"ssl_mode":                 "sslmode",
 		"sslMode":                  "sslmode",

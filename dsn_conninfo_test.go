@@ -1,0 +1,103 @@
+package psyco
+
+import (
+	"reflect"
+	"testing"
+)
+
+func TestParseConninfo(t *testing.T) {
+	type kv = map[string]string
+	for _, tt := range []struct {
+		name, dsn string
+		want      kv
+	}{
+		{"empty", "", kv{}},
+		{"only spaces", " \t\n", kv{}},
+		{"one", "host=a", kv{"host": "a"}},
+		{"every kind of space", "host=a\tport=1\nuser=b\vdbname=c\fpassword=d\roptions=e",
+			kv{"host": "a", "port": "1", "user": "b", "dbname": "c", "password": "d", "options": "e"}},
+		{"spaces around =", " host =  a  port= 1", kv{"host": "a", "port": "1"}},
+		{"quotes", "password='a b' user='x'", kv{"password": "a b", "user": "x"}},
+		{"no space after a quote", "password='a'user='b'", kv{"password": "a", "user": "b"}},
+		{"a quote inside a plain value", "password=a'b'c", kv{"password": "a'b'c"}},
+		{"backslashes", `password=a\ b\\c\'d user='e\'f\\g\h'`, kv{"password": `a b\c'd`, "user": `e'f\gh`}},
+		{"a backslash at the end", `password=a\`, kv{"password": "a"}},
+		{"empty values", "user= ", kv{"user": ""}},
+		{"an empty quoted value", "user='' host=a", kv{"user": "", "host": "a"}},
+		{"= in a value", "options=-ca=b", kv{"options": "-ca=b"}},
+		{"repeated: the last wins", "host=a host=b", kv{"host": "b"}},
+		{"requiressl=1", "requiressl=1x", kv{"sslmode": "require"}},
+		{"requiressl=0", "sslmode=disable requiressl=yes", kv{"sslmode": "prefer"}},
+		{"lib/pq's database", "database=d", kv{"dbname": "d"}},
+		{"lib/pq's tz", "tz=UTC", kv{"timezone": "UTC"}},
+		{"parameters in any case", "TimeZone=UTC DATESTYLE='ISO, MDY'", kv{"timezone": "UTC", "datestyle": "ISO, MDY"}},
+		{"a parameter", "search_path=a,b my.Own=c", kv{"search_path": "a,b", "my.Own": "c"}},
+		{"no URI inside a value", "password=postgres://x", kv{"password": "postgres://x"}},
+		{"ssl is a parameter here", "ssl=true", kv{"ssl": "true"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := parseString(tt.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(set); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func texts(set settings) map[string]string {
+	m := make(map[string]string)
+	for key, v := range set {
+		m[key] = v.value
+	}
+	return m
+}
+
+func TestConninfoErrors(t *testing.T) {
+	for _, tt := range []struct{ name, dsn, want string }{
+		{"a word", "mydb", `missing "=" after "mydb" in connection info string`},
+		{"an option", "user=a host", `missing "=" after "host" in connection info string`},
+		{"two words before =", "host a=b", `missing "=" after "host" in connection info string`},
+		{"a password with a space", "password=correct horse", `missing "=" after "***" in connection info string at byte 18 (a value with spaces in it needs single quotes)`},
+		{"another scheme", "postgre://u:secret@h", `missing "=" after "***" in connection info string (a URI starts with postgres:// or postgresql://)`},
+		{"no keyword", "=a", `invalid connection option: a name is made of letters, digits, "_", "." and "$"`},
+		{"an open quote", "password='secret", "unterminated quoted string in connection info string"},
+		{"an open quote after a backslash", `password='secret\'`, "unterminated quoted string in connection info string"},
+		{"a missing value", "port= password=secret", `connection option "port" has no value, so the option after it would be taken for one (write '' for an empty value)`},
+		{"a NUL byte", "user=a\x00b", "connection string contains a NUL byte"},
+		{"misspelt", "pasword=secret", `invalid connection option "pasword": did you mean "password"?`},
+	} {
+		t.Run(tt.name, func(t *testing.T) { wantError(t, tt.dsn, nil, tt.want) })
+	}
+}
+
+func TestExpandDatabase(t *testing.T) {
+	type kv = map[string]string
+	for _, tt := range []struct {
+		name, dsn string
+		want      kv
+	}{
+		{"a URI", "dbname=postgres://u@h/d", kv{"user": "u", "host": "h", "dbname": "d"}},
+		{"a conninfo string", "dbname='host=h user=u'", kv{"host": "h", "user": "u"}},
+		{"it overrides what is before and yields to what is after", "host=a dbname='host=b user=c' user=d", kv{"host": "b", "user": "d"}},
+		{"names before it are gone", "dbname=x dbname='host=b'", kv{"host": "b"}},
+		{"only the last", "dbname='host=b' dbname=x", kv{"dbname": "x"}},
+		{"once", `dbname='dbname=\'a=b\''`, kv{"dbname": "a=b"}},
+		{"a plain name", "dbname=a", kv{"dbname": "a"}},
+		{"none in a URI", "postgres://h/a%3Db", kv{"host": "h", "dbname": "a=b"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			set, err := parseString(tt.dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := texts(set); !reflect.DeepEqual(got, tt.want) {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+	wantError(t, "dbname='host=h user'", nil, `dbname: missing "=" after "user" in connection info string`)
+	wantError(t, "dbname=postgres://[", nil, `dbname: end of string reached when looking for matching "]" in IPv6 host address in URI`)
+}

@@ -1,0 +1,100 @@
+package psyco
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestOptionErrors(t *testing.T) {
+	for _, tt := range []struct{ dsn, want string }{
+		{"sslmode=sometimes", `invalid sslmode value: "sometimes" (expected disable, allow, prefer, require, verify-ca, verify-full)`},
+		{"sslmode=pqgo-", `invalid sslmode value: "pqgo-" (expected disable, allow, prefer, require, verify-ca, verify-full)`},
+		{"sslnegotiation=x", `invalid sslnegotiation value: "x" (expected postgres, direct)`},
+		{"sslnegotiation=direct", `weak sslmode "prefer" may not be used with sslnegotiation=direct (use "require", "verify-ca", or "verify-full")`},
+		{"sslnegotiation=direct sslmode=allow", `weak sslmode "allow" may not be used with sslnegotiation=direct (use "require", "verify-ca", or "verify-full")`},
+		{"sslrootcert=system sslmode=verify-ca", `weak sslmode "verify-ca" may not be used with sslrootcert=system (use "verify-full")`},
+		{"sslcertmode=x", `invalid sslcertmode value: "x" (expected allow, disable, require)`},
+		{"sslsni=2", `invalid sslsni value: "2" (expected 1 or 0)`},
+		{"ssl_min_protocol_version=SSLv3", `invalid ssl_min_protocol_version value: "SSLv3" (expected TLSv1, TLSv1.1, TLSv1.2, TLSv1.3)`},
+		{"ssl_max_protocol_version=TLSv1.1", `invalid SSL protocol version range: ssl_min_protocol_version is newer than ssl_max_protocol_version`},
+		{"min_protocol_version=2.0", `invalid min_protocol_version value: "2.0" (expected 3.0, 3.2, latest)`},
+		{"min_protocol_version=3.2", `min_protocol_version "3.2" is greater than max_protocol_version "3.0"`},
+		{"target_session_attrs=master", `invalid target_session_attrs value: "master" (expected any, read-write, read-only, primary, standby, prefer-standby)`},
+		{"load_balance_hosts=yes", `invalid load_balance_hosts value: "yes" (expected disable, random)`},
+		{"connect_timeout=1s", `invalid integer value "1s" for connection option "connect_timeout"`},
+		{"connect_timeout=''", `invalid integer value "" for connection option "connect_timeout"`},
+		{"connect_timeout=2147483648", `invalid integer value "2147483648" for connection option "connect_timeout"`},
+		{"keepalives=on", `invalid integer value "on" for connection option "keepalives"`},
+		{"client_encoding=latin1", `unsupported client_encoding "latin1": must be absent or "UTF8"`},
+		{"datestyle=German", `unsupported datestyle "German": must be absent or "ISO, MDY"`},
+		{"gssencmode=require", `gssencmode=require is not supported: psyco cannot encrypt with GSSAPI; use sslmode=require or a stronger mode`},
+		{"gssencmode=x", `invalid gssencmode value: "x" (expected disable, prefer, require)`},
+		{"channel_binding=''", `invalid channel_binding value: "" (expected disable, prefer, require)`},
+		{"gssdelegation=1", `gssdelegation=1 is not supported: lib/pq's Kerberos support cannot delegate credentials`},
+		{"require_auth=scram-sha-256", `require_auth is not supported: psyco cannot choose the authentication method; sslmode=verify-full keeps passwords from false servers`},
+		{"replication=database", `replication is not supported: use a client that speaks the replication protocol`},
+		{"scram_client_key=secret", `connection option "scram_client_key" is not supported: lib/pq logs in with a password; use password=`},
+		{"oauth_issuer=x", `connection option "oauth_issuer" is not supported: lib/pq cannot log in with OAuth`},
+		{"binary_parameters=maybe", `invalid binary_parameters value: "maybe" (expected 1 or 0)`},
+		{"statement_cache_capacity=-1", `invalid statement_cache_capacity value: -1 (expected 0 or more)`},
+		{"prepare_threshold=0", `invalid prepare_threshold value: 0 (expected 1 or more)`},
+		{"binding=both", `invalid binding value: "both" (expected server, client)`},
+		{"placeholders=qmark", `invalid placeholders value: "qmark" (expected auto, native, psycopg)`},
+		// A value that may have swallowed its neighbours is not repeated.
+		{`sslmode=x\ password=secret`, `invalid sslmode value: "***" (expected disable, allow, prefer, require, verify-ca, verify-full)`},
+	} {
+		wantError(t, tt.dsn, nil, tt.want)
+	}
+}
+
+func TestOptionsAccepted(t *testing.T) {
+	for _, dsn := range []string{
+		"sslmode=pqgo-mine", "sslmode=pqgo-mine sslnegotiation=direct", "sslmode=require sslnegotiation=direct",
+		"client_encoding=auto", "client_encoding=''", "client_encoding=Unicode", "client_encoding=utf_8",
+		"connect_timeout=-1", "connect_timeout=1", "keepalives=0", "keepalives_idle=-5",
+		"replication=''", "replication=false", "sslcompression=anything", "gsslib=sspi", "require_auth=''",
+		"sslsni=true", "sslinline=no", "ssl_max_protocol_version=''", "scram_client_key=''",
+		"max_protocol_version=latest min_protocol_version=3.2", "datestyle=default",
+	} {
+		mustParse(t, dsn, nil)
+	}
+}
+
+func TestOptionValues(t *testing.T) {
+	for _, tt := range []struct{ dsn, option, want string }{
+		{"connect_timeout=-1", "connect_timeout", "0"},
+		{"connect_timeout=1", "connect_timeout", "1"}, // libpq 17 has no minimum
+		{"keepalives=2", "keepalives", "1"},
+		{"keepalives_count=-1", "keepalives_count", "0"},
+		{"ssl_min_protocol_version=''", "ssl_min_protocol_version", "TLSv1"},
+		{"ssl_min_protocol_version=TLSV1.0", "ssl_min_protocol_version", "TLSv1"},
+		{"sslrootcert=system", "sslmode", "verify-full"},
+		{"sslrootcert=system sslinline=1 sslmode=require", "sslmode", "require"},
+		{"client_encoding=auto", "client_encoding", "UTF8"},
+		{"timezone=default", "timezone", "default"},
+	} {
+		if got := optionByName(tt.option).get(mustParse(t, tt.dsn, nil)); got != tt.want {
+			t.Errorf("%s: %s is %q, want %q", tt.dsn, tt.option, got, tt.want)
+		}
+	}
+}
+
+// TestOptionsAreDocumented: every keyword and variable has its line in the
+// table of docs/dsn.md.
+func TestOptionsAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("docs/dsn.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range options {
+		if !strings.Contains(string(doc), "\n| `"+o.name+"`") {
+			t.Errorf("docs/dsn.md has no line for %s", o.name)
+		}
+		for _, env := range o.env {
+			if !strings.Contains(string(doc), "`"+env+"`") {
+				t.Errorf("docs/dsn.md does not mention %s", env)
+			}
+		}
+	}
+}
