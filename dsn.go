@@ -144,8 +144,9 @@ type Config struct {
 	// RequirePeer is the operating system's user that has to own the server
 	// process, checked on Unix-domain sockets. Empty: not checked.
 	RequirePeer string
-	// RequireAuth lists the authentication methods that the server may use.
-	// psyco cannot enforce it and refuses any value but the empty one.
+	// RequireAuth lists the authentication methods that the server may use:
+	// password, md5, gss, sspi, scram-sha-256, none, with commas between them;
+	// or, with "!" in front of each, those that it may not. Empty: any.
 	RequireAuth string
 	// KrbSrvname is the Kerberos service name. Empty: postgres.
 	KrbSrvname string

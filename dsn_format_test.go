@@ -39,7 +39,7 @@ func TestRoundTrip(t *testing.T) {
 		"connect_timeout=3 keepalives=0 keepalives_idle=1 keepalives_count=2 tcp_user_timeout=3",
 		"statement_cache_capacity=0 prepare_threshold=5 binding=client placeholders=native binary_parameters=1",
 		"min_protocol_version=3.2 max_protocol_version=latest krbspn=x krbsrvname=y requirepeer=z",
-		"target_session_attrs=standby load_balance_hosts=random sslcertmode=disable",
+		"require_auth=!none target_session_attrs=standby load_balance_hosts=random sslcertmode=disable",
 		"passfile=/x/y",
 	} {
 		c := mustParse(t, dsn, nil)

@@ -398,13 +398,32 @@ func tlsVersion(name, noLimit string, field func(*Config) *string) codec {
 	return c
 }
 
-// checkRequireAuth: psyco does not see how lib/pq logs in, so it cannot keep
-// the promise that the option makes.
+var authMethodNames = []string{"password", "md5", "gss", "sspi", "scram-sha-256", "none"}
+
+// checkRequireAuth: a list of methods, all with "!" in front or none (libpq:
+// pqConnectOptions2).
 func checkRequireAuth(c *Config) error {
 	if c.RequireAuth == "" {
 		return nil
 	}
-	return errors.New("require_auth is not supported: psyco cannot choose the authentication method; sslmode=verify-full keeps passwords from false servers")
+	seen := make(map[string]bool)
+	negative := strings.HasPrefix(c.RequireAuth, "!")
+	for _, entry := range strings.Split(c.RequireAuth, ",") {
+		method, negated := strings.CutPrefix(entry, "!")
+		switch {
+		case negated && !negative:
+			return fmt.Errorf("negative require_auth method %q cannot be mixed with non-negative methods", show(entry))
+		case !negated && negative:
+			return fmt.Errorf("require_auth method %q cannot be mixed with negative methods", show(entry))
+		case seen[method]:
+			return fmt.Errorf("require_auth method %q is specified more than once", show(entry))
+		}
+		if err := checkChoice("require_auth", method, authMethodNames); err != nil {
+			return err
+		}
+		seen[method] = true
+	}
+	return nil
 }
 
 var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"}

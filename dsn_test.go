@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 // its default.
 func TestFields(t *testing.T) {
 	got := mustParse(t, `
-		host=h1,h2 hostaddr=10.0.0.1,::1 port=1,2 dbname=d user=u password=p passfile=f
+		host=h1,h2 hostaddr=10.0.0.1,::1 port=1,2 dbname=d user=u password=p passfile=f require_auth=none,gss
 		connect_timeout=7 client_encoding=utf-8 options='-c geqo=off'
 		application_name=a fallback_application_name=b
 		keepalives=0 keepalives_idle=1 keepalives_interval=2 keepalives_count=3 tcp_user_timeout=4
@@ -133,6 +133,7 @@ func TestFields(t *testing.T) {
 		SSLMinProtocolVersion:       "TLSv1",
 		SSLMaxProtocolVersion:       "TLSv1.3",
 		RequirePeer:                 "rp",
+		RequireAuth:                 "none,gss",
 		KrbSrvname:                  "ks",
 		KrbSpn:                      "kp",
 		MinProtocolVersion:          "3.2",
@@ -197,7 +198,7 @@ func TestEnvironment(t *testing.T) {
 		{"PGUSER", "u", get("dbname"), "u"},
 		{"PGPASSWORD", "p", get("password"), "p"},
 		{"PGPASSFILE", "f", get("passfile"), "f"},
-		{"PGREQUIREAUTH", "", get("require_auth"), ""},
+		{"PGREQUIREAUTH", "!md5", get("require_auth"), "!md5"},
 		{"PGCONNECT_TIMEOUT", "3", get("connect_timeout"), "3"},
 		{"PGCLIENTENCODING", "UTF8", get("client_encoding"), "UTF8"},
 		{"PGOPTIONS", "-c a=b", get("options"), "-c a=b"},
