@@ -1,0 +1,114 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"time"
+)
+
+// Result is what one contestant took for one workload over one transport.
+type Result struct {
+	Workload   string    `json:"workload"`
+	Transport  string    `json:"transport"`
+	Contestant string    `json:"contestant"`
+	Ops        int       `json:"ops_per_round"`
+	Rounds     []float64 `json:"ns_per_op"` // of each round
+	// Allocs and Bytes are medians over the rounds, of the whole process: over a
+	// delayed network the proxy's own are in them.
+	Allocs float64 `json:"allocs_per_op"`
+	Bytes  float64 `json:"bytes_per_op"`
+}
+
+// measure lets all contestants of a workload take turns. A contestant's slice
+// has as many operations as fit into the time, found out beforehand.
+func measure(ctx context.Context, srv *server, w workload, dsn string, rounds int, slice time.Duration) (results []Result, err error) {
+	type lane struct {
+		*runner
+		Result
+		allocs, bytes []float64
+	}
+	var lanes []*lane
+	defer func() {
+		for _, l := range lanes {
+			if cerr := l.close(); cerr != nil && err == nil {
+				err = fmt.Errorf("%s: closing: %w", l.Contestant, cerr)
+			}
+		}
+	}()
+	for _, way := range w.ways {
+		r, err := way.open(ctx, dsn)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", way.contestant, err)
+		}
+		l := &lane{runner: r, Result: Result{Contestant: way.contestant}}
+		lanes = append(lanes, l)
+		if err := srv.exec(ctx, w.before...); err != nil {
+			return nil, err
+		}
+		if l.Ops, err = calibrate(ctx, r, slice); err != nil {
+			return nil, fmt.Errorf("%s: %w", way.contestant, err)
+		}
+	}
+	for round := range rounds {
+		// Rotated, and every other round backwards: no one always follows the same other.
+		order := append(slices.Clone(lanes[round%len(lanes):]), lanes[:round%len(lanes)]...)
+		if round%2 == 1 {
+			slices.Reverse(order)
+		}
+		for _, l := range order {
+			if err := srv.exec(ctx, w.before...); err != nil {
+				return nil, err
+			}
+			runtime.GC() // nobody pays for what another left behind
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			begin := time.Now()
+			err := l.run(ctx, l.Ops)
+			took := time.Since(begin)
+			runtime.ReadMemStats(&after)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", l.Contestant, err)
+			}
+			n := float64(l.Ops)
+			l.Rounds = append(l.Rounds, float64(took.Nanoseconds())/n)
+			l.allocs = append(l.allocs, float64(after.Mallocs-before.Mallocs)/n)
+			l.bytes = append(l.bytes, float64(after.TotalAlloc-before.TotalAlloc)/n)
+		}
+	}
+	for _, l := range lanes {
+		l.Allocs, l.Bytes = median(l.allocs), median(l.bytes)
+		results = append(results, l.Result)
+	}
+	return results, nil
+}
+
+// calibrate warms a runner up and finds how many operations fill a slice.
+func calibrate(ctx context.Context, r *runner, slice time.Duration) (int, error) {
+	for n := 1; ; n *= 2 {
+		begin := time.Now()
+		if err := r.run(ctx, n); err != nil {
+			return 0, err
+		}
+		if took := time.Since(begin); took >= slice/2 {
+			return max(1, int(float64(n)*float64(slice)/float64(took))), nil
+		}
+	}
+}
+
+// median of values, which must not be empty.
+func median(values []float64) float64 {
+	v := slices.Sorted(slices.Values(values))
+	n := len(v)
+	return (v[(n-1)/2] + v[n/2]) / 2
+}
+
+// ratio is the median over the rounds of a's time divided by b's.
+func ratio(a, b Result) float64 {
+	ratios := make([]float64, min(len(a.Rounds), len(b.Rounds)))
+	for i := range ratios {
+		ratios[i] = a.Rounds[i] / b.Rounds[i]
+	}
+	return median(ratios)
+}
