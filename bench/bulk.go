@@ -122,8 +122,9 @@ func manyInserts(n int) []way {
 		st, err := s.statement(insertOne)
 		return func(ctx context.Context, _ int) error {
 			return inTx(ctx, s.db, func(tx *sql.Tx) error {
+				insert := st.in(ctx, tx)
 				for i := range n {
-					if err := st.exec(ctx, tx, i, body, at); err != nil {
+					if err := insert.exec(ctx, i, body, at); err != nil {
 						return err
 					}
 				}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"time"
@@ -19,6 +20,8 @@ type Result struct {
 	// delayed network the proxy's own are in them.
 	Allocs float64 `json:"allocs_per_op"`
 	Bytes  float64 `json:"bytes_per_op"`
+	// RoundTrips is counted by the proxy of the delayed network, 0 elsewhere.
+	RoundTrips float64 `json:"round_trips_per_op,omitempty"`
 }
 
 // measure lets all contestants of a workload take turns. A contestant's slice
@@ -27,7 +30,7 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 	type lane struct {
 		*runner
 		Result
-		allocs, bytes []float64
+		allocs, bytes, trips []float64
 	}
 	var lanes []*lane
 	defer func() {
@@ -62,6 +65,7 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 				return nil, err
 			}
 			runtime.GC() // nobody pays for what another left behind
+			srv.proxy.ResetCounts()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			begin := time.Now()
@@ -74,27 +78,35 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 			n := float64(l.Ops)
 			l.Rounds = append(l.Rounds, float64(took.Nanoseconds())/n)
 			l.allocs = append(l.allocs, float64(after.Mallocs-before.Mallocs)/n)
+			l.trips = append(l.trips, float64(srv.proxy.Counts().RoundTrips)/n)
 			l.bytes = append(l.bytes, float64(after.TotalAlloc-before.TotalAlloc)/n)
 		}
 	}
 	for _, l := range lanes {
-		l.Allocs, l.Bytes = median(l.allocs), median(l.bytes)
+		l.Allocs, l.Bytes, l.RoundTrips = median(l.allocs), median(l.bytes), median(l.trips)
 		results = append(results, l.Result)
 	}
 	return results, nil
 }
 
-// calibrate warms a runner up and finds how many operations fill a slice.
+// calibrate warms a runner up and finds how many operations fill a slice, by the
+// fastest of three tries: a busy moment must not make slices tiny.
 func calibrate(ctx context.Context, r *runner, slice time.Duration) (int, error) {
-	for n := 1; ; n *= 2 {
+	perOp := time.Duration(math.MaxInt64)
+	for n, tries := 1, 0; tries < 3; {
 		begin := time.Now()
 		if err := r.run(ctx, n); err != nil {
 			return 0, err
 		}
-		if took := time.Since(begin); took >= slice/2 {
-			return max(1, int(float64(n)*float64(slice)/float64(took))), nil
+		took := time.Since(begin)
+		if took < slice/2 {
+			n *= 2
+			continue
 		}
+		perOp = min(perOp, took/time.Duration(n))
+		tries++
 	}
+	return max(1, int(slice/max(perOp, 1))), nil
 }
 
 // median of values, which must not be empty.

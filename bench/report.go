@@ -101,17 +101,32 @@ func (r *Report) print(w io.Writer, base string) error {
 		if compared != nil {
 			column = compared.Contestant + " ÷ it"
 		}
-		fmt.Fprintf(tab, "\n%s/%s\ttime\t%s\tallocs\tbytes\t\n", group[0].Transport, group[0].Workload, column)
+		trips := ""
+		if group[0].RoundTrips > 0 {
+			trips = "round trips"
+		}
+		fmt.Fprintf(tab, "\n%s/%s\ttime\t%s\tallocs\tbytes\t%s\n", group[0].Transport, group[0].Workload, column, end(trips))
 		for _, result := range group {
 			share := "-"
 			if compared != nil {
 				share = fmt.Sprintf("%.2f", ratio(*compared, result))
 			}
-			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t\n", result.Contestant, duration(median(result.Rounds)), share,
-				significant(result.Allocs), significant(result.Bytes))
+			if trips != "" {
+				trips = significant(result.RoundTrips)
+			}
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", result.Contestant, duration(median(result.Rounds)), share,
+				significant(result.Allocs), significant(result.Bytes), end(trips))
 		}
 	}
 	return tab.Flush()
+}
+
+// end is the last cell of a line, which not every table has.
+func end(cell string) string {
+	if cell == "" {
+		return ""
+	}
+	return cell + "\t"
 }
 
 // baseOf finds the result that ratios are of: base itself or, where it has

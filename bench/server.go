@@ -28,6 +28,7 @@ type server struct {
 	version string
 	dsn     map[string]string // by transport
 	db      *sql.DB           // for set-up
+	proxy   *faultproxy.Proxy // of the delayed network
 	closers []func() error    // last first
 }
 
@@ -64,13 +65,13 @@ func startServer(ctx context.Context) (srv *server, err error) {
 		cfg.Host = "127.0.0.1"
 	}
 	srv.dsn[tcp] = fmt.Sprintf("host=%s port=%d", cfg.Host, cfg.Port) + common
-	proxy, err := faultproxy.New(network, address)
+	srv.proxy, err = faultproxy.New(network, address)
 	if err != nil {
 		return nil, err
 	}
-	srv.closers = append(srv.closers, proxy.Close)
-	proxy.Delay(faultproxy.Both, time.Millisecond)
-	srv.dsn[delayed] = proxy.ConnInfo() + common
+	srv.closers = append(srv.closers, srv.proxy.Close)
+	srv.proxy.Delay(faultproxy.Both, time.Millisecond)
+	srv.dsn[delayed] = srv.proxy.ConnInfo() + common
 
 	srv.db, err = sql.Open("postgres", dsn)
 	if err != nil {

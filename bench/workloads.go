@@ -94,7 +94,7 @@ const (
 func insert(s *session) (operation, error) {
 	st, err := s.statement(insertOne)
 	at := time.Now()
-	return func(ctx context.Context, i int) error { return st.exec(ctx, nil, i, body, at) }, err
+	return func(ctx context.Context, i int) error { return st.exec(ctx, i, body, at) }, err
 }
 
 func pgxInsert(pool *pgxpool.Pool) operation {
@@ -113,17 +113,15 @@ const updateOne = "UPDATE account SET balance = balance + $1 WHERE id = $2"
 func transaction(s *session) (operation, error) {
 	st, err := s.statement(updateOne)
 	return func(ctx context.Context, i int) error {
-		tx, err := s.db.BeginTx(ctx, nil)
-		if err != nil {
-			return err
-		}
-		for k := range 3 {
-			if err := st.exec(ctx, tx, 1, account(i+k)); err != nil {
-				tx.Rollback()
-				return err
+		return inTx(ctx, s.db, func(tx *sql.Tx) error {
+			update := st.in(ctx, tx)
+			for k := range 3 {
+				if err := update.exec(ctx, 1, account(i+k)); err != nil {
+					return err
+				}
 			}
-		}
-		return tx.Commit()
+			return nil
+		})
 	}, err
 }
 
