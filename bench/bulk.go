@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -23,10 +24,9 @@ const (
 
 var copyColumns = []string{"id", "name", "at", "value"}
 
-// bulk is the workloads of many rows at a time, where each contestant has an
-// interface of its own.
-func bulk() []workload {
-	// What is copied: made once, so that making it is not measured.
+// copied is what is copied, as rows and as CSV: made once, so that making it is
+// not measured, and only when needed, since a large heap makes collections rare.
+var copied = sync.OnceValues(func() ([][]any, []byte) {
 	rows := make([][]any, copyRows)
 	at := time.Date(2024, 1, 1, 12, 0, 0, 0, time.UTC)
 	var csv bytes.Buffer
@@ -35,18 +35,24 @@ func bulk() []workload {
 		rows[i] = []any{int32(i), fmt.Sprintf("row number %d", i), at, float64(i) / 8}
 		fmt.Fprintf(&csv, "%d,row number %d,%s,%g\n", i, i, at.Format(time.RFC3339), float64(i)/8)
 	}
+	return rows, csv.Bytes()
+})
+
+// bulk is the workloads of many rows at a time, where each contestant has an
+// interface of its own.
+func bulk() []workload {
 	empty := []string{"TRUNCATE copied"}
 	full := append(empty, fmt.Sprintf("INSERT INTO copied SELECT i, 'row number ' || i, now(), i / 8.0 FROM generate_series(1, %d) i", copyRows))
 	return []workload{
-		{name: "COPY in 100,000 rows", transports: locally, before: empty, ways: copyInRows(rows)},
-		{name: "COPY in a CSV of 100,000 rows", transports: locally, before: empty, ways: copyInFile(csv.Bytes())},
+		{name: "COPY in 100,000 rows", transports: locally, before: empty, ways: copyInRows()},
+		{name: "COPY in a CSV of 100,000 rows", transports: locally, before: empty, ways: copyInFile()},
 		{name: "COPY out 100,000 rows", transports: locally, before: full, ways: copyOut()},
 		{name: "1,000 inserts", transports: locally, before: []string{"TRUNCATE event"}, ways: manyInserts(1_000)},
 		{name: "100 inserts", transports: []string{delayed}, before: []string{"TRUNCATE event"}, ways: manyInserts(100)},
 	}
 }
 
-func copyInRows(rows [][]any) []way {
+func copyInRows() []way {
 	return []way{
 		onDB("lib/pq COPY", "postgres", func(ctx context.Context, db *sql.DB) error {
 			return inTx(ctx, db, func(tx *sql.Tx) error {
@@ -54,6 +60,7 @@ func copyInRows(rows [][]any) []way {
 				if err != nil {
 					return err
 				}
+				rows, _ := copied()
 				for _, row := range rows {
 					if _, err := stmt.ExecContext(ctx, row...); err != nil {
 						return err
@@ -66,6 +73,7 @@ func copyInRows(rows [][]any) []way {
 			})
 		}),
 		onPgx("pgx CopyFrom", func(ctx context.Context, conn *pgx.Conn) error {
+			rows, _ := copied()
 			n, err := conn.CopyFrom(ctx, pgx.Identifier{"copied"}, copyColumns, pgx.CopyFromRows(rows))
 			if err != nil {
 				return err
@@ -75,10 +83,11 @@ func copyInRows(rows [][]any) []way {
 	}
 }
 
-func copyInFile(csv []byte) []way {
+func copyInFile() []way {
 	const copyCSV = "COPY copied FROM STDIN (FORMAT csv)"
 	return []way{
 		onPgx("pgx CopyFrom", func(ctx context.Context, conn *pgx.Conn) error {
+			_, csv := copied()
 			tag, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(csv), copyCSV)
 			if err != nil {
 				return err
@@ -91,6 +100,7 @@ func copyInFile(csv []byte) []way {
 				return nil, err
 			}
 			file := dir + "/rows.csv"
+			_, csv := copied()
 			if err := os.WriteFile(file, csv, 0o600); err != nil {
 				return nil, errors.Join(err, os.RemoveAll(dir))
 			}
