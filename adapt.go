@@ -46,8 +46,8 @@ func (m *TypeMap) fallbackOID(v any) uint32 {
 // a value.
 const maxNesting = 32
 
-// parameter is implemented by the types of this package whose place among the types of the
-// server is not visible in the value they give database/sql.
+// parameter is implemented by the types of this package whose place among the
+// types of the server is not visible in the value they give database/sql.
 type parameter interface {
 	driver.Valuer
 	// parameterOID returns the type to declare, 0 to let the server infer it,
@@ -90,8 +90,9 @@ func (m *TypeMap) custom(convert adapter, v any, nesting int) (value driver.Valu
 	return value, oid, fallback, err
 }
 
-// builtin converts without asking for v's own adapter. Its cases are ordered by how often
-// they are met; those that database/sql would treat as Valuers follow below them.
+// builtin converts without asking for v's own adapter. Its cases are ordered by
+// how often they are met; those that database/sql would treat as Valuers follow
+// below them.
 func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
 	switch x := v.(type) {
 	case nil:
@@ -301,7 +302,8 @@ func (m *TypeMap) list(rv reflect.Value, nesting int) (value driver.Value, oid, 
 }
 
 // intOID picks int4 if n fits, as psycopg does: an operator or function that
-// takes an integer does not take a bigint (date + 1, left(s, 3)), while the other way round works.
+// takes an integer does not take a bigint (date + 1, left(s, 3)), while the
+// other way round works.
 func intOID(n int64) uint32 {
 	if n == int64(int32(n)) {
 		return oidInt4

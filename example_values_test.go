@@ -14,7 +14,8 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-// valuesDB is the database of the examples. The types work with lib/pq's driver as well as with psyco's.
+// valuesDB is the database of the examples. The types work with lib/pq's driver
+// as well as with psyco's.
 var valuesDB = sync.OnceValue(func() *sql.DB {
 	server, err := pgserver.Shared(context.Background())
 	if err != nil {

@@ -39,7 +39,6 @@ func (l *level) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// scanner is what a test row scans into; value is what it then holds.
 func TestScan(t *testing.T) {
 	utc := time.FixedZone("", 0)
 	for _, tt := range []struct {
@@ -279,6 +278,14 @@ func TestScanErrors(t *testing.T) {
 	}
 }
 
+type chain struct{ Next *chain }
+
+func circularChain() *chain {
+	c := &chain{}
+	c.Next = c
+	return c
+}
+
 func TestValueErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -292,6 +299,7 @@ func TestValueErrors(t *testing.T) {
 		{"JSON of a channel", JSON[chan int]{}, "JSON"},
 		{"Record of an int", Record[int]{1}, "struct"},
 		{"Record with a map", Record[struct{ M map[string]int }]{}, "field M"},
+		{"Record in itself", Record[*chain]{V: circularChain()}, "leads to itself"},
 		{"31st of February", Date{Year: 2024, Month: 2, Day: 31}, "no date"},
 		{"zero Date", Date{}, "no date"},
 		{"empty Numeric", Numeric(""), "not a number"},

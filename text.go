@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// appendText writes a value as the server reads it in text format, inside arrays, ranges
-// and records; for a parameter of its own lib/pq does this.
+// appendText writes a value as the server reads it in text format, inside
+// arrays, ranges and records; for a parameter of its own lib/pq does this.
 func appendText(b []byte, value driver.Value) ([]byte, error) {
 	switch x := value.(type) {
 	case int64:

@@ -31,13 +31,13 @@ type interfaceAdapter struct {
 	convert adapter
 }
 
-// RegisterAdapter makes m pass values of type T as what adapt returns for
-// them: a value that psyco knows how to pass (nil for NULL), and the OID of the type
+// RegisterAdapter makes m pass values of type T as what adapt returns for them:
+// a value that psyco knows how to pass (nil for NULL), and the OID of the type
 // to declare the parameter as. With OID 0 the value decides, as if it had been
-// passed itself. T may be any type, also one that psyco already knows; if it is an
-// interface, adapt is used for the types that implement it and have no
-// adapter of their own. Slices of T and pointers to T use the adapter too. Registering T again replaces
-// its adapter (psycopg: register_adapter).
+// passed itself. T may be any type, also one that psyco already knows; if it is
+// an interface, adapt is used for the types that implement it and have no
+// adapter of their own. Slices of T and pointers to T use the adapter too.
+// Registering T again replaces its adapter (psycopg: register_adapter).
 //
 // Adapters serve the psycopg placeholder styles; $n queries keep lib/pq's
 // conversions.

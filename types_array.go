@@ -10,13 +10,15 @@ import (
 	"strings"
 )
 
-// Array reads and writes a PostgreSQL array. T is any type that [Into] accepts: for
-// an array with more dimensions a slice, Array[[]int]; for one with NULLs a
-// pointer or a sql.Null. An existing slice is scanned with (*psyco.Array[int])(&ids); parameters
-// of the psycopg styles need no wrapping, a plain slice does.
+// Array reads and writes a PostgreSQL array. T is any type that [Into] accepts:
+// for an array with more dimensions a slice, Array[[]int]; for one with NULLs a
+// pointer or a sql.Null. An existing slice is scanned with
+// (*psyco.Array[int])(&ids); parameters of the psycopg styles need no wrapping,
+// a plain slice does.
 //
-// NULL is a nil Array, '{}' an empty one. Lower bounds other than 1 are dropped. Elements are separated by a comma unless T has a method
-// ArrayDelimiter() string, as the type box needs with ";" (lib/pq: pq.ArrayDelimiter).
+// NULL is a nil Array, '{}' an empty one. Lower bounds other than 1 are dropped.
+// Elements are separated by a comma unless T has a method ArrayDelimiter()
+// string, as the type box needs with ";" (lib/pq: pq.ArrayDelimiter).
 type Array[T any] []T
 
 var (

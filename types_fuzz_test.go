@@ -9,7 +9,8 @@ import (
 )
 
 // Each target reads any text. What is accepted must come back the same when it
-// is written and read again: a parser that cuts, invents or misplaces something fails that.
+// is written and read again: a parser that cuts, invents or misplaces something
+// fails that.
 
 func FuzzArray(f *testing.F) {
 	for _, s := range []string{"{}", "{1,2}", `{"a\"b",NULL,"NULL",c d}`, "[0:1][2:2]={{1},{2}}", "{{{{{{1}}}}}}", "{(1,1),(0,0);(2,2),(1,1)}", "{", `{"\`, "[1:2147483647]={1}"} {

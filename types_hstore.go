@@ -14,9 +14,9 @@ import (
 //
 //	psyco.HStore{"colour": {V: "red", Valid: true}, "size": {}}
 //
-// NULL is a nil HStore, an hstore without keys an empty one. As parameter its type
-// is left to the server to infer, because extensions have no fixed OID: where it cannot,
-// write %s::hstore.
+// NULL is a nil HStore, an hstore without keys an empty one. As parameter its
+// type is left to the server to infer, because extensions have no fixed OID:
+// where it cannot, write %s::hstore.
 type HStore map[string]sql.Null[string]
 
 var (

@@ -15,9 +15,9 @@ import (
 // network's prefix. Host bits are kept, so Masked gives the network; a plain
 // address has all its bits (/32 or /128).
 //
-// The zero Inet becomes NULL. For columns that may be NULL use sql.Null[psyco.Inet] or a
-// pointer; scanning NULL into an Inet is an error. As parameters, netip.Addr,
-// netip.Prefix, net.IP and net.IPNet need no wrapping.
+// The zero Inet becomes NULL. For columns that may be NULL use
+// sql.Null[psyco.Inet] or a pointer; scanning NULL into an Inet is an error. As
+// parameters, netip.Addr, netip.Prefix, net.IP and net.IPNet need no wrapping.
 type Inet struct{ netip.Prefix }
 
 var (

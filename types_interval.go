@@ -16,8 +16,9 @@ import (
 // are in the server: a month has no fixed number of days and, where clocks change,
 // a day has no fixed number of hours.
 //
-// It scans every intervalstyle, from psyco and from plain lib/pq. For columns that may
-// be NULL use sql.Null[psyco.Interval] or a pointer; scanning NULL into an Interval is an error.
+// It scans every intervalstyle, from psyco and from plain lib/pq. For columns
+// that may be NULL use sql.Null[psyco.Interval] or a pointer; scanning NULL into
+// an Interval is an error.
 type Interval struct {
 	Months       int32
 	Days         int32
@@ -43,9 +44,9 @@ func IntervalOf(d time.Duration) Interval {
 	return Interval{Microseconds: d.Round(time.Microsecond).Microseconds()}
 }
 
-// Duration gives the interval's length with psycopg's rule for what has no
-// fixed length: a year has 365 days, a month 30 and a day 24 hours. An interval longer than a time.Duration, about 292 years,
-// is an error.
+// Duration gives the interval's length with psycopg's rule for what has no fixed
+// length: a year has 365 days, a month 30 and a day 24 hours. An interval longer
+// than a time.Duration, about 292 years, is an error.
 func (i Interval) Duration() (time.Duration, error) {
 	days := int64(i.Months/12)*365 + int64(i.Months%12)*30 + int64(i.Days)
 	if micros, ok := addProduct(i.Microseconds, days, microsPerDay); ok {

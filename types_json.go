@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// JSON reads and writes V as json or jsonb, with encoding/json. As a parameter it is what
-// psycopg's Json wrapper is: psyco.JSON[any]{V: v} passes any v.
+// JSON reads and writes V as json or jsonb, with encoding/json. As a parameter
+// it is what psycopg's Json wrapper is: psyco.JSON[any]{V: v} passes any v.
 //
 // A document that is JSON's null decodes as encoding/json does it. For columns that may
 // hold NULL use sql.Null[psyco.JSON[T]] or a pointer; scanning NULL into a JSON is an

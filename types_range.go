@@ -9,13 +9,14 @@ import (
 	"strings"
 )
 
-// Range is a value of a range type with subtype T: int32 for int4range, int64 or int for
-// int8range, Numeric for numrange, Date for daterange, time.Time or Timestamp
-// for tsrange and tstzrange, any type that [Into] accepts for others. The fields are psycopg's Range.
+// Range is a value of a range type with subtype T: int32 for int4range, int64 or
+// int for int8range, Numeric for numrange, Date for daterange, time.Time or
+// Timestamp for tsrange and tstzrange, any type that [Into] accepts for others.
+// The fields are psycopg's Range.
 //
 // The zero Range is (0,0) with neither bound in it: an empty range, though Empty
-// is false until the server has seen it. For columns that may be NULL use sql.Null[psyco.Range[T]] or a
-// pointer; scanning NULL into a Range is an error.
+// is false until the server has seen it. For columns that may be NULL use
+// sql.Null[psyco.Range[T]] or a pointer; scanning NULL into a Range is an error.
 type Range[T any] struct {
 	Lower, Upper       T
 	LowerInc, UpperInc bool // the bound itself is in the range: [ and ]

@@ -9,10 +9,10 @@ import (
 	"strings"
 )
 
-// Record reads and writes a value of a composite type, or a row like
-// ROW(1, 'a'), with a struct: the exported fields of T take the attributes by position. Fields
-// may have any type that [Into] accepts; a struct is a composite inside the composite, a pointer or sql.Null a
-// field that may be NULL.
+// Record reads and writes a value of a composite type, or a row like ROW(1,
+// 'a'), with a struct: the exported fields of T take the attributes by position.
+// Fields may have any type that [Into] accepts; a struct is a composite inside
+// the composite, a pointer or sql.Null a field that may be NULL.
 //
 // For values that may be NULL themselves use sql.Null[psyco.Record[T]] or a pointer;
 // scanning NULL into a Record is an error.
@@ -33,7 +33,7 @@ func (r Record[T]) Value() (driver.Value, error) {
 	if rv.Kind() != reflect.Struct {
 		return nil, prefixed(fmt.Errorf("Record needs a struct, not a %s", rv.Type()))
 	}
-	b, err := appendRecord(nil, rv)
+	b, err := appendRecord(nil, rv, 0)
 	if err != nil {
 		return nil, prefixed(err)
 	}
@@ -118,7 +118,10 @@ func parseRecord(text string) ([]element, error) {
 }
 
 // appendRecord writes the struct rv as a composite value.
-func appendRecord(b []byte, rv reflect.Value) ([]byte, error) {
+func appendRecord(b []byte, rv reflect.Value, depth int) ([]byte, error) {
+	if depth > maxNesting {
+		return nil, fmt.Errorf("%s leads to itself or is nested more than %d deep", rv.Type(), maxNesting)
+	}
 	b = append(b, '(')
 	for i, index := range recordFields(rv.Type()) {
 		if i > 0 {
@@ -130,7 +133,7 @@ func appendRecord(b []byte, rv reflect.Value) ([]byte, error) {
 			for nested.Kind() == reflect.Pointer {
 				nested = nested.Elem()
 			}
-			text, err = appendRecord(nil, nested)
+			text, err = appendRecord(nil, nested, depth+1)
 			null = false
 		}
 		if err != nil {
@@ -144,8 +147,9 @@ func appendRecord(b []byte, rv reflect.Value) ([]byte, error) {
 }
 
 // cutComponent reads an attribute of a record or a bound of a range from the
-// start of s, up to one of the characters in ends. Nothing at all is NULL. Quoted and plain
-// pieces may be mixed, and inside quotes "" is a quote (PostgreSQL: record_in, range_parse_bound).
+// start of s, up to one of the characters in ends. Nothing at all is NULL.
+// Quoted and plain pieces may be mixed, and inside quotes "" is a quote
+// (PostgreSQL: record_in, range_parse_bound).
 func cutComponent(s, ends string) (e element, rest string, err error) {
 	end := strings.IndexAny(s, ends)
 	if end == 0 {

@@ -9,12 +9,15 @@ import (
 	"time"
 )
 
-// Timestamp is a value of type timestamp or timestamptz, which, unlike a time.Time, may be infinite.
+// Timestamp is a value of type timestamp or timestamptz, which, unlike a
+// time.Time, may be infinite.
 //
 // As a parameter its type is left to the server to infer: a timestamp column
 // stores the wall clock of Time, a timestamptz column its instant. (A time.Time
-// is always a timestamptz, which the server converts to the session's time zone for a timestamp column.) For columns that may
-// be NULL use sql.Null[psyco.Timestamp] or a pointer; scanning NULL into a Timestamp is an error.
+// is a timestamptz, which the server converts to the session's time zone
+// for a timestamp column.) For columns that may be NULL use
+// sql.Null[psyco.Timestamp] or a pointer; scanning NULL into a Timestamp is an
+// error.
 type Timestamp struct {
 	Time     time.Time // its location is what lib/pq gives; without meaning if Infinity is not 0
 	Infinity int8      // -1: -infinity, 1: infinity, 0: Time counts
@@ -23,9 +26,9 @@ type Timestamp struct {
 // Date is a value of type date, which has no time zone, and may be infinite. Years are
 // counted as in package time: 0 is 1 BC. Dates can be compared with ==.
 //
-// As a parameter it is a date. A time.Time is a timestamptz, whose date depends on the
-// session's time zone. For columns that may be NULL use sql.Null[psyco.Date] or a pointer; scanning NULL into a
-// Date is an error.
+// As a parameter it is a date. A time.Time is a timestamptz, whose date depends
+// on the session's time zone. For columns that may be NULL use
+// sql.Null[psyco.Date] or a pointer; scanning NULL into a Date is an error.
 type Date struct {
 	Year     int
 	Month    time.Month
@@ -117,7 +120,8 @@ func (d Date) In(loc *time.Location) time.Time {
 	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, loc)
 }
 
-// String gives the date as the server does with datestyle ISO: "2024-02-29", "0044-03-15 BC", "infinity".
+// String gives the date as the server does with datestyle ISO: "2024-02-29",
+// "0044-03-15 BC", "infinity".
 func (d Date) String() string {
 	if d.Infinity != 0 {
 		return infinityText(d.Infinity)

@@ -259,7 +259,8 @@ func randomPrefix(rnd *rand.Rand) netip.Prefix {
 	return netip.PrefixFrom(addr, rnd.IntN(addr.BitLen()+1))
 }
 
-// randomRange makes what the server has as normal form: discrete ranges are [), no empty ones with bounds.
+// randomRange makes what the server has as normal form: discrete ranges are [),
+// no empty ones with bounds.
 func randomRange[T any](rnd *rand.Rand, discrete bool, pair func() (lower, upper T)) Range[T] {
 	if rnd.IntN(10) == 0 {
 		return Range[T]{Empty: true}
