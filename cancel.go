@@ -1,0 +1,62 @@
+package psyco
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+)
+
+// cancelRequest asks the server to cancel what the session is doing. The
+// request goes to the same address, with TLS and the same checks if the session
+// has them (libpq: PQcancelBlocking). When it returns without an error the
+// server has acted on it, which may still be before or after the statement's
+// end. It may be called from any goroutine.
+func (s *session) cancelRequest(ctx context.Context) error {
+	if s.key == nil {
+		return fmt.Errorf("psyco: the statement cannot be cancelled: %s gave no cancel key", s.endpoint)
+	}
+	if err := s.sendCancel(ctx); err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("psyco: sending a cancel request to %s: %w", s.endpoint, err)
+	}
+	return nil
+}
+
+func (s *session) sendCancel(ctx context.Context) error {
+	nc, _, err := s.dialer.dialEndpoint(ctx, s.endpoint)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	defer context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })()
+	if s.encrypted {
+		if nc, err = s.dialer.startTLS(nc, s.host, false); err != nil {
+			return err
+		}
+	}
+	request := binary.BigEndian.AppendUint32(nil, uint32(12+len(s.key)))
+	request = binary.BigEndian.AppendUint32(request, cancelRequestCode)
+	request = binary.BigEndian.AppendUint32(request, s.pid)
+	request = append(request, s.key...)
+	if _, err := nc.Write(request); err != nil {
+		return err
+	}
+	return awaitClose(nc)
+}
+
+// awaitClose reads until the server hangs up, its only answer. How it does so
+// is not important.
+func awaitClose(nc net.Conn) error {
+	_, err := io.Copy(io.Discard, nc)
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,119 @@
+package psyco
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+func TestRequireAuth(t *testing.T) {
+	s := withoutTLS(t)
+	for _, tt := range []struct {
+		user, methods string
+		ok            bool
+	}{
+		{"postgres", "none", true},
+		{"postgres", "scram-sha-256", false},
+		{"postgres", "!scram-sha-256", true},
+		{"postgres", "!none", false},
+		{"password_user", "password", true},
+		{"password_user", "scram-sha-256,md5", false},
+		{"password_user", "!password,!md5", false},
+		{"md5_user", "md5", true},
+		{"md5_user", "!md5", false},
+		{"md5_user", "scram-sha-256", false},
+		{"scram_user", "scram-sha-256", true},
+		{"scram_user", " scram-sha-256 , none ", true},
+		{"scram_user", "password", false},
+		{"scram_user", "none", false},
+	} {
+		t.Run(tt.user+" "+tt.methods, func(t *testing.T) {
+			d := newDialer(t, tcp(s, "password=sesame sslmode=disable user="+tt.user))
+			d.cfg.RequireAuth = tt.methods
+			sess, err := d.connect(t.Context())
+			if err == nil {
+				sess.base.Close()
+			}
+			if (err == nil) != tt.ok {
+				t.Errorf("error %v", err)
+			}
+			if !tt.ok && !strings.Contains(err.Error(), "require_auth="+tt.methods+" does not allow the server's method") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
+// TestRequireAuthKeepsPassword: a server that may not ask for the password
+// does not get it.
+func TestRequireAuthKeepsPassword(t *testing.T) {
+	sent := make(chan []byte, 1)
+	server := fakeServer(t, func(nc net.Conn) {
+		readPacket(nc)
+		nc.Write(message('R', "\x00\x00\x00\x03"))
+		var all bytes.Buffer
+		all.ReadFrom(nc)
+		sent <- all.Bytes()
+	})
+	d := newDialer(t, server+" sslmode=disable password=sesame")
+	d.cfg.RequireAuth = "scram-sha-256"
+	if _, err := d.connect(t.Context()); err == nil {
+		t.Error("connected")
+	}
+	if got := <-sent; len(got) > 0 {
+		t.Errorf("sent %q", got)
+	}
+}
+
+func TestRequireAuthValues(t *testing.T) {
+	for value, want := range map[string]string{
+		"":                   "",
+		"none":               "",
+		"!password,!md5":     "",
+		"md5,!password":      `put "!" in front of all methods or of none`,
+		"scram":              `unknown method "scram"`,
+		"md5,":               `unknown method ""`,
+		"scram-sha-256-plus": "unknown method",
+	} {
+		err := (&authWatch{}).require(value)
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), "psyco: ")) {
+			t.Errorf("%q: %v, want %q", value, err, want)
+		}
+	}
+}
+
+// FuzzAuthWatch: however a server's messages are cut, they lead to the same
+// judgement, and nothing makes it panic.
+func FuzzAuthWatch(f *testing.F) {
+	f.Add(welcome("a", "b"), uint8(1))
+	f.Add(append(message('R', "\x00\x00\x00\x05salt"), welcome()...), uint8(3))
+	f.Add(append(message('N', "notice"), errorMessage("28P01", "no")...), uint8(7))
+	f.Add([]byte("Ecould not fork\x00"), uint8(2))
+	f.Add([]byte("R\xff\xff\xff\xff\x00\x00\x00\x00"), uint8(4))
+	f.Fuzz(func(t *testing.T, stream []byte, size uint8) {
+		whole, cut := newWatch(t), newWatch(t)
+		whole.watch(stream)
+		for rest := stream; len(rest) > 0; {
+			n := min(len(rest), int(size)+1)
+			cut.watch(rest[:n])
+			rest = rest[n:]
+		}
+		if whole.authenticated != cut.authenticated || (whole.failed == nil) != (cut.failed == nil) {
+			t.Errorf("in one piece: %v, %v; in pieces of %d: %v, %v", whole.authenticated, whole.failed, int(size)+1, cut.authenticated, cut.failed)
+		}
+		if whole.authenticated && whole.failed != nil {
+			t.Error("both authenticated and refused")
+		}
+	})
+}
+
+func newWatch(t *testing.T) *authWatch {
+	w := &authWatch{Conn: (*wire.Conn)(nil)}
+	if err := w.require("md5,none"); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}

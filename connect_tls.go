@@ -1,0 +1,113 @@
+package psyco
+
+import (
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/lib/pq"
+)
+
+// Codes that take the place of a protocol version in a startup packet.
+const (
+	sslRequestCode    = 1234<<16 | 5679
+	cancelRequestCode = 1234<<16 | 5678
+)
+
+var (
+	// errPlaintext: the server has no TLS, and sslmode is content without.
+	errPlaintext = errors.New("psyco: continue in plain text")
+
+	errNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
+)
+
+// handshakeError marks a TLS handshake that failed, for whatever reason.
+type handshakeError struct{ cause error }
+
+func (e *handshakeError) Error() string { return e.cause.Error() }
+func (e *handshakeError) Unwrap() error { return e.cause }
+
+// startTLS returns nc with TLS on it. It is errPlaintext if the server has no
+// TLS and plain is set: nc can then be used as it is. The caller closes nc.
+func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (net.Conn, error) {
+	direct := d.cfg.SSLNegotiation == "direct"
+	if !direct {
+		if err := requestTLS(nc, plain); err != nil {
+			return nil, err
+		}
+	}
+	conf, err := d.tlsConfig(host)
+	if err != nil {
+		return nil, &handshakeError{err}
+	}
+	certRequested := watchCertRequest(conf)
+	secured := tls.Client(nc, conf)
+	if err := secured.Handshake(); err != nil {
+		return nil, &handshakeError{err}
+	}
+	if direct && secured.ConnectionState().NegotiatedProtocol != alpn {
+		return nil, errors.New("psyco: sslnegotiation=direct: the server did not agree to speak PostgreSQL's protocol (ALPN)")
+	}
+	if d.cfg.SSLCertMode == "require" && !*certRequested {
+		return nil, errNoCertRequest
+	}
+	return secured, nil
+}
+
+// watchCertRequest notes whether the server asks for a client certificate.
+func watchCertRequest(conf *tls.Config) *bool {
+	requested := new(bool)
+	give, certs := conf.GetClientCertificate, conf.Certificates
+	conf.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		*requested = true
+		if give != nil {
+			return give(info)
+		}
+		for i := range certs { // as crypto/tls does
+			if info.SupportsCertificate(&certs[i]) == nil {
+				return &certs[i], nil
+			}
+		}
+		return &tls.Certificate{}, nil
+	}
+	return requested
+}
+
+// requestTLS asks the server for TLS.
+func requestTLS(nc net.Conn, plain bool) error {
+	request := binary.BigEndian.AppendUint32(nil, 8)
+	request = binary.BigEndian.AppendUint32(request, sslRequestCode)
+	if _, err := nc.Write(request); err != nil {
+		return fmt.Errorf("psyco: asking for TLS: %w", err)
+	}
+	// A server says nothing more before the handshake: a second byte would be
+	// someone else's (CVE-2021-23222).
+	var answer [2]byte
+	n, err := nc.Read(answer[:])
+	switch {
+	case n == 0 && errors.Is(err, io.EOF):
+		return fmt.Errorf("psyco: the server closed the connection when asked for TLS: %w", io.ErrUnexpectedEOF)
+	case n == 0:
+		return fmt.Errorf("psyco: asking for TLS: %w", err)
+	case n > 1 && (answer[0] == 'S' || answer[0] == 'N'):
+		return errors.New("psyco: received unencrypted data after the answer to the request for TLS; someone may be tampering with the connection")
+	}
+	switch answer[0] {
+	case 'S':
+		return nil
+	case 'N':
+		if plain {
+			return errPlaintext
+		}
+		return pq.ErrSSLNotSupported // lib/pq's programs compare with this value
+	case 'E':
+		// Its text is not shown: nobody has vouched for the sender yet
+		// (CVE-2024-10977).
+		return errors.New("psyco: the server answered the request for TLS with an error")
+	default:
+		return fmt.Errorf("psyco: the answer to the request for TLS is %q; is this a PostgreSQL server?", answer[0])
+	}
+}

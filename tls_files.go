@@ -1,0 +1,206 @@
+package psyco
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"syscall"
+
+	"github.com/psyco-go/psyco/internal/pemkey"
+)
+
+// rootCerts is what sslrootcert holds.
+type rootCerts struct {
+	pool *x509.CertPool // nil: the system's
+	// intermediates complete the client's chain, as OpenSSL does: the server
+	// may know the root only.
+	intermediates []*x509.Certificate
+}
+
+// rootCerts reads sslrootcert, or ~/.postgresql/root.crt if it exists. It
+// returns nil if there is none: verify-ca and verify-full then use the
+// system's roots, as lib/pq does; libpq calls that sslrootcert=system.
+func (cfg *Config) rootCerts() (*rootCerts, error) {
+	if cfg.SSLRootCert == "system" {
+		return &rootCerts{}, nil
+	}
+	path, data := cfg.SSLRootCert, []byte(cfg.SSLRootCert)
+	if cfg.SSLInline {
+		if path == "" {
+			return nil, nil
+		}
+		path = "sslinline"
+	} else {
+		given := path != ""
+		if !given {
+			path = userFile("root.crt")
+		}
+		var err error
+		if data, err = readIfExists(path); err != nil {
+			return nil, fmt.Errorf("psyco: sslrootcert: %w", err)
+		}
+		if data == nil {
+			if given && (cfg.SSLMode == "verify-ca" || cfg.SSLMode == "verify-full") {
+				return nil, fmt.Errorf("psyco: sslrootcert %q does not exist; name an existing file, or sslrootcert=system for the system's roots: %w", path, fs.ErrNotExist)
+			}
+			return nil, nil
+		}
+	}
+	certs, err := parseCerts(data)
+	if err != nil {
+		return nil, fmt.Errorf("psyco: couldn't parse pem from sslrootcert (%s): %w", path, err)
+	}
+	roots := &rootCerts{pool: x509.NewCertPool()}
+	for _, cert := range certs {
+		roots.pool.AddCert(cert)
+		if cert.IsCA && !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
+			roots.intermediates = append(roots.intermediates, cert)
+		}
+	}
+	return roots, nil
+}
+
+func parseCerts(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, err
+		}
+		certs = append(certs, cert)
+	}
+	if len(certs) == 0 {
+		return nil, errors.New("it holds no certificate")
+	}
+	return certs, nil
+}
+
+// setClientCert loads sslcert and sslkey, or the files in ~/.postgresql. A
+// certificate file that does not exist means none, as in libpq.
+func (cfg *Config) setClientCert(conf *tls.Config, roots *rootCerts) error {
+	cert, err := cfg.clientCert()
+	if err != nil || cert == nil {
+		return err
+	}
+	if roots != nil {
+		for _, c := range roots.intermediates {
+			if !slices.ContainsFunc(cert.Certificate, func(der []byte) bool { return bytes.Equal(der, c.Raw) }) {
+				cert.Certificate = append(cert.Certificate, c.Raw)
+			}
+		}
+	}
+	// Not Certificates: those are only sent to servers that name the issuer
+	// among the authorities they accept.
+	conf.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }
+	return nil
+}
+
+func (cfg *Config) clientCert() (*tls.Certificate, error) {
+	if cfg.SSLCertMode == "disable" {
+		return nil, nil
+	}
+	var certPEM, key []byte
+	var err error
+	if cfg.SSLInline {
+		if cfg.SSLCert == "" {
+			return nil, nil
+		}
+		certPEM, key = []byte(cfg.SSLCert), []byte(cfg.SSLKey)
+	} else {
+		certPath := cfg.SSLCert
+		if certPath == "" {
+			certPath = userFile("postgresql.crt")
+		}
+		if certPEM, err = readIfExists(certPath); err != nil {
+			return nil, fmt.Errorf("psyco: sslcert: %w", err)
+		}
+		if certPEM == nil {
+			return nil, nil
+		}
+		if key, err = cfg.readKey(); err != nil {
+			return nil, err
+		}
+	}
+	private, err := pemkey.Parse(key, cfg.SSLPassword)
+	if errors.Is(err, pemkey.ErrPasswordRequired) {
+		return nil, fmt.Errorf("psyco: sslkey: %w; set sslpassword", err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("psyco: sslkey: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("psyco: sslkey: %w", err)
+	}
+	cert, err := tls.X509KeyPair(certPEM, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		return nil, fmt.Errorf("psyco: sslcert: %w", err)
+	}
+	return &cert, nil
+}
+
+// readKey reads the key that belongs to sslcert, unless others could, too.
+func (cfg *Config) readKey() ([]byte, error) {
+	path := cfg.SSLKey
+	if path == "" {
+		path = userFile("postgresql.key")
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("psyco: there is a client certificate, but not its key: sslkey: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("psyco: sslkey %q is not a regular file", path)
+	}
+	if err := checkKeyPermissions(info); err != nil {
+		return nil, fmt.Errorf("psyco: sslkey %q: %w", path, err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("psyco: sslkey: %w", err)
+	}
+	return data, nil
+}
+
+// userFile returns the path of a file in the directory where libpq looks for
+// defaults, or "" if the user has no home.
+func userFile(name string) string {
+	switch dir := homeDir(); {
+	case dir == "":
+		return ""
+	case runtime.GOOS == "windows":
+		return filepath.Join(dir, name)
+	default:
+		return filepath.Join(dir, ".postgresql", name)
+	}
+}
+
+// readIfExists returns nil, without an error, if there is no such file.
+func readIfExists(path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if err == nil && data == nil {
+		data = []byte{}
+	}
+	return data, err
+}
