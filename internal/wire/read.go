@@ -275,6 +275,7 @@ func (c *Conn) receive(p []byte) (int, error) {
 			err = cause
 		}
 	}
+	c.session.failed(err)
 	return n, err
 }
 

@@ -54,6 +54,7 @@ type session struct {
 	fatal   atomic.Pointer[Error]
 	key     atomic.Pointer[backendKey]
 	broken  atomic.Pointer[protocolError] // why no byte can be trusted any more
+	failure atomic.Pointer[error]         // the socket's first error
 	// background is why a goroutine could not write.
 	background atomic.Pointer[protocolError]
 
@@ -148,6 +149,21 @@ func (c *Conn) Pending() bool { return c.session.pending.Load() }
 
 // Fatal returns the last ErrorResponse of severity FATAL or PANIC, or nil.
 func (c *Conn) Fatal() *Error { return c.session.fatal.Load() }
+
+// Err returns the first error that reading from or writing to the socket gave,
+// or nil. lib/pq does not pass it on. It may be called from any goroutine.
+func (c *Conn) Err() error {
+	if err := c.session.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+func (s *session) failed(err error) {
+	if err != nil {
+		s.failure.CompareAndSwap(nil, &err)
+	}
+}
 
 // PID returns the process id of the backend, 0 before BackendKeyData.
 func (c *Conn) PID() uint32 {

@@ -116,6 +116,7 @@ func (c *Conn) send(p []byte) (int, error) {
 	if err != nil && n > 0 {
 		c.writer.err = err
 	}
+	c.session.failed(err)
 	return n, err
 }
 
