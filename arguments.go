@@ -1,0 +1,151 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+// resolve takes a query text and its arguments apart into what is sent.
+func (c *conn) resolve(st *statement, text string, args []driver.NamedValue) error {
+	st.sql = text
+	if len(args) == 0 {
+		return nil
+	}
+	q, err := c.con.rewriter.lookup(text)
+	if err != nil {
+		return err
+	}
+	return c.bind(st, q, args)
+}
+
+// bind fills st with the arguments of a query that was taken apart before.
+func (c *conn) bind(st *statement, q *query, args []driver.NamedValue) (err error) {
+	if q.style == styleNative && !c.clientBinding() {
+		st.sql, st.args = q.sql, args
+		for i := range args {
+			if err := c.nativeValue(&args[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if q.utility || c.clientBinding() {
+		st.sql, err = c.mogrify(q, args)
+		return err
+	}
+	st.sql, st.args, err = q.bind(args)
+	if err != nil {
+		return err
+	}
+	return c.adapt(st)
+}
+
+func (c *conn) clientBinding() bool { return c.con.cfg.Binding == "client" }
+
+// adapt converts the arguments of a psycopg-style statement in place.
+func (c *conn) adapt(st *statement) error {
+	types, open := c.types[:0], c.openTypes[:0]
+	isOpen := false
+	for i := range st.args {
+		a := &st.args[i]
+		value, oid, fallback, err := c.con.types.convert(a.Value, 0)
+		if err != nil {
+			return argumentError(a, err)
+		}
+		types = append(types, oid)
+		if oid == 0 {
+			isOpen = true
+			oid = fallback
+		}
+		open = append(open, oid)
+		a.Value = value
+	}
+	c.types, c.openTypes = types, open
+	st.types = types
+	if isOpen {
+		st.open = open
+	}
+	return nil
+}
+
+// argumentError says which argument err is about.
+func argumentError(a *driver.NamedValue, err error) error {
+	where := "parameter " + strconv.Itoa(a.Ordinal)
+	if a.Name != "" {
+		where = "parameter " + strconv.Quote(a.Name)
+	}
+	return fmt.Errorf("psyco: %s: %w", where, trimPrefix{err})
+}
+
+// trimPrefix keeps "psyco:" from standing in the middle of an error's text.
+type trimPrefix struct{ error }
+
+func (e trimPrefix) Error() string { return strings.TrimPrefix(e.error.Error(), "psyco: ") }
+func (e trimPrefix) Unwrap() error { return e.error }
+
+// nativeValue converts an argument of a native query exactly as database/sql
+// does with lib/pq, errors included.
+func (c *conn) nativeValue(nv *driver.NamedValue) error {
+	switch nv.Value.(type) {
+	case nil, int64, string, bool, float64, []byte, time.Time:
+		return nil
+	}
+	err := error(driver.ErrSkip)
+	if c.wire != nil {
+		err = c.base.(driver.NamedValueChecker).CheckNamedValue(nv)
+	} else if err = pqArgument(nv); err == nil || err == driver.ErrSkip {
+		if checker, ok := c.base.(driver.NamedValueChecker); ok {
+			err = checker.CheckNamedValue(nv)
+		}
+	}
+	if err == driver.ErrSkip {
+		nv.Value, err = driver.DefaultParameterConverter.ConvertValue(nv.Value)
+	}
+	if err == nil {
+		return nil
+	}
+	name := "$" + strconv.Itoa(nv.Ordinal)
+	if nv.Name != "" {
+		name = fmt.Sprintf("with name %q", nv.Name)
+	}
+	return fmt.Errorf("sql: converting argument %s type: %w", name, err)
+}
+
+// pqArgument is lib/pq's CheckNamedValue for bases that are not lib/pq's
+// connections, so that a mock sees the values that a server would.
+func pqArgument(nv *driver.NamedValue) error {
+	if _, ok := nv.Value.(driver.Valuer); ok {
+		return driver.ErrSkip
+	}
+	v := reflect.ValueOf(nv.Value)
+	for v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	switch {
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() != reflect.Uint8:
+		var err error
+		nv.Value, err = pq.Array(v.Interface()).Value()
+		return err
+	case v.Kind() == reflect.Uint64 && v.Uint() >= math.MaxInt64:
+		nv.Value = strconv.FormatUint(v.Uint(), 10)
+		return nil
+	}
+	return driver.ErrSkip
+}
+
+// baseArguments makes a statement's arguments fit for a wrapped driver.
+func baseArguments(st *statement) []driver.NamedValue {
+	args := slices.Clone(st.args)
+	for i := range args {
+		args[i].Ordinal, args[i].Name = i+1, ""
+	}
+	return args
+}

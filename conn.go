@@ -1,0 +1,272 @@
+package psyco
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/psyco-go/psyco/internal/stmtcache"
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+var (
+	_ driver.Conn               = (*conn)(nil)
+	_ driver.ConnBeginTx        = (*conn)(nil)
+	_ driver.ConnPrepareContext = (*conn)(nil)
+	_ driver.ExecerContext      = (*conn)(nil)
+	_ driver.QueryerContext     = (*conn)(nil)
+	_ driver.NamedValueChecker  = (*conn)(nil)
+	_ driver.Pinger             = (*conn)(nil)
+	_ driver.SessionResetter    = (*conn)(nil)
+	_ driver.Validator          = (*conn)(nil)
+)
+
+// conn is one connection: lib/pq's (or, behind Wrap, some other driver's) with
+// psyco's rules in front. database/sql lets one goroutine at a time into it.
+type conn struct {
+	con  *Connector
+	sess *session
+	base driver.Conn
+	wire *wire.Conn // nil behind Wrap
+
+	cache *stmtcache.Cache[prepared]
+	rows  *rows // a result that is still being read from the server
+	tx    *tx
+	copy  *copyStmt // a COPY statement that waits for its rows
+
+	// queue holds small statements that were not sent yet: BEGIN, SAVEPOINT,
+	// RELEASE. They ride in front of the next statement, see run.go.
+	queue []string
+	lost  error // why the connection cannot be used any more
+
+	idleCall *call // ready for the next request with a context
+
+	types      []uint32 // scratch: see statement.types
+	openTypes  []uint32 // scratch: see statement.open
+	savepoints int      // names of savepoints
+	names      int      // names of lib/pq's prepared statements
+	stats      Stats
+}
+
+// background is the context for lib/pq's calls: psyco watches the caller's
+// context itself, without a goroutine for each call.
+var background = context.Background()
+
+func newConn(con *Connector, s *session) *conn {
+	c := &conn{con: con, sess: s, base: s.base, wire: s.wire}
+	capacity := con.cfg.StatementCacheCapacity
+	if c.wire == nil || con.cfg.BinaryParameters {
+		capacity = 0
+	}
+	c.cache = stmtcache.New[prepared](capacity)
+	if c.wire != nil {
+		c.wire.SetStatementPrefix(statementPrefix())
+	}
+	return c
+}
+
+// start makes the connection ready for a new request of a caller. Nothing has
+// been written when it fails.
+func (c *conn) start(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if c.lost != nil {
+		return driver.ErrBadConn
+	}
+	if c.copy != nil {
+		return errors.New("psyco: a COPY statement is open on this connection: " +
+			"close it, or call its Exec without arguments, before the next statement")
+	}
+	if c.tx != nil && c.tx.failed != nil {
+		return c.tx.failed
+	}
+	if c.rows != nil {
+		c.rows.buffer()
+	}
+	return nil
+}
+
+// ExecContext runs a statement that returns no rows.
+func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	if err := c.start(ctx); err != nil {
+		return nil, err
+	}
+	if len(args) == 1 {
+		if op, ok := args[0].Value.(operation); ok {
+			return op(ctx, c)
+		}
+	}
+	var st statement
+	if err := c.resolve(&st, text, args); err != nil {
+		return nil, err
+	}
+	if c.wire == nil {
+		return c.baseExec(ctx, &st)
+	}
+	k := c.watch(ctx)
+	res, err := run(c, execMode{}, &st)
+	return res, c.finish(k, err)
+}
+
+// QueryContext runs a statement that returns rows.
+func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	if err := c.start(ctx); err != nil {
+		return nil, err
+	}
+	if len(args) == 1 {
+		if op, ok := args[0].Value.(queryOperation); ok {
+			return op(ctx, c)
+		}
+	}
+	var st statement
+	if err := c.resolve(&st, text, args); err != nil {
+		return nil, err
+	}
+	if c.wire == nil {
+		return c.baseQuery(ctx, &st)
+	}
+	k := c.watch(ctx)
+	r, err := run(c, queryMode{}, &st)
+	if err != nil {
+		return nil, c.finish(k, err)
+	}
+	return c.open(r, k, text), nil
+}
+
+// CheckNamedValue lets every value pass: how it is converted depends on the
+// query's placeholders, which database/sql does not show here.
+func (c *conn) CheckNamedValue(*driver.NamedValue) error { return nil }
+
+// Ping asks the server for an empty answer.
+func (c *conn) Ping(ctx context.Context) error {
+	if err := c.start(ctx); err != nil {
+		return err
+	}
+	p, ok := c.base.(driver.Pinger)
+	if !ok {
+		return nil
+	}
+	if c.wire == nil {
+		return p.Ping(ctx)
+	}
+	k := c.watch(ctx)
+	if err := c.finish(k, p.Ping(background)); err != nil {
+		if ctx.Err() != nil {
+			return err
+		}
+		// A ping that is sent twice does no harm: let database/sql try the
+		// next connection.
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// Prepare is PrepareContext without a context.
+func (c *conn) Prepare(text string) (driver.Stmt, error) {
+	return c.PrepareContext(background, text)
+}
+
+// Begin is BeginTx with the server's defaults.
+func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(background, driver.TxOptions{}) }
+
+// Close ends the session. The server rolls back what is open in it.
+func (c *conn) Close() error {
+	if c.wire != nil {
+		// A dead network must not hold up whoever closes the connection.
+		c.wire.SetDeadline(time.Now().Add(c.con.grace))
+		if c.lost != nil {
+			c.wire.Close()
+			return nil
+		}
+	}
+	return c.base.Close()
+}
+
+// ResetSession is called before a pooled connection is used again.
+func (c *conn) ResetSession(ctx context.Context) error {
+	if !c.IsValid() {
+		return driver.ErrBadConn
+	}
+	if c.wire == nil {
+		if r, ok := c.base.(driver.SessionResetter); ok {
+			return r.ResetSession(ctx)
+		}
+		return nil
+	}
+	if err := c.wire.Alive(); err != nil {
+		c.lost = err
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// IsValid is called when a connection goes back to the pool. One that comes
+// back in a transaction or in the middle of a COPY must not meet its next user
+// like that, nor keep its locks while it waits.
+func (c *conn) IsValid() bool {
+	if c.lost != nil {
+		return false
+	}
+	if c.wire == nil {
+		if v, ok := c.base.(driver.Validator); ok {
+			return v.IsValid()
+		}
+		return true
+	}
+	if c.copy != nil {
+		return false
+	}
+	if c.rows != nil {
+		c.rows.buffer()
+	}
+	c.tx, c.queue = nil, c.queue[:0]
+	if c.wire.TxStatus() != 'I' {
+		if err := c.bounded(func() error { return c.simple("ROLLBACK") }); err != nil {
+			c.lost = err
+		}
+	}
+	return c.lost == nil && c.wire.TxStatus() == 'I'
+}
+
+// bounded runs f with a deadline on the connection, for requests that have no
+// caller's context.
+func (c *conn) bounded(f func() error) error {
+	c.wire.SetDeadline(time.Now().Add(c.con.grace))
+	err := c.fault(f())
+	c.wire.SetDeadline(time.Time{})
+	return err
+}
+
+// simple runs a statement in the simple protocol, without arguments.
+func (c *conn) simple(sql string) error {
+	_, err := c.base.(driver.ExecerContext).ExecContext(background, sql, nil)
+	return err
+}
+
+// flush sends the queued small statements in a round trip of their own.
+func (c *conn) flush() error {
+	if len(c.queue) == 0 {
+		return nil
+	}
+	sql := strings.Join(c.queue, ";")
+	c.queue = c.queue[:0]
+	err := c.simple(sql)
+	c.began(err)
+	return err
+}
+
+// began notes whether the transaction whose BEGIN was just sent is open. One
+// whose BEGIN failed must not let its statements run on their own.
+func (c *conn) began(err error) {
+	if c.tx == nil || c.tx.state != txPending {
+		return
+	}
+	if s := c.wire.TxStatus(); s == 'T' || s == 'E' {
+		c.tx.state = txOpen
+	} else if err != nil {
+		c.tx.failed = c.fault(err)
+	}
+}

@@ -1,0 +1,174 @@
+package psyco
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql/driver"
+	"net"
+	"time"
+
+	"github.com/lib/pq"
+)
+
+var _ driver.Connector = (*Connector)(nil)
+
+// A Connector opens connections that all have the same configuration; give it
+// to sql.OpenDB. It is safe for concurrent use.
+type Connector struct {
+	cfg       *Config
+	dialer    dialer
+	base      driver.Connector // set by Wrap: opens the connections instead
+	rewriter  *rewriter
+	inference inferences
+	types     *TypeMap
+	onConnect func(ctx context.Context, c *Conn) error
+	grace     time.Duration
+}
+
+// DefaultCancelGrace is how long a statement whose context ended may take to
+// answer the cancel request before its connection is given up.
+const DefaultCancelGrace = 3 * time.Second
+
+// DialFunc opens a network connection; net.Dialer.DialContext is one. network
+// is "tcp" or "unix".
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// An Option sets what a connection string cannot say.
+type Option func(*Connector)
+
+// WithDialer makes every network connection, cancel requests included, through
+// dial.
+func WithDialer(dial DialFunc) Option {
+	return func(c *Connector) { c.dialer.dial = dial }
+}
+
+// WithPassword asks password for the password of each new connection, for
+// tokens that expire. cfg is a copy of the connection's configuration and host
+// the place that is being connected to. An error from it fails the attempt.
+func WithPassword(password func(ctx context.Context, cfg *Config, host Host) (string, error)) Option {
+	return func(c *Connector) { c.dialer.password = password }
+}
+
+// WithTLSConfig uses t, as it is, for every TLS handshake, in place of the
+// sslrootcert, sslcert, sslkey, sslcrl and protocol version settings. sslmode
+// still decides whether TLS is used. An empty ServerName is filled in with the
+// host's name.
+func WithTLSConfig(t *tls.Config) Option {
+	return func(c *Connector) { c.dialer.tls = t }
+}
+
+// WithNoticeHandler calls h for every notice the server sends, in order, from
+// the goroutine that waits for the server's answer: the statement goes on when
+// h returns. h must not use the connection. It takes the place of
+// pq.SetNoticeHandler, which panics on connections that are not lib/pq's own.
+func WithNoticeHandler(h func(*pq.Error)) Option {
+	return func(c *Connector) { c.dialer.onNotice = h }
+}
+
+// WithNotificationHandler calls h for every notification that arrives while a
+// statement of the connection runs, under the same rules as WithNoticeHandler.
+// Listener is the better tool to wait for notifications.
+func WithNotificationHandler(h func(*pq.Notification)) Option {
+	return func(c *Connector) { c.dialer.onNotification = h }
+}
+
+// WithOnConnect calls f with every new connection before its first use. Its
+// error closes the connection and is returned to whoever asked for it.
+func WithOnConnect(f func(ctx context.Context, c *Conn) error) Option {
+	return func(c *Connector) { c.onConnect = f }
+}
+
+// WithTypeMap adapts the arguments of psycopg-style queries with m in addition
+// to the built-in rules. m is not copied: register all types before use.
+func WithTypeMap(m *TypeMap) Option {
+	return func(c *Connector) { c.types = m }
+}
+
+// WithCancelGrace sets how long a statement whose context ended may take to
+// answer the cancel request; after that its connection is cut. The default is
+// DefaultCancelGrace.
+func WithCancelGrace(d time.Duration) Option {
+	return func(c *Connector) { c.grace = d }
+}
+
+// NewConnector reads a connection string, as ParseDSN does, and returns a
+// connector for it. It does not connect.
+func NewConnector(dsn string, opts ...Option) (*Connector, error) {
+	cfg, err := ParseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return NewConnectorConfig(cfg, opts...)
+}
+
+// NewConnectorConfig returns a connector for a copy of cfg, or an error if cfg
+// holds a value that ParseDSN would have refused. It does not connect.
+func NewConnectorConfig(cfg *Config, opts ...Option) (*Connector, error) {
+	cfg = cfg.Clone()
+	if err := cfg.normalize(); err != nil {
+		return nil, err
+	}
+	return newConnector(cfg, nil, opts), nil
+}
+
+// Wrap puts psyco's placeholders and value rules in front of another driver's
+// connections: lib/pq's own connector, one that traces, or a mock. What needs
+// the server's protocol (the statement cache, typed parameters, lazy BEGIN,
+// COPY streams, cursors through ServerSide) is left out, and cancellation, TLS
+// and connecting are base's.
+func Wrap(base driver.Connector, opts ...Option) *Connector {
+	return newConnector(&Config{}, base, opts)
+}
+
+func newConnector(cfg *Config, base driver.Connector, opts []Option) *Connector {
+	c := &Connector{
+		cfg:      cfg,
+		base:     base,
+		rewriter: newRewriter(cfg.Placeholders),
+		grace:    DefaultCancelGrace,
+	}
+	c.dialer.cfg = cfg
+	for _, o := range opts {
+		o(c)
+	}
+	return c
+}
+
+// Connect opens a connection: the first host that can be reached and fits
+// target_session_attrs. The error for a single host is the server's *pq.Error
+// if it sent one; for several it lists every host tried and why. It returns
+// when ctx ends.
+func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
+	cn, err := c.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if c.onConnect != nil {
+		if err := c.onConnect(ctx, &Conn{cn}); err != nil {
+			cn.Close()
+			return nil, err
+		}
+	}
+	return cn, nil
+}
+
+func (c *Connector) open(ctx context.Context) (*conn, error) {
+	if c.base != nil {
+		base, err := c.base.Connect(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return newConn(c, &session{base: base}), nil
+	}
+	s, err := c.dialer.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newConn(c, s), nil
+}
+
+// Driver returns the driver that is registered as "psyco".
+func (c *Connector) Driver() driver.Driver { return &Driver{} }
+
+// Config returns a copy of the connector's configuration.
+func (c *Connector) Config() *Config { return c.cfg.Clone() }

@@ -1,0 +1,132 @@
+package psyco
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// call watches the contexts of one request. When one ends, the server is asked
+// to cancel the statement; if it does not answer within the connector's grace
+// period, the connection is cut, so that a dead network cannot hang a caller.
+type call struct {
+	c    *conn
+	own  watched // the statement's context
+	tx   watched // the transaction's, if that is another one
+	mu   sync.Mutex
+	over bool          // the request has its answer
+	done chan struct{} // made when a context ends, closed when the cancel request is through
+
+	// Set before done is closed.
+	cause error // the error of the context that ended
+	timer *time.Timer
+	sent  bool // the server has taken the cancel request
+}
+
+// watched is a context and how to stop watching it.
+type watched struct {
+	ctx  context.Context
+	fire func() // kept, so that watching costs no closure
+	stop func() bool
+}
+
+func newCall(c *conn) *call {
+	k := &call{c: c}
+	k.own.fire = func() { k.cancel(k.own.ctx) }
+	k.tx.fire = func() { k.cancel(k.tx.ctx) }
+	return k
+}
+
+// watch begins to watch ctx, and the context of the open transaction, for a
+// request. It returns nil if neither can end.
+func (c *conn) watch(ctx context.Context) *call {
+	var txCtx context.Context
+	if c.tx != nil && c.tx.ctx.Done() != nil && c.tx.ctx.Done() != ctx.Done() {
+		txCtx = c.tx.ctx
+	}
+	if ctx.Done() == nil && txCtx == nil {
+		return nil
+	}
+	k := c.idleCall
+	if k == nil {
+		k = newCall(c)
+	}
+	c.idleCall = nil
+	if ctx.Done() != nil {
+		k.own.ctx = ctx
+		k.own.stop = context.AfterFunc(ctx, k.own.fire)
+	}
+	if txCtx != nil {
+		k.tx.ctx = txCtx
+		k.tx.stop = context.AfterFunc(txCtx, k.tx.fire)
+	}
+	return k
+}
+
+// cancel runs in a goroutine of its own when a context ends.
+func (k *call) cancel(ctx context.Context) {
+	k.mu.Lock()
+	if k.over || k.done != nil {
+		k.mu.Unlock()
+		return
+	}
+	k.done = make(chan struct{})
+	k.mu.Unlock()
+	defer close(k.done)
+
+	k.cause = ctx.Err()
+	grace := k.c.con.grace
+	k.timer = time.AfterFunc(grace, func() { k.c.wire.SetDeadline(time.Unix(1, 0)) })
+	reqCtx, stop := context.WithTimeout(background, grace)
+	defer stop()
+	k.sent = k.c.sess.cancelRequest(reqCtx) == nil
+}
+
+// end stops watching. It returns the error of the context that ended before the
+// request was answered, if one did, and whether the connection can still be
+// used.
+func (k *call) end() (cause error, usable bool) {
+	if k == nil {
+		return nil, true
+	}
+	stopped := true
+	for _, w := range []*watched{&k.own, &k.tx} {
+		if w.stop != nil {
+			if w.stop() {
+				w.ctx = nil
+			} else {
+				stopped = false
+			}
+			w.stop = nil
+		}
+	}
+	if stopped {
+		k.c.idleCall = k // nothing refers to it any more
+		return nil, true
+	}
+	k.mu.Lock()
+	k.over = true
+	done := k.done
+	k.mu.Unlock()
+	if done == nil {
+		return nil, true
+	}
+	<-done
+	// Without the server's word for it the cancel request may still be under
+	// way, and would hit the connection's next statement.
+	return k.cause, k.timer.Stop() && k.sent
+}
+
+// finish ends a request: it stops watching and turns lib/pq's error into the
+// one the caller gets.
+func (c *conn) finish(k *call, err error) error {
+	cause, usable := k.end()
+	err = c.fault(err)
+	if !usable && c.lost == nil {
+		c.lost = cause
+	}
+	if cause == nil || err == nil {
+		return err // without an error the answer came first: it has happened
+	}
+	return &canceledError{cause: cause, err: err}
+}

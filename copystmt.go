@@ -1,0 +1,89 @@
+package psyco
+
+import (
+	"context"
+	"database/sql/driver"
+)
+
+var _ driver.Stmt = (*copyStmt)(nil)
+
+// copyStmt is the statement that lib/pq makes of COPY … FROM STDIN, usually
+// written by pq.CopyIn: each Exec with arguments adds a row, an Exec without
+// arguments sends what is left and ends the COPY.
+type copyStmt struct {
+	c    *conn
+	base driver.Stmt
+	call *call
+}
+
+func (c *conn) prepareCopy(ctx context.Context, text string) (driver.Stmt, error) {
+	k := c.watch(ctx)
+	if err := c.flush(); err != nil {
+		return nil, c.finish(k, err)
+	}
+	c.wire.AllowCopyIn(true)
+	base, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, text)
+	if err != nil {
+		c.wire.AllowCopyIn(false)
+		return nil, c.finish(k, err)
+	}
+	if err := c.finish(k, nil); err != nil {
+		return nil, err
+	}
+	c.copy = &copyStmt{c: c, base: base}
+	return c.copy, nil
+}
+
+// NumInput leaves the number of values to the server.
+func (s *copyStmt) NumInput() int { return -1 }
+
+// Exec adds a row, or, without arguments, ends the COPY and returns the number
+// of rows that were loaded.
+func (s *copyStmt) Exec(args []driver.Value) (driver.Result, error) {
+	named := namedValues(args)
+	for i := range named {
+		if err := s.c.nativeValue(&named[i]); err != nil {
+			return nil, err
+		}
+		args[i] = named[i].Value
+	}
+	res, err := s.base.Exec(args)
+	if len(args) == 0 {
+		s.over()
+	}
+	return res, s.c.fault(err)
+}
+
+// Query is refused, as lib/pq does.
+func (s *copyStmt) Query(args []driver.Value) (driver.Rows, error) { return s.base.Query(args) }
+
+// CopyData adds a line that is in COPY's text format already, as lib/pq's
+// statement does.
+func (s *copyStmt) CopyData(ctx context.Context, line string) (driver.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	res, err := s.base.(interface {
+		CopyData(context.Context, string) (driver.Result, error)
+	}).CopyData(background, line)
+	return res, s.c.fault(err)
+}
+
+// Close before the COPY was ended with an Exec without arguments fails it:
+// half of the rows must not look like all of them.
+func (s *copyStmt) Close() error {
+	if s.c.copy != s {
+		return s.base.Close()
+	}
+	s.c.wire.FailCopy("psyco: the COPY statement was closed before its last Exec without arguments")
+	err := s.base.Close()
+	s.over()
+	return s.c.fault(err)
+}
+
+func (s *copyStmt) over() {
+	if s.c.copy == s {
+		s.c.copy = nil
+		s.c.wire.AllowCopyIn(false)
+	}
+}

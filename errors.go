@@ -1,0 +1,108 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"errors"
+	"strings"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// ErrCommitUnknown is in the chain of Commit's error when the connection was
+// lost while the answer to COMMIT was awaited: the transaction may or may not
+// have happened. Where that matters, read txid_current() in the transaction and
+// ask txid_status() on another connection.
+var ErrCommitUnknown = errors.New("psyco: the connection was lost during COMMIT, so it is not known whether the transaction was committed")
+
+// lostError says that a connection broke while an answer was awaited.
+type lostError struct{ cause error }
+
+func (e *lostError) Error() string {
+	return "psyco: the connection was lost after the statement was sent, which may or may not have run: " + e.cause.Error()
+}
+
+func (e *lostError) Unwrap() error { return e.cause }
+
+// canceledError is what a statement's caller gets whose context ended. Its text
+// is the server's; errors.Is finds the context's error, errors.As the
+// *pq.Error.
+type canceledError struct{ cause, err error }
+
+func (e *canceledError) Error() string   { return e.err.Error() }
+func (e *canceledError) Unwrap() []error { return []error{e.cause, e.err} }
+
+// fault decides what an error of lib/pq means for the connection and for
+// whoever sent the request.
+//
+// lib/pq answers driver.ErrBadConn for every lost connection, and database/sql
+// then sends the statement again on another one. That is right only if the
+// server cannot have seen it.
+func (c *conn) fault(err error) error {
+	if err == nil {
+		return nil
+	}
+	if fatal := c.wire.Fatal(); fatal != nil {
+		c.lost = pqError(fatal)
+		if pe := (*pq.Error)(nil); errors.As(err, &pe) && !pe.Fatal() {
+			return err
+		}
+		if !c.wire.Pending() {
+			return driver.ErrBadConn
+		}
+		return c.lost
+	}
+	var pe *pq.Error
+	if errors.As(err, &pe) {
+		if c.wire.Pending() {
+			// An error without the ReadyForQuery that belongs to it.
+			c.lost = err
+		}
+		return err
+	}
+	cause := c.wire.Err()
+	broken := cause != nil || errors.Is(err, driver.ErrBadConn)
+	if !broken && !c.wire.Pending() {
+		return err // lib/pq refused the request before sending it
+	}
+	if cause == nil {
+		cause = err
+	}
+	if !c.wire.Pending() {
+		c.lost = cause
+		return driver.ErrBadConn
+	}
+	if errors.Is(cause, driver.ErrBadConn) {
+		cause = errors.New("the server closed it")
+	}
+	c.lost = &lostError{cause}
+	return c.lost
+}
+
+// pqError turns an error that the wire saw into lib/pq's.
+func pqError(e *wire.Error) *pq.Error {
+	return &pq.Error{
+		Severity:         e.Severity,
+		Code:             pqerror.Code(e.Code),
+		Message:          e.Message,
+		Detail:           e.Detail,
+		Hint:             e.Hint,
+		Position:         e.Position,
+		InternalPosition: e.InternalPosition,
+		InternalQuery:    e.InternalQuery,
+		Where:            e.Where,
+		Schema:           e.Schema,
+		Table:            e.Table,
+		Column:           e.Column,
+		DataTypeName:     e.DataTypeName,
+		Constraint:       e.Constraint,
+		File:             e.File,
+		Line:             e.Line,
+		Routine:          e.Routine,
+	}
+}
+
+// isForeign reports whether a handle's driver refused psyco's private argument.
+func isForeign(err error) bool { return strings.Contains(err.Error(), "psyco.operation") }

@@ -1,0 +1,49 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+)
+
+// A Handle runs statements: *sql.DB, *sql.Conn, *sql.Tx, and whatever wraps one
+// of them and keeps these two methods, such as sqlx's types.
+type Handle interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// operation is work on the connection behind a handle. database/sql has no way
+// from a *sql.Tx to its connection, so the work travels as the only argument
+// of an ExecContext and psyco's connection runs it instead of a statement.
+type operation func(ctx context.Context, c *conn) (driver.Result, error)
+
+// queryOperation is an operation with rows.
+type queryOperation func(ctx context.Context, c *conn) (driver.Rows, error)
+
+// do runs op on h's connection. name is the public function, for errors and for
+// tracing wrappers, which see it as the statement's text.
+func do(ctx context.Context, h Handle, name string, op operation) (sql.Result, error) {
+	ran := false
+	res, err := h.ExecContext(ctx, "-- psyco."+name, operation(func(ctx context.Context, c *conn) (driver.Result, error) {
+		ran = true
+		return op(ctx, c)
+	}))
+	if err != nil && !ran && isForeign(err) {
+		return nil, fmt.Errorf(`psyco: %s needs a handle whose driver is "psyco": %w`, name, err)
+	}
+	return res, err
+}
+
+// WithConn calls f with the connection behind h. On a *sql.DB that is some
+// connection of the pool, on a *sql.Conn or *sql.Tx theirs. The connection is
+// f's alone until f returns; f must not use h, nor keep the Conn. WithConn
+// returns f's error, or that of getting a connection, in which case f was not
+// called.
+func WithConn(ctx context.Context, h Handle, f func(*Conn) error) error {
+	_, err := do(ctx, h, "WithConn", func(_ context.Context, c *conn) (driver.Result, error) {
+		return driver.RowsAffected(0), f(&Conn{c})
+	})
+	return err
+}

@@ -1,0 +1,302 @@
+package psyco
+
+import (
+	"context"
+	"database/sql/driver"
+	"io"
+	"reflect"
+	"slices"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+)
+
+var (
+	_ driver.Rows                           = (*rows)(nil)
+	_ driver.RowsNextResultSet              = (*rows)(nil)
+	_ driver.RowsColumnTypeScanType         = (*rows)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*rows)(nil)
+	_ driver.RowsColumnTypeLength           = (*rows)(nil)
+	_ driver.RowsColumnTypeNullable         = (*rows)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*rows)(nil)
+)
+
+// rows is an open result. While it is read from the server the connection can
+// do nothing else; when another statement comes, what is left of the result is
+// read into memory first.
+type rows struct {
+	c    *conn
+	base driver.Rows
+	call *call
+	text string // the statement
+	done bool   // the server has answered in full
+	err  error  // how the answer ended, if not well
+
+	buffered bool
+	sets     []resultSet // what buffer has read: the current result set first
+}
+
+// resultSet is a result set in memory.
+type resultSet struct {
+	header driver.Rows // describes the columns
+	rows   [][]driver.Value
+}
+
+// open takes over the rows of a query that was just sent.
+func (c *conn) open(base driver.Rows, k *call, text string) driver.Rows {
+	r := &rows{c: c, base: base, call: k, text: text}
+	c.rows = r
+	return r
+}
+
+// end notes that the server's answer is complete.
+func (r *rows) end(err error) error {
+	if r.done {
+		return err
+	}
+	r.done = true
+	if r.c.rows == r {
+		r.c.rows = nil
+	}
+	if err = r.c.finish(r.call, err); err != nil {
+		r.err = err
+	}
+	r.c.observe()
+	return err
+}
+
+func (r *rows) Columns() []string {
+	return r.header().Columns()
+}
+
+// header is what describes the columns of the current result set.
+func (r *rows) header() driver.Rows {
+	if r.buffered {
+		return r.sets[0].header
+	}
+	return r.base
+}
+
+// Next reads a row. The values are valid until the next call.
+func (r *rows) Next(dest []driver.Value) error {
+	if r.buffered {
+		set := &r.sets[0]
+		if len(set.rows) > 0 {
+			copy(dest, set.rows[0])
+			set.rows[0] = nil
+			set.rows = set.rows[1:]
+			return nil
+		}
+		if r.err != nil && len(r.sets) == 1 {
+			return r.err
+		}
+		return io.EOF
+	}
+	err := r.base.Next(dest)
+	switch {
+	case err == nil:
+		return nil
+	case err == io.EOF:
+		if !r.HasNextResultSet() {
+			if err := r.end(nil); err != nil {
+				return err
+			}
+		}
+		return io.EOF
+	default:
+		return r.end(err)
+	}
+}
+
+// HasNextResultSet reports whether a result set follows the current one.
+func (r *rows) HasNextResultSet() bool {
+	if r.buffered {
+		return len(r.sets) > 1
+	}
+	n, ok := r.base.(driver.RowsNextResultSet)
+	return ok && n.HasNextResultSet()
+}
+
+// NextResultSet goes on to the next result set, or returns io.EOF.
+func (r *rows) NextResultSet() error {
+	if r.buffered {
+		if len(r.sets) < 2 {
+			return io.EOF
+		}
+		r.sets = r.sets[1:]
+		return nil
+	}
+	if n, ok := r.base.(driver.RowsNextResultSet); ok {
+		return n.NextResultSet()
+	}
+	return io.EOF
+}
+
+// Close ends the result. What is left of it is read and dropped, or cancelled
+// where that loses nothing, see drain.
+func (r *rows) Close() error {
+	if r.done {
+		r.sets = r.sets[:min(1, len(r.sets))]
+		return nil
+	}
+	canceled := r.drain()
+	err := r.end(r.base.Close())
+	if canceled && pq.As(err, pqerror.QueryCanceled) != nil {
+		return nil
+	}
+	return err
+}
+
+// drainLimit is how many bytes of a result are read and dropped before it is
+// cheaper to cancel the statement.
+const drainLimit = 256 << 10
+
+// drain begins to end an open result. A long one is cancelled, but only where
+// that cannot undo anything: outside a transaction, and if the statement is a
+// plain SELECT, TABLE or VALUES that calls no function with side effects. It
+// reports whether it sent a cancel request.
+func (r *rows) drain() (canceled bool) {
+	start := r.c.wire.Stats().BytesReceived
+	for r.c.wire.Stats().BytesReceived-start < drainLimit {
+		if err := r.base.Next(nil); err != nil {
+			return false // the end, the next result set, or an error that Close meets again
+		}
+	}
+	r.c.wire.SkipRows()
+	if r.c.inTransaction() || !readsOnly(r.text) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(background, r.c.con.grace)
+	defer cancel()
+	return r.c.sess.cancelRequest(ctx) == nil
+}
+
+// buffer reads the rest of the result into memory, so that the connection is
+// free for another statement.
+func (r *rows) buffer() {
+	for {
+		set := resultSet{header: snapshot(r)}
+		n := len(r.base.Columns())
+		for {
+			row := make([]driver.Value, n)
+			if err := r.base.Next(row); err != nil {
+				if err != io.EOF {
+					r.end(err)
+				}
+				break
+			}
+			for i, v := range row {
+				if b, ok := v.([]byte); ok {
+					row[i] = slices.Clone(b) // lib/pq reuses its buffer
+				}
+			}
+			set.rows = append(set.rows, row)
+		}
+		r.sets = append(r.sets, set)
+		if r.done || !r.HasNextResultSet() || r.NextResultSet() != nil {
+			break
+		}
+	}
+	if !r.done {
+		r.end(r.base.Close())
+	}
+	r.buffered = true
+}
+
+// header is a copy of the description of a result set's columns.
+type header struct {
+	names []string
+	types []columnType
+}
+
+type columnType struct {
+	scan             reflect.Type
+	name             string
+	length           int64
+	hasLength        bool
+	precision, scale int64
+	hasPrecision     bool
+}
+
+// snapshot copies the description of r's current result set.
+func snapshot(r *rows) *header {
+	h := &header{names: r.Columns()}
+	h.types = make([]columnType, len(h.names))
+	for i := range h.types {
+		t := &h.types[i]
+		t.scan = r.ColumnTypeScanType(i)
+		t.name = r.ColumnTypeDatabaseTypeName(i)
+		t.length, t.hasLength = r.ColumnTypeLength(i)
+		t.precision, t.scale, t.hasPrecision = r.ColumnTypePrecisionScale(i)
+	}
+	return h
+}
+
+func (h *header) Columns() []string                       { return h.names }
+func (h *header) Next([]driver.Value) error               { return io.EOF }
+func (h *header) Close() error                            { return nil }
+func (h *header) ColumnTypeScanType(i int) reflect.Type   { return h.types[i].scan }
+func (h *header) ColumnTypeDatabaseTypeName(i int) string { return h.types[i].name }
+func (h *header) ColumnTypeLength(i int) (int64, bool) {
+	return h.types[i].length, h.types[i].hasLength
+}
+func (h *header) ColumnTypePrecisionScale(i int) (int64, int64, bool) {
+	return h.types[i].precision, h.types[i].scale, h.types[i].hasPrecision
+}
+
+// ColumnTypeScanType returns the Go type that lib/pq gives for the column.
+func (r *rows) ColumnTypeScanType(i int) reflect.Type {
+	if t, ok := r.header().(driver.RowsColumnTypeScanType); ok {
+		return t.ColumnTypeScanType(i)
+	}
+	return reflect.TypeFor[any]()
+}
+
+// ColumnTypeDatabaseTypeName returns the name of the column's type, such as
+// INT4, or "" if lib/pq does not know it.
+func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
+	if t, ok := r.header().(driver.RowsColumnTypeDatabaseTypeName); ok {
+		return t.ColumnTypeDatabaseTypeName(i)
+	}
+	return ""
+}
+
+// ColumnTypeLength returns the length of a column of variable length.
+func (r *rows) ColumnTypeLength(i int) (int64, bool) {
+	if t, ok := r.header().(driver.RowsColumnTypeLength); ok {
+		return t.ColumnTypeLength(i)
+	}
+	return 0, false
+}
+
+// ColumnTypeNullable is unknown with lib/pq.
+func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if t, ok := r.header().(driver.RowsColumnTypeNullable); ok {
+		return t.ColumnTypeNullable(i)
+	}
+	return false, false
+}
+
+// ColumnTypePrecisionScale returns the precision and scale of a numeric column.
+func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
+	if t, ok := r.header().(driver.RowsColumnTypePrecisionScale); ok {
+		return t.ColumnTypePrecisionScale(i)
+	}
+	return 0, 0, false
+}
+
+// Result returns the command's result, as lib/pq's rows do.
+func (r *rows) Result() driver.Result {
+	if t, ok := r.base.(interface{ Result() driver.Result }); ok {
+		return t.Result()
+	}
+	return driver.ResultNoRows
+}
+
+// Tag returns the command tag, as lib/pq's rows do.
+func (r *rows) Tag() string {
+	if t, ok := r.base.(interface{ Tag() string }); ok {
+		return t.Tag()
+	}
+	return ""
+}

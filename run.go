@@ -1,0 +1,269 @@
+package psyco
+
+import (
+	"crypto/rand"
+	"database/sql/driver"
+	"encoding/hex"
+	"strconv"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// statement is a query text with its arguments, ready to be sent.
+type statement struct {
+	sql   string
+	args  []driver.NamedValue // values that lib/pq encodes
+	types []uint32            // declared parameter types, 0: the server infers; nil for native queries
+	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
+}
+
+// prepared is a server-side statement of the cache.
+type prepared struct {
+	stmt driver.Stmt
+	name string // lib/pq's name for it
+}
+
+// mode is the one difference between Exec and Query.
+type mode[R any] interface {
+	text(c *conn, sql string, args []driver.NamedValue) (R, error)
+	prepared(s driver.Stmt, args []driver.NamedValue) (R, error)
+}
+
+type execMode struct{}
+
+func (execMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Result, error) {
+	return c.base.(driver.ExecerContext).ExecContext(background, sql, args)
+}
+
+func (execMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Result, error) {
+	return s.(driver.StmtExecContext).ExecContext(background, args)
+}
+
+type queryMode struct{}
+
+func (queryMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Rows, error) {
+	return c.base.(driver.QueryerContext).QueryContext(background, sql, args)
+}
+
+func (queryMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
+	return s.(driver.StmtQueryContext).QueryContext(background, args)
+}
+
+// run sends a statement the cheapest way that is safe: without arguments as a
+// simple query, as lib/pq does; through a prepared statement of the cache in
+// one round trip, once the text has been used often enough to be worth it; else
+// through lib/pq's unnamed statement, in its two round trips.
+func run[R any](c *conn, m mode[R], st *statement) (R, error) {
+	var zero R
+	if len(st.args) == 0 {
+		if err := c.flush(); err != nil {
+			return zero, err
+		}
+		res, err := m.text(c, st.sql, nil)
+		c.observe()
+		return res, err
+	}
+	e := c.cache.Use(st.sql, st.types)
+	if e != nil && !e.Ready && e.Uses >= c.con.cfg.PrepareThreshold {
+		p, err := c.prepare(st)
+		if err != nil {
+			c.cache.Remove(e)
+			return zero, err
+		}
+		e.Stmt, e.Ready = p, true
+		c.stats.Prepared++
+	} else if e != nil && e.Ready {
+		c.stats.CacheHits++
+	}
+	if e == nil || !e.Ready {
+		c.stats.CacheMisses++
+		return runUncached(c, m, st)
+	}
+	inTx := c.inTransaction()
+	c.ride()
+	res, err := m.prepared(e.Stmt.stmt, st.args)
+	c.rode(err)
+	if err == nil {
+		return res, nil
+	}
+	if outdated := c.evict(err, func() { c.cache.Remove(e) }); outdated && !inTx {
+		// The server refused the plan before running it: nothing has happened.
+		return runUncached(c, m, st)
+	}
+	return zero, err
+}
+
+// runUncached sends a statement that has no prepared one in the cache.
+func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
+	var zero R
+	types, known := c.con.inference.lookup(st)
+	if !known && c.inTransaction() {
+		// A type that the server cannot infer must not poison the transaction:
+		// that takes a savepoint around Parse alone, so Parse goes by itself.
+		p, err := c.prepare(st)
+		if err != nil {
+			return zero, err
+		}
+		c.ride()
+		res, err := m.prepared(p.stmt, st.args)
+		c.rode(err)
+		c.wire.PrefixClose(p.name)
+		return res, err
+	}
+	c.ride()
+	c.declare(types)
+	res, err := m.text(c, st.sql, st.args)
+	c.rode(err)
+	if err == nil {
+		if !known {
+			c.con.inference.store(st, st.types)
+		}
+		return res, nil
+	}
+	if fallback := c.fallback(st, known, err); fallback != nil {
+		c.declare(fallback)
+		if res, err2 := m.text(c, st.sql, st.args); err2 == nil {
+			c.con.inference.store(st, fallback)
+			return res, nil
+		}
+	}
+	return zero, err
+}
+
+// prepare makes a named server-side statement.
+func (c *conn) prepare(st *statement) (prepared, error) {
+	types, known := c.con.inference.lookup(st)
+	guard := !known && c.inTransaction()
+	if guard {
+		c.queue = append(c.queue, "SAVEPOINT "+parseSavepoint)
+	}
+	p, err := c.parse(st.sql, types)
+	if err == nil {
+		if guard {
+			c.queue = append(c.queue, "RELEASE SAVEPOINT "+parseSavepoint)
+		}
+		if !known {
+			c.con.inference.store(st, st.types)
+		}
+		return p, nil
+	}
+	fallback := c.fallback(st, known, err)
+	if fallback == nil {
+		return p, err
+	}
+	if guard {
+		if c.tx != nil && c.tx.failed != nil {
+			return p, err
+		}
+		if err := c.simple("ROLLBACK TO SAVEPOINT " + parseSavepoint + ";RELEASE SAVEPOINT " + parseSavepoint); err != nil {
+			return p, err
+		}
+	}
+	p, err2 := c.parse(st.sql, fallback)
+	if err2 != nil {
+		// The first error is about the query as the user wrote it.
+		return p, err
+	}
+	c.con.inference.store(st, fallback)
+	return p, nil
+}
+
+const parseSavepoint = "psyco_parse"
+
+// parse sends Parse and Describe for a new named statement.
+func (c *conn) parse(sql string, types []uint32) (prepared, error) {
+	c.ride()
+	c.declare(types)
+	c.names++ // lib/pq numbers its statements in the same way
+	s, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, sql)
+	c.rode(err)
+	return prepared{stmt: s, name: strconv.Itoa(c.names)}, err
+}
+
+// declare hands the parameter types to the wire, if there is one to declare.
+func (c *conn) declare(types []uint32) {
+	for _, t := range types {
+		if t != 0 {
+			c.wire.DeclareTypes(types)
+			return
+		}
+	}
+}
+
+// ride puts the queued small statements, and Close messages for evicted
+// statements, in front of the Parse or Bind that is sent next.
+func (c *conn) ride() {
+	for _, sql := range c.queue {
+		c.wire.Prefix(sql)
+	}
+	for _, p := range c.cache.TakeEvicted() {
+		c.wire.PrefixClose(p.name)
+	}
+}
+
+// rode settles what rode along after its request has ended.
+func (c *conn) rode(err error) {
+	if c.wire.Flushed() {
+		c.queue = c.queue[:0]
+	} else {
+		// lib/pq refused the arguments before it sent anything.
+		c.wire.TakePrefix()
+	}
+	c.began(err)
+	c.observe()
+}
+
+// observe takes note of what a statement did to the session.
+func (c *conn) observe() {
+	if c.wire.TakeEvents().Has(wire.EventDiscardAll | wire.EventDeallocateAll | wire.EventDeallocate) {
+		c.cache.Clear()
+	}
+}
+
+func (c *conn) inTransaction() bool { return c.tx != nil || c.wire.TxStatus() != 'I' }
+
+// evict forgets a prepared statement that failed in a way that may be the
+// plan's fault, and reports whether the server refused to run it because it is
+// outdated: the schema has changed under it, or it is gone.
+func (c *conn) evict(err error, remove func()) (outdated bool) {
+	pe := pq.As(err)
+	if pe == nil {
+		return false
+	}
+	switch {
+	case pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
+		c.cache.Clear()
+		return true
+	case pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":
+		remove()
+		return true
+	}
+	switch pe.Code.Class() {
+	case "0A", "3F", "42", "XX":
+		remove()
+	}
+	return false
+}
+
+// fallback returns the types to declare when the server could not infer those
+// that st leaves open, or nil if that is not what err says.
+func (c *conn) fallback(st *statement, known bool, err error) []uint32 {
+	if known || pq.As(err, pqerror.IndeterminateDatatype,
+		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch) == nil {
+		return nil
+	}
+	return st.open
+}
+
+// statementPrefix makes the names of a connection's prepared statements unlike
+// those of any other: a pooler in transaction mode may lend one server
+// connection to several clients, and a statement must never run another one's
+// text.
+func statementPrefix() string {
+	var b [6]byte
+	rand.Read(b[:]) // never fails, see crypto/rand
+	return "psyco_" + hex.EncodeToString(b[:]) + "_"
+}
