@@ -1,0 +1,308 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+func TestQueries(t *testing.T) {
+	tests := []struct {
+		name  string
+		query string
+		args  []any
+		want  []string
+	}{
+		{"no arguments", "SELECT 1, '%s', '%%', 5 % 3", nil, []string{"1,%s,%%,2"}},
+		{"native", "SELECT $1::int + $2::int", []any{1, 2}, []string{"3"}},
+		{"native leaves percent signs alone", "SELECT $1::text LIKE 'a%', format('%s', $1::text), 7 % 4", []any{"ab"}, []string{"true,ab,3"}},
+		{"positional", "SELECT %s::int, %s::text", []any{7, "x"}, []string{"7,x"}},
+		{"positional, doubled percent sign", "SELECT %s::text LIKE 'a%%', 7 %% 4", []any{"ab"}, []string{"true,3"}},
+		{"named", "SELECT %(a)s::int, %(b)s::text, %(a)s::int", []any{map[string]any{"a": 1, "b": "x"}}, []string{"1,x,1"}},
+		{"sql.Named", "SELECT %(a)s::int", []any{sql.Named("a", 3)}, []string{"3"}},
+		{"IN", "SELECT i FROM generate_series(1, 5) i WHERE i IN %s ORDER BY i", []any{[]int{2, 4, 9}}, []string{"2", "4"}},
+		{"IN with nothing", "SELECT i FROM generate_series(1, 5) i WHERE i IN %s", []any{[]int{}}, nil},
+		{"NOT IN", "SELECT i FROM generate_series(1, 3) i WHERE i NOT IN %s ORDER BY i", []any{[]int{2}}, []string{"1", "3"}},
+		{"row list", "SELECT a FROM (VALUES (1, 'x'), (2, 'y')) t (a, b) WHERE (a, b) IN %s", []any{[][]any{{2, "y"}, {1, "z"}}}, []string{"2"}},
+		{"nil", "SELECT %s::int IS NULL", []any{nil}, []string{"true"}},
+		{"quotes in a value", "SELECT %s::text", []any{`it's "so" \n $1 %s`}, []string{`it's "so" \n $1 %s`}},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		stmtTx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmtTx.Rollback()
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				for range 4 { // cold, prepared, warm
+					if got := all(t, db, tt.query, tt.args...); !slices.Equal(got, tt.want) {
+						t.Fatalf("got %q, want %q", got, tt.want)
+					}
+				}
+				for range 4 {
+					if got := all(t, stmtTx, tt.query, tt.args...); !slices.Equal(got, tt.want) {
+						t.Fatalf("in a transaction: got %q, want %q", got, tt.want)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestPreparedStatements(t *testing.T) {
+	tests := []struct {
+		name, query string
+		args        []any
+		want        []string
+	}{
+		{"native", "SELECT $1::int", []any{5}, []string{"5"}},
+		{"positional", "SELECT %s::int + 1", []any{5}, []string{"6"}},
+		{"named", "SELECT %(x)s::int * 2", []any{sql.Named("x", 5)}, []string{"10"}},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				stmt, err := db.Prepare(tt.query)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stmt.Close()
+				for range 3 {
+					rows, err := stmt.Query(tt.args...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got := scanAll(t, rows)
+					rows.Close()
+					if !slices.Equal(got, tt.want) {
+						t.Fatalf("got %q, want %q", got, tt.want)
+					}
+				}
+			})
+		}
+	})
+}
+
+func TestPrepareFindsMistakes(t *testing.T) {
+	db := testDB(t)
+	for _, query := range []string{"SELECT FROM WHERE $1", "SELECT FROM WHERE %s", "SELECT nosuch FROM (SELECT %s) t"} {
+		if stmt, err := db.Prepare(query); err == nil {
+			stmt.Close()
+			t.Errorf("%s: no error from Prepare", query)
+		}
+	}
+}
+
+func TestExecReportsRows(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, "CREATE TABLE t (a int, b text)")
+		for _, query := range []string{"INSERT INTO t VALUES ($1, $2), (3, 'c')", "INSERT INTO t VALUES (%s, %s), (3, 'c')"} {
+			n, err := mustExec(t, db, query, 1, "a").RowsAffected()
+			if err != nil || n != 2 {
+				t.Fatalf("%s: %d rows, %v; want 2", query, n, err)
+			}
+		}
+	})
+}
+
+// TestErrors checks what existing code does with errors: asserts their type.
+func TestErrors(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY)")
+		for _, query := range []string{"INSERT INTO t VALUES ($1)", "INSERT INTO t VALUES (%s)"} {
+			mustExec(t, db, "TRUNCATE t")
+			mustExec(t, db, query, 1)
+			for range 4 {
+				_, err := db.Exec(query, 1)
+				pqErr, ok := err.(*pq.Error)
+				if !ok || pqErr.Code != "23505" || pqErr.Constraint != "t_pkey" {
+					t.Fatalf("got %#v, want unique_violation as a bare *pq.Error", err)
+				}
+			}
+		}
+	})
+}
+
+func TestPlaceholderErrors(t *testing.T) {
+	db := testDB(t)
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+		want        string
+	}{
+		{"too few", "SELECT %s, %s, %s", []any{1, 2}, "the query has 3 placeholders but 2 parameters were passed"},
+		{"missing names", "SELECT %(a)s, %(b)s", []any{map[string]any{"c": 1}}, "query parameter missing: a, b"},
+		{"quoted", "SELECT '%s' WHERE %s = 1", []any{1}, "quotes"},
+		{"unsuitable value", "SELECT %s", []any{map[string]int{"a": 1}}, "parameter 1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := db.Exec(tt.query, tt.args...)
+			if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Fatalf("got %v, want psyco: …%s…", err, tt.want)
+			}
+		})
+	}
+}
+
+// TestLibPQPrograms takes the cases of lib/pq's documentation: they must work
+// with nothing but the driver's name changed.
+func TestLibPQPrograms(t *testing.T) {
+	db, err := sql.Open("psyco", pgserver.TestDSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+
+	t.Run("parameters and RETURNING", func(t *testing.T) {
+		mustExec(t, db, "CREATE TABLE users (id serial PRIMARY KEY, name text, favorite_fruit text, age int)")
+		var id int
+		err := db.QueryRow(`INSERT INTO users(name, favorite_fruit, age)
+			VALUES('beatrice', 'starfruit', 93) RETURNING id`).Scan(&id)
+		if err != nil || id != 1 {
+			t.Fatalf("id %d, %v", id, err)
+		}
+		var name string
+		fruit := "starfruit"
+		err = db.QueryRow("SELECT name FROM users WHERE favorite_fruit = $1 OR age BETWEEN $2 AND $2 + 3", fruit, 64).Scan(&name)
+		if err != nil || name != "beatrice" {
+			t.Fatalf("name %q, %v", name, err)
+		}
+	})
+
+	t.Run("pq.Array", func(t *testing.T) {
+		var x []sql.NullInt64
+		if err := db.QueryRow("SELECT ARRAY[235, 401]").Scan(pq.Array(&x)); err != nil || len(x) != 2 || x[1].Int64 != 401 {
+			t.Fatalf("%v, %v", x, err)
+		}
+		got := all(t, db, "SELECT i FROM generate_series(200, 500) i WHERE i = ANY($1)", pq.Array([]int{235, 401}))
+		if !slices.Equal(got, []string{"235", "401"}) {
+			t.Fatalf("got %q", got)
+		}
+	})
+
+	t.Run("pq.CopyIn", func(t *testing.T) {
+		mustExec(t, db, "CREATE TABLE copied (name text, age int)")
+		txn, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		stmt, err := txn.Prepare(pq.CopyIn("copied", "name", "age"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 1000 {
+			if _, err := stmt.Exec("user\t"+strings.Repeat("x", i), int64(i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		res, err := stmt.Exec()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := res.RowsAffected(); n != 1000 || err != nil {
+			t.Fatalf("%d rows, %v", n, err)
+		}
+		if err := stmt.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := txn.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if got := all(t, db, "SELECT count(*), sum(age) FROM copied"); got[0] != "1000,499500" {
+			t.Fatalf("got %s", got)
+		}
+	})
+
+	t.Run("several result sets", func(t *testing.T) {
+		rows, err := db.Query("SELECT 1; SELECT 2, 3")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		first := scanAll(t, rows)
+		if !rows.NextResultSet() {
+			t.Fatal("no second result set")
+		}
+		if second := scanAll(t, rows); !slices.Equal(first, []string{"1"}) || !slices.Equal(second, []string{"2,3"}) {
+			t.Fatalf("got %q, %q", first, second)
+		}
+	})
+
+	t.Run("errors.As", func(t *testing.T) {
+		_, err := db.Exec("SELECT 1/$1", 0)
+		var pqErr *pq.Error
+		if !errors.As(err, &pqErr) || pqErr.Code.Name() != "division_by_zero" {
+			t.Fatalf("got %v", err)
+		}
+	})
+
+	t.Run("bytea, slices and uint64", func(t *testing.T) {
+		got := all(t, db, "SELECT $1::bytea, $2::int[], $3::numeric", []byte{0, 255}, []int64{1, 2}, uint64(1<<63))
+		if got[0] != "\x00\xff,{1,2},9223372036854775808" {
+			t.Fatalf("got %q", got)
+		}
+	})
+}
+
+func TestWithConn(t *testing.T) {
+	ctx := context.Background()
+	db := testDB(t)
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	tx, err := conn.BeginTx(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	mustExec(t, tx, "SELECT 1")
+	for name, h := range map[string]psyco.Handle{"DB": db, "Tx": tx} {
+		t.Run(name, func(t *testing.T) {
+			err := psyco.WithConn(ctx, h, func(c *psyco.Conn) error {
+				if c.PID() == 0 || c.ServerVersion() < 120000 {
+					t.Errorf("pid %d, version %d", c.PID(), c.ServerVersion())
+				}
+				if v, ok := c.Parameter("client_encoding"); !ok || v != "UTF8" {
+					t.Errorf("client_encoding %q", v)
+				}
+				want := byte('I')
+				if name == "Tx" {
+					want = 'T'
+				}
+				if c.TxStatus() != want {
+					t.Errorf("status %c, want %c", c.TxStatus(), want)
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	wantErr := errors.New("mine")
+	if err := psyco.WithConn(ctx, db, func(*psyco.Conn) error { return wantErr }); err != wantErr {
+		t.Fatalf("got %v", err)
+	}
+	t.Run("another driver", func(t *testing.T) {
+		other, err := sql.Open("postgres", pgserver.TestDSN(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Close()
+		err = psyco.WithConn(ctx, other, func(*psyco.Conn) error { return nil })
+		if err == nil || !strings.HasPrefix(err.Error(), "psyco: WithConn needs a handle") {
+			t.Fatalf("got %v", err)
+		}
+	})
+}

@@ -1,0 +1,179 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// modes are the ways a query can reach the server. Every test of queries runs
+// in all of them and must see the same.
+var modes = []struct {
+	name string
+	dsn  string // added to the connection string
+	wrap bool   // lib/pq's own connections behind psyco.Wrap
+}{
+	{name: "cache"},
+	{name: "cache at once", dsn: " prepare_threshold=1"},
+	{name: "no cache", dsn: " statement_cache_capacity=0"},
+	{name: "tiny cache", dsn: " statement_cache_capacity=1 prepare_threshold=1"},
+	{name: "binary parameters", dsn: " binary_parameters=yes"},
+	// {name: "client binding", dsn: " binding=client"},
+	{name: "wrapped", wrap: true},
+}
+
+// inModes runs f in each mode, with a database of its own.
+func inModes(t *testing.T, f func(t *testing.T, db *sql.DB)) {
+	t.Helper()
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgserver.TestDSN(t)
+			if m.wrap {
+				base, err := pq.NewConnector(dsn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				f(t, openDB(t, psyco.Wrap(base)))
+				return
+			}
+			f(t, open(t, dsn+m.dsn))
+		})
+	}
+}
+
+// open returns a database that is closed at the end of the test.
+func open(t testing.TB, dsn string, opts ...psyco.Option) *sql.DB {
+	t.Helper()
+	c, err := psyco.NewConnector(dsn, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return openDB(t, c)
+}
+
+func openDB(t testing.TB, c *psyco.Connector) *sql.DB {
+	db := sql.OpenDB(c)
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+// testDB is a database with the default settings.
+func testDB(t testing.TB, opts ...psyco.Option) *sql.DB {
+	t.Helper()
+	return open(t, pgserver.TestDSN(t), opts...)
+}
+
+func mustExec(t testing.TB, h psyco.Handle, query string, args ...any) sql.Result {
+	t.Helper()
+	res, err := h.ExecContext(context.Background(), query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return res
+}
+
+// all returns the rows of a query, their columns joined with commas.
+func all(t testing.TB, h psyco.Handle, query string, args ...any) []string {
+	t.Helper()
+	rows, err := h.QueryContext(context.Background(), query, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer rows.Close()
+	return scanAll(t, rows)
+}
+
+func scanAll(t testing.TB, rows *sql.Rows) []string {
+	t.Helper()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for rows.Next() {
+		values, cells := make([]any, len(names)), make([]string, len(names))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range values {
+			switch v := (*v.(*any)).(type) {
+			case []byte:
+				cells[i] = string(v)
+			default:
+				cells[i] = fmt.Sprint(v)
+			}
+		}
+		got = append(got, strings.Join(cells, ","))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+// roundTrips counts what f costs on the connection of h.
+func roundTrips(t testing.TB, h psyco.Handle, f func()) uint64 {
+	t.Helper()
+	before := stats(t, h)
+	f()
+	return stats(t, h).RoundTrips - before.RoundTrips
+}
+
+func stats(t testing.TB, h psyco.Handle) (s psyco.Stats) {
+	t.Helper()
+	err := psyco.WithConn(context.Background(), h, func(c *psyco.Conn) error {
+		s = c.Stats()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestMain fails if the tests leave a goroutine of the package behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if left := leftovers(); left != "" {
+			fmt.Fprintf(os.Stderr, "left behind by the tests:\n%s\n", left)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// leftovers returns the stacks of goroutines that run psyco's code, after
+// giving them time to end.
+func leftovers() string {
+	var left []string
+	for range 100 {
+		left = left[:0]
+		buf := make([]byte, 1<<22)
+		for _, stack := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(stack, "psyco-go/psyco") &&
+				!strings.Contains(stack, "TestMain") && !strings.Contains(stack, "internal/pgserver") {
+				left = append(left, stack)
+			}
+		}
+		if len(left) == 0 {
+			return ""
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return strings.Join(left, "\n\n")
+}

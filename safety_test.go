@@ -1,0 +1,407 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// faulty returns a database that is reached through a proxy, and the same
+// database without one.
+func faulty(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Proxy, db, direct *sql.DB) {
+	t.Helper()
+	dsn := pgserver.TestDSN(t)
+	direct = open(t, dsn)
+	s, err := pgserver.Shared(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = faultproxy.New("tcp", s.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	db = open(t, dsn+" "+p.ConnInfo()+" "+extra, opts...)
+	return p, db, direct
+}
+
+// TestCutAnywhere cuts the network at every boundary between two messages of a
+// write. The row is there once or not at all, and an error comes whenever the
+// caller cannot know.
+func TestCutAnywhere(t *testing.T) {
+	ctx := context.Background()
+	writes := []struct {
+		name  string
+		write func(db *sql.DB, key int) error
+	}{
+		{"native", func(db *sql.DB, key int) error {
+			_, err := db.Exec("INSERT INTO t VALUES ($1)", key)
+			return err
+		}},
+		{"psycopg", func(db *sql.DB, key int) error {
+			_, err := db.Exec("INSERT INTO t VALUES (%s)", key)
+			return err
+		}},
+		{"simple", func(db *sql.DB, key int) error {
+			_, err := db.Exec("INSERT INTO t VALUES (" + strconv.Itoa(key) + ")")
+			return err
+		}},
+		{"RETURNING", func(db *sql.DB, key int) error {
+			return db.QueryRow("INSERT INTO t VALUES (%s) RETURNING k", key).Scan(new(int))
+		}},
+		{"transaction", func(db *sql.DB, key int) error {
+			tx, err := db.Begin()
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			if _, err := tx.Exec("INSERT INTO t VALUES (%s)", key); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}},
+		{"InTx", func(db *sql.DB, key int) error {
+			return psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+				_, err := tx.Exec("INSERT INTO t VALUES (%s)", key)
+				return err
+			})
+		}},
+		{"CopyIn", func(db *sql.DB, key int) error {
+			tx, err := db.Begin()
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			stmt, err := tx.Prepare(pq.CopyIn("t", "k"))
+			if err != nil {
+				return err
+			}
+			if _, err := stmt.Exec(key); err != nil {
+				return err
+			}
+			if _, err := stmt.Exec(); err != nil {
+				return err
+			}
+			if err := stmt.Close(); err != nil {
+				return err
+			}
+			return tx.Commit()
+		}},
+	}
+	for _, w := range writes {
+		for _, mode := range []string{"", "prepare_threshold=1", "statement_cache_capacity=0", "binary_parameters=yes"} {
+			t.Run(w.name+"/"+mode, func(t *testing.T) {
+				t.Parallel()
+				p, db, direct := faulty(t, mode)
+				db.SetMaxOpenConns(1)
+				mustExec(t, direct, "CREATE TABLE t (k int)")
+
+				// A run without faults counts the messages.
+				if err := w.write(db, 0); err != nil {
+					t.Fatal(err)
+				}
+				p.ResetCounts()
+				if err := w.write(db, 0); err != nil {
+					t.Fatal(err)
+				}
+				counts := p.Counts()
+				messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
+				if messages < 3 {
+					t.Fatalf("only %d messages", messages)
+				}
+				certain := 0
+				for key := 1; key <= 2*messages; key++ {
+					if err := db.Ping(); err != nil {
+						t.Fatal(err)
+					}
+					point := faultproxy.Before
+					if key > messages {
+						point = faultproxy.After
+					}
+					n := (key-1)%messages + 1
+					trigger := p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
+					err := w.write(db, key)
+					p.Disarm()
+					_ = trigger
+					rows := rowsWithKey(t, direct, key)
+					if len(rows) > 1 {
+						t.Fatalf("message %d: the row is there %d times; error: %v", n, len(rows), err)
+					}
+					if err == nil {
+						certain++
+						if len(rows) != 1 {
+							t.Fatalf("message %d: no error, and no row", n)
+						}
+					} else if errors.Is(err, driver.ErrBadConn) && len(rows) == 1 {
+						t.Fatalf("message %d: driver.ErrBadConn for a row that is there", n)
+					}
+				}
+				t.Logf("%d messages, %d of %d writes without an error", messages, certain, 2*messages)
+			})
+		}
+	}
+}
+
+// rowsWithKey waits until no other session is at work, since the server may
+// not have noticed the cut, and returns the rows with a key.
+func rowsWithKey(t *testing.T, db *sql.DB, key int) []string {
+	t.Helper()
+	for {
+		busy := all(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+			AND pid <> pg_backend_pid() AND state <> 'idle'`)
+		if busy[0] == "0" {
+			return all(t, db, "SELECT k FROM t WHERE k = %s", key)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestTerminatedWhileIdle kills all pooled connections: nobody notices.
+func TestTerminatedWhileIdle(t *testing.T) {
+	dsn := pgserver.TestDSN(t)
+	db, admin := open(t, dsn), open(t, dsn)
+	ctx := context.Background()
+	var conns []*sql.Conn
+	for range 5 {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, c, "SELECT %s", 1)
+		conns = append(conns, c)
+	}
+	db.SetMaxIdleConns(5)
+	for _, c := range conns {
+		c.Close()
+	}
+	terminateOthers(t, admin)
+	for i := range 5 {
+		if got := all(t, db, "SELECT %s::int", i); got[0] != fmt.Sprint(i) {
+			t.Fatalf("got %q", got)
+		}
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustExec(t, tx, "SELECT %s", i)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// terminateOthers ends all other sessions of the database and waits until they
+// are gone.
+func terminateOthers(t *testing.T, admin *sql.DB) {
+	t.Helper()
+	const others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+	mustExec(t, admin, "SELECT pg_terminate_backend(pid) "+others)
+	for all(t, admin, "SELECT count(*) "+others)[0] != "0" {
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestTerminatedWhileBusy checks that the server's own words reach the caller,
+// and that the statement is not run again.
+func TestTerminatedWhileBusy(t *testing.T) {
+	for _, query := range []string{
+		"SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(60)",
+		"SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep($1)",
+		"SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(%s)",
+	} {
+		t.Run(query, func(t *testing.T) {
+			t.Parallel()
+			db := testDB(t)
+			var args []any
+			if strings.ContainsAny(query, "$%") {
+				args = []any{60}
+			}
+			for _, run := range []func() error{
+				func() error { _, err := db.Exec(query, args...); return err },
+				func() error { return db.QueryRow(query, args...).Scan(new(any), new(any)) },
+			} {
+				err := run()
+				pe, ok := err.(*pq.Error)
+				if !ok || pe.Code != "57P01" || !strings.Contains(pe.Message, "terminating connection due to administrator command") {
+					t.Fatalf("got %#v", err)
+				}
+			}
+			if got := all(t, db, "SELECT 1"); got[0] != "1" {
+				t.Fatal("the pool did not recover")
+			}
+		})
+	}
+}
+
+// TestStalledNetwork checks that a caller with a deadline comes back although
+// nothing gets through, cancel requests included.
+func TestStalledNetwork(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		run  func(ctx context.Context, db *sql.DB) error
+	}{
+		{"exec", func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "SELECT %s", 1)
+			return err
+		}},
+		{"query", func(ctx context.Context, db *sql.DB) error {
+			return db.QueryRowContext(ctx, "SELECT 1").Scan(new(int))
+		}},
+		{"ping", func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }},
+		{"prepare", func(ctx context.Context, db *sql.DB) error {
+			s, err := db.PrepareContext(ctx, "SELECT $1")
+			if err == nil {
+				s.Close()
+			}
+			return err
+		}},
+		{"transaction", func(ctx context.Context, db *sql.DB) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			_, err = tx.Exec("SELECT %s", 1) // only the transaction's context ends
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, db, _ := faulty(t, "", psyco.WithCancelGrace(100*time.Millisecond))
+			if err := db.Ping(); err != nil {
+				t.Fatal(err)
+			}
+			p.Stall(faultproxy.ToServer | faultproxy.ToClient)
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			err := tt.run(ctx, db)
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("got %v, want a deadline", err)
+			}
+			for db.Stats().OpenConnections != 0 { // a transaction is rolled back in the background
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+}
+
+func TestCanceled(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		db.SetMaxOpenConns(1)
+		pid := all(t, db, "SELECT pg_backend_pid()")
+		for _, query := range []string{"SELECT pg_sleep(60)", "SELECT pg_sleep($1)", "SELECT pg_sleep(%s)"} {
+			var args []any
+			if strings.ContainsAny(query, "$%") {
+				args = []any{60}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			_, err := db.ExecContext(ctx, query, args...)
+			cancel()
+			var pe *pq.Error
+			if !errors.As(err, &pe) || pe.Code != "57014" {
+				t.Fatalf("%s: got %#v, want query_canceled", query, err)
+			}
+			if strings.Contains(t.Name(), "wrapped") {
+				continue // the rest is psyco's own
+			}
+			if !errors.Is(err, context.DeadlineExceeded) || err.Error() != pe.Error() {
+				t.Fatalf("%s: got %v", query, err)
+			}
+			if now := all(t, db, "SELECT pg_backend_pid()"); !slices.Equal(now, pid) {
+				t.Fatalf("%s: the connection was lost", query)
+			}
+		}
+	})
+}
+
+func TestCanceledBefore(t *testing.T) {
+	db := testDB(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	before := stats(t, conn)
+	cancel()
+	if _, err := conn.ExecContext(ctx, "SELECT 1"); err != context.Canceled {
+		t.Fatalf("got %v", err)
+	}
+	if after := stats(t, conn); after.BytesSent != before.BytesSent {
+		t.Fatalf("%d bytes were sent", after.BytesSent-before.BytesSent)
+	}
+}
+
+// TestLeakedBegin checks that a BEGIN by hand does not reach the next user of
+// the connection.
+func TestLeakedBegin(t *testing.T) {
+	db := testDB(t)
+	db.SetMaxOpenConns(1)
+	mustExec(t, db, "CREATE TABLE t (a int)")
+	for _, leak := range []string{"BEGIN; INSERT INTO t VALUES (1)", "BEGIN; SELECT 1/0"} {
+		db.Exec(leak)
+		if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "0" {
+			t.Fatalf("%s: %s rows", leak, got[0])
+		}
+		if s := txStatus(t, db); s != 'I' {
+			t.Fatalf("%s: the connection is in state %c", leak, s)
+		}
+	}
+}
+
+func txStatus(t *testing.T, h psyco.Handle) (s byte) {
+	t.Helper()
+	err := psyco.WithConn(context.Background(), h, func(c *psyco.Conn) error { s = c.TxStatus(); return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// TestCloseEarly closes a huge result after its first row: it is not read to
+// its end, and what would be undone by a cancel request is not cancelled.
+func TestCloseEarly(t *testing.T) {
+	ctx := context.Background()
+	conn, err := testDB(t).Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	received := func(query string) uint64 {
+		before := stats(t, conn)
+		rows, err := conn.QueryContext(ctx, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !rows.Next() {
+			t.Fatal(rows.Err())
+		}
+		if err := rows.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return stats(t, conn).BytesReceived - before.BytesReceived
+	}
+	if n := received("SELECT * FROM generate_series(1, 100000000)"); n > 32<<20 {
+		t.Errorf("%d bytes were read", n)
+	}
+	mustExec(t, conn, `CREATE TABLE t (a int);
+		CREATE FUNCTION effect(i int) RETURNS int LANGUAGE sql AS 'INSERT INTO t VALUES (i) RETURNING a'`)
+	const rows = 50000
+	received(fmt.Sprintf("SELECT effect(i), repeat('x', 100) FROM generate_series(1, %d) i", rows))
+	received(fmt.Sprintf("INSERT INTO t SELECT i FROM generate_series(1, %d) i RETURNING a, repeat('x', 100)", rows))
+	if got := all(t, conn, "SELECT count(*) FROM t"); got[0] != fmt.Sprint(2*rows) {
+		t.Errorf("%s rows were written, want %d", got[0], 2*rows)
+	}
+}
