@@ -1,0 +1,145 @@
+// Command quickstart is a first program with psyco. Without a connection string
+// it starts a PostgreSQL server of its own and stops it at the end:
+//
+//	go run ./examples/quickstart
+//	go run ./examples/quickstart 'dbname=test user=alice password=secret host=localhost'
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"time"
+
+	"github.com/lib/pq"
+
+	_ "github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/psycotest"
+)
+
+func main() {
+	log.SetFlags(0)
+	if err := run(context.Background(), os.Args[1:]); err != nil {
+		log.Fatal(err)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	var dsn string
+	if len(args) > 0 {
+		dsn = args[0]
+	} else {
+		step("Starting a PostgreSQL server of our own")
+		srv, err := psycotest.Open(ctx)
+		if err != nil {
+			return err
+		}
+		defer srv.Close()
+		dsn = srv.DSN()
+	}
+
+	step("Connecting")
+	db, err := sql.Open("psyco", dsn)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var version string
+	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&version); err != nil {
+		return err
+	}
+	fmt.Println("   PostgreSQL", version)
+
+	step("Creating a table and adding a row, in a transaction")
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, `
+		DROP TABLE IF EXISTS clients;
+		CREATE TABLE clients (
+			id serial PRIMARY KEY,
+			name text,
+			email text UNIQUE,
+			total_purchases money,
+			date timestamp)`); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx,
+		"INSERT INTO clients (id, name, email, total_purchases, date) VALUES (%s, %s, %s, %s, %s)",
+		"1234", "ACME Corp.", "info@acme.co", 10000, "01-01-2020"); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	if err := show(ctx, db, "SELECT * FROM clients"); err != nil {
+		return err
+	}
+
+	step("%%(name)s with a map")
+	if _, err := db.ExecContext(ctx,
+		"INSERT INTO clients (name, email, total_purchases, date) VALUES (%(name)s, %(email)s, %(total)s, %(date)s)",
+		map[string]any{"name": "Globex", "email": "hello@globex.example", "total": 250, "date": time.Date(2021, 6, 30, 12, 0, 0, 0, time.UTC)},
+	); err != nil {
+		return err
+	}
+	if err := show(ctx, db, "SELECT * FROM clients WHERE name = %(name)s", map[string]any{"name": "Globex"}); err != nil {
+		return err
+	}
+
+	step("IN %%s with a slice")
+	if err := show(ctx, db, "SELECT * FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 1234}); err != nil {
+		return err
+	}
+
+	step("LIKE 'A%%%%', where %%%% is a percent sign because the query has parameters")
+	if err := show(ctx, db, "SELECT * FROM clients WHERE name LIKE 'A%%' AND total_purchases > %s::money", 100); err != nil {
+		return err
+	}
+
+	step("A transaction that is rolled back leaves nothing behind")
+	tx, err = db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "DELETE FROM clients WHERE id > %s", 0); err != nil {
+		return err
+	}
+	if err := tx.Rollback(); err != nil {
+		return err
+	}
+	var n int
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM clients").Scan(&n); err != nil {
+		return err
+	}
+	fmt.Println("   rows in clients:", n)
+
+	step("An error from the server is a *pq.Error")
+	_, err = db.ExecContext(ctx, "INSERT INTO clients (name, email) VALUES (%s, %s)", "Another ACME", "info@acme.co")
+	var pqErr *pq.Error
+	if !errors.As(err, &pqErr) {
+		return fmt.Errorf("expected an error from the server, got %v", err)
+	}
+	fmt.Println(indent(pqErr.ErrorWithDetail()))
+
+	step("An error of psyco's own says what to write instead")
+	_, err = db.ExecContext(ctx, "UPDATE clients\n   SET name = '%s'\n WHERE id = %s", "Acme", 1234)
+	if err == nil {
+		return errors.New("expected an error for a quoted placeholder")
+	}
+	fmt.Println(indent(err.Error()))
+	return nil
+}
+
+var steps int
+
+func step(format string, args ...any) {
+	steps++
+	fmt.Printf("\n%d. "+format+"\n", append([]any{steps}, args...)...)
+}
