@@ -189,10 +189,7 @@ func (s *session) start(nc net.Conn, t target, password string, fallback bool) (
 	if cfg.SSLCertMode == "require" && !s.encrypted {
 		return stop, errNoCertRequest
 	}
-	watch := &authWatch{Conn: wire.New(nc)}
-	if err := watch.require(cfg.RequireAuth); err != nil {
-		return stop, err
-	}
+	watch := &authWatch{Conn: wire.New(nc), requireAuth: cfg.RequireAuth}
 	base, err := s.startup(watch, password)
 	if err != nil {
 		return onStartupError(err, fallback && !watch.authenticated), err

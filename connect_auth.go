@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/psyco-go/psyco/internal/wire"
@@ -14,9 +15,9 @@ import (
 // an error came before or after. Afterwards it costs one comparison a Read.
 type authWatch struct {
 	*wire.Conn
+	requireAuth   string
 	authenticated bool
 	failed        error
-	allowed       *authMethods // nil: all
 
 	header [9]byte // type, length, and an authentication request's code
 	have   int     // bytes of header
@@ -93,40 +94,21 @@ func (w *authWatch) request(code uint32) {
 		return // a later step of a method that was judged before
 	}
 	w.asked = true
-	if w.allowed != nil && !w.allowed.has(method) {
+	if !allowsAuth(w.requireAuth, method) {
 		w.authenticated = false
-		w.failed = fmt.Errorf("require_auth=%s does not allow the server's method, %s", w.allowed.text, method)
+		w.failed = fmt.Errorf("require_auth=%s does not allow the server's method, %s", w.requireAuth, method)
 	}
 }
 
-// authMethods is a value of require_auth.
-type authMethods struct {
-	text    string
-	negated bool
-	methods map[string]bool
-}
-
-func (m *authMethods) has(method string) bool { return m.methods[method] != m.negated }
-
-// require sets the methods that the server may use. The value is libpq's: a
-// list of methods, all of them with "!" in front or none.
-func (w *authWatch) require(value string) error {
-	if value == "" {
-		return nil
+// allowsAuth reports whether require_auth, which is empty or a list that
+// checkRequireAuth has accepted, allows a method.
+func allowsAuth(require, method string) bool {
+	if require == "" {
+		return true
 	}
-	m := &authMethods{text: value, methods: map[string]bool{}}
-	for i, name := range strings.Split(value, ",") {
-		name, negated := strings.CutPrefix(strings.TrimSpace(name), "!")
-		if i > 0 && negated != m.negated {
-			return fmt.Errorf("psyco: require_auth=%q: put \"!\" in front of all methods or of none", value)
-		}
-		switch name {
-		case "password", "md5", "gss", "sspi", "scram-sha-256", "none":
-		default:
-			return fmt.Errorf("psyco: require_auth=%q: unknown method %q; use password, md5, gss, sspi, scram-sha-256 or none", value, name)
-		}
-		m.negated, m.methods[name] = negated, true
+	entry, negative := method, strings.HasPrefix(require, "!")
+	if negative {
+		entry = "!" + method
 	}
-	w.allowed = m
-	return nil
+	return slices.Contains(strings.Split(require, ","), entry) != negative
 }
