@@ -161,7 +161,8 @@ func (c *Conn) Err() error {
 
 func (s *session) failed(err error) {
 	if err != nil {
-		s.failure.CompareAndSwap(nil, &err)
+		first := err // a copy, so that no call without an error allocates
+		s.failure.CompareAndSwap(nil, &first)
 	}
 }
 

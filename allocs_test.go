@@ -1,0 +1,69 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// TestAllocations compares a warm query with a statement that was prepared by
+// hand on lib/pq's own connection.
+func TestAllocations(t *testing.T) {
+	dsn := pgserver.TestDSN(t)
+	db := open(t, dsn)
+	base, err := sql.Open("postgres", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer base.Close()
+	mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY, b text); INSERT INTO t SELECT i, 'x' FROM generate_series(1, 1000) i")
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for _, tt := range []struct {
+		name string
+		ctx  context.Context
+	}{{"without a context", context.Background()}, {"with a context", ctx}} {
+		for _, q := range []struct{ name, pq, psyco string }{
+			{"select", "SELECT b FROM t WHERE a = $1", "SELECT b FROM t WHERE a = $1"},
+			{"select, psycopg", "SELECT b FROM t WHERE a = $1", "SELECT b FROM t WHERE a = %s"},
+		} {
+			t.Run(q.name+" "+tt.name, func(t *testing.T) {
+				stmt, err := base.Prepare(q.pq)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stmt.Close()
+				var s string
+				prepared := testing.AllocsPerRun(200, func() {
+					if err := stmt.QueryRowContext(tt.ctx, 500).Scan(&s); err != nil {
+						t.Fatal(err)
+					}
+				})
+				ours := testing.AllocsPerRun(200, func() {
+					if err := db.QueryRowContext(tt.ctx, q.psyco, 500).Scan(&s); err != nil {
+						t.Fatal(err)
+					}
+				})
+				t.Logf("prepared by hand: %v, psyco: %v", prepared, ours)
+				if ours > prepared+2 {
+					t.Errorf("a warm query costs %v allocations, a statement prepared by hand %v", ours, prepared)
+				}
+			})
+		}
+	}
+	t.Run("exec", func(t *testing.T) {
+		stmt, err := base.Prepare("UPDATE t SET b = $2 WHERE a = $1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.Close()
+		prepared := testing.AllocsPerRun(200, func() { stmt.Exec(500, "y") })
+		ours := testing.AllocsPerRun(200, func() { db.Exec("UPDATE t SET b = %s WHERE a = %s", "y", 500) })
+		t.Logf("prepared by hand: %v, psyco: %v", prepared, ours)
+		if ours > prepared+2 {
+			t.Errorf("a warm statement costs %v allocations, one prepared by hand %v", ours, prepared)
+		}
+	})
+}
