@@ -37,7 +37,7 @@ func TestServerAgrees(t *testing.T) {
 	db := open(t)
 	g := generator{rand.New(rand.NewPCG(1, 2))}
 	ran, failed, open := 0, 0, 0
-	for range 12000 {
+	for range 8000 {
 		query := g.query()
 		tokens := scan(query)
 		names, values, err := run(t, db, query)
@@ -67,7 +67,7 @@ func TestServerAgrees(t *testing.T) {
 		}
 	}
 	t.Logf("%d ran, %d had a syntax error, %d of these unterminated", ran, failed, open)
-	if ran < 4000 || failed < 2000 || open < 500 {
+	if ran < 2500 || failed < 2000 || open < 500 {
 		t.Errorf("too few cases say something: %d ran, %d had a syntax error, %d of these unterminated", ran, failed, open)
 	}
 }
@@ -260,7 +260,7 @@ func escapes(text string) string {
 			continue
 		}
 		i++
-		digits, base := 0, 16
+		digits, base, alphabet := 0, 16, "0123456789abcdefABCDEF"
 		switch c := text[i]; {
 		case c == 'n':
 			b.WriteByte('\n')
@@ -270,17 +270,21 @@ func escapes(text string) string {
 		case c == 'u':
 			digits = 4
 		case '0' <= c && c <= '7':
-			digits, base, i = 3, 8, i-1
+			digits, base, alphabet, i = 3, 8, "01234567", i-1
 		default:
 			b.WriteByte(c)
 			continue
 		}
-		n, err := strconv.ParseUint(text[i+1:i+1+digits], base, 32)
+		stop := i + 1
+		for stop < len(text) && stop <= i+digits && strings.IndexByte(alphabet, text[stop]) >= 0 {
+			stop++
+		}
+		n, err := strconv.ParseUint(text[i+1:stop], base, 32)
 		if err != nil {
 			panic(err)
 		}
 		b.WriteRune(rune(n))
-		i += digits
+		i = stop - 1
 	}
 	return b.String()
 }
