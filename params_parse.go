@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -75,15 +76,17 @@ type parser struct {
 	prev   [3]syntax // the last elements, the latest first
 	groups []group   // the open parentheses and brackets
 	commas []int     // the commas in them, at their places in out
+	row    []span    // the elements of the row that the last closed parenthesis ended
 }
 
 // syntax is an element of the text that is not white space, at its place in out.
 type syntax struct {
 	span
-	kind sqllex.Kind
-	word string // the text of a Word or Symbol
-	dot  bool   // stands behind a dot
-	row  []span // of a closing parenthesis: the elements of the row that it ends
+	kind   sqllex.Kind
+	symbol byte // of a Symbol
+	dot    bool // stands behind a dot
+	row    bool // a closing parenthesis that ended a row of several elements
+	text   span // its place in the text
 }
 
 // group is an open parenthesis or bracket.
@@ -239,7 +242,7 @@ func firstField(text string) string {
 
 // placeholder puts $n in the place of a placeholder.
 func (p *parser) placeholder(ph placeholder) {
-	p.operators = p.operators && p.prev[0].operand()
+	p.operators = p.operators && p.operand(&p.prev[0])
 	style := stylePositional
 	if ph.name != "" {
 		style = styleNamed
@@ -297,15 +300,15 @@ func (p *parser) argument(ph placeholder) int {
 // comments between kept, and the placeholder belongs into parentheses.
 func (p *parser) behindIn(s *slot) (open bool) {
 	in, not := &p.prev[0], &p.prev[1]
-	if !in.isWord("IN") || len(p.groups) > 0 && p.groups[len(p.groups)-1].position {
+	if !p.isWord(in, "IN") || len(p.groups) > 0 && p.groups[len(p.groups)-1].position {
 		return false
 	}
-	left, negated := not, not.isWord("NOT")
+	left, negated := not, p.isWord(not, "NOT")
 	if negated {
 		left = &p.prev[2]
 	}
-	if left.row != nil {
-		s.kind, s.left = slotRows, left.row
+	if left.row {
+		s.kind, s.left = slotRows, slices.Clone(p.row)
 		return false
 	}
 	s.kind = slotList
@@ -347,29 +350,30 @@ func placeholderEnd(text string, at int) int {
 // note remembers an element for behindIn, which asks words, commas and
 // parentheses for their places.
 func (p *parser) note(t sqllex.Token) {
-	e := syntax{span: span{p.place(t.Start), p.place(t.Stop)}, kind: t.Kind, dot: p.prev[0].isSymbol(".")}
-	if t.Kind == sqllex.Word || t.Kind == sqllex.Symbol {
-		e.word = t.Text(p.text)
+	e := syntax{
+		span: span{p.place(t.Start), p.place(t.Stop)},
+		kind: t.Kind,
+		dot:  p.prev[0].symbol == '.',
+		text: span{t.Start, t.Stop},
 	}
-	if n := len(p.groups); n > 0 && p.prev[0].stop == p.groups[n-1].start {
-		if g := &p.groups[n-1]; e.startsQuery() {
-			g.row = false
-		}
+	if n := len(p.groups); n > 0 && p.prev[0].stop == p.groups[n-1].start && p.startsQuery(&e) {
+		p.groups[n-1].row = false
 	}
 	if e.kind == sqllex.Symbol {
-		switch e.word {
-		case "(", "[":
+		e.symbol = p.text[t.Start]
+		switch e.symbol {
+		case '(', '[':
 			p.groups = append(p.groups, group{
 				start:    e.stop,
 				commas:   len(p.commas),
-				row:      e.word == "(" && p.prev[0].beforeRow(),
-				position: p.prev[0].isWord("POSITION"),
+				row:      e.symbol == '(' && p.beforeRow(&p.prev[0]),
+				position: p.isWord(&p.prev[0], "POSITION"),
 			})
-		case ",":
+		case ',':
 			if len(p.groups) > 0 {
 				p.commas = append(p.commas, e.start)
 			}
-		case ")", "]":
+		case ')', ']':
 			e.row = p.closeGroup(e.start)
 		}
 	}
@@ -378,60 +382,63 @@ func (p *parser) note(t sqllex.Token) {
 
 func (p *parser) shift(e syntax) { p.prev[2], p.prev[1], p.prev[0] = p.prev[1], p.prev[0], e }
 
-// closeGroup ends the innermost group. If that is a row of several elements, it
-// returns where they are.
-func (p *parser) closeGroup(stop int) (row []span) {
+// closeGroup ends the innermost group and reports whether that is a row of
+// several elements, which are then in p.row.
+func (p *parser) closeGroup(stop int) bool {
 	n := len(p.groups) - 1
 	if n < 0 {
-		return nil
+		return false
 	}
 	g := p.groups[n]
 	p.groups = p.groups[:n]
 	commas := p.commas[g.commas:]
 	p.commas = p.commas[:g.commas]
 	if !g.row || len(commas) == 0 {
-		return nil
+		return false
 	}
+	p.row = p.row[:0]
 	start := g.start
 	for _, comma := range commas {
-		row = append(row, span{start, comma})
+		p.row = append(p.row, span{start, comma})
 		start = comma + 1
 	}
-	return append(row, span{start, stop})
+	p.row = append(p.row, span{start, stop})
+	return true
 }
 
-func (e *syntax) isWord(word string) bool {
-	return e.kind == sqllex.Word && len(e.word) == len(word) && strings.EqualFold(e.word, word)
-}
+func (p *parser) word(e *syntax) string { return p.text[e.text.start:e.text.stop] }
 
-func (e *syntax) isSymbol(symbol string) bool { return e.kind == sqllex.Symbol && e.word == symbol }
+func (p *parser) isWord(e *syntax, word string) bool {
+	return e.kind == sqllex.Word && e.text.stop-e.text.start == len(word) && strings.EqualFold(p.word(e), word)
+}
 
 // operand reports whether an expression can end with e.
-func (e *syntax) operand() bool {
+func (p *parser) operand(e *syntax) bool {
 	switch e.kind {
 	case sqllex.Symbol:
-		return e.word == ")" || e.word == "]"
+		return e.symbol == ')' || e.symbol == ']'
 	case sqllex.Word:
 		if e.dot {
 			return true
 		}
-		switch sqllex.Upper(e.word) {
+		switch word := sqllex.Upper(p.word(e)); word {
 		case "NULL", "TRUE", "FALSE", "END", "USER", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP":
 			return true
 		case "BETWEEN", "BY", "ESCAPE", "ILIKE", "LIKE", "SET", "SIMILAR", "VALUES", "ZONE":
 			return false
+		default:
+			return !sqllex.Reserved(word)
 		}
-		return !sqllex.Reserved(e.word)
 	}
 	return e.kind != sqllex.End
 }
 
 // beforeRow reports whether a parenthesis behind e is one of an expression,
 // and not one of a function's arguments.
-func (e *syntax) beforeRow() bool {
+func (p *parser) beforeRow(e *syntax) bool {
 	switch e.kind {
 	case sqllex.Word:
-		return !e.dot && (sqllex.Reserved(e.word) || e.isWord("ROW") || e.isWord("BY"))
+		return !e.dot && (sqllex.Reserved(p.word(e)) || p.isWord(e, "ROW") || p.isWord(e, "BY"))
 	case sqllex.Ident:
 		return false
 	}
@@ -440,6 +447,13 @@ func (e *syntax) beforeRow() bool {
 
 // startsQuery reports whether an opening parenthesis before e is that of a
 // subquery, or of an aggregate's WITHIN GROUP (ORDER BY …).
-func (e *syntax) startsQuery() bool {
-	return e.isWord("SELECT") || e.isWord("WITH") || e.isWord("VALUES") || e.isWord("TABLE") || e.isWord("ORDER")
+func (p *parser) startsQuery(e *syntax) bool {
+	if e.kind != sqllex.Word {
+		return false
+	}
+	switch sqllex.Upper(p.word(e)) {
+	case "SELECT", "WITH", "VALUES", "TABLE", "ORDER":
+		return true
+	}
+	return false
 }
