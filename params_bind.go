@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // maxParams is how many parameters a Bind message can count.
@@ -42,15 +44,18 @@ func (q *query) bind(args []driver.NamedValue) (sql string, out []driver.NamedVa
 	return sql, args, nil
 }
 
-// render returns the SQL of a psycopg-style query with literals instead of $n.
-// literal appends that of one argument; a value that is part of a row list comes
-// with the Ordinal or Name of the argument that it is a part of.
+// render returns the SQL of a query with literals instead of $n, native queries
+// included. literal appends that of one argument; a value that is part of a row
+// list comes with the Ordinal or Name of the argument that it is a part of.
 func (q *query) render(args []driver.NamedValue, literal func(dst []byte, arg driver.NamedValue) ([]byte, error)) (string, error) {
 	args, err := q.arrange(args)
 	if err != nil {
 		return "", err
 	}
 	e := expansion{q: q, args: args, literal: literal}
+	if q.style == styleNative {
+		return e.native()
+	}
 	return e.run()
 }
 
@@ -240,9 +245,43 @@ func (e *expansion) span(part span) error {
 		if err != nil {
 			return err
 		}
+		e.separate(at)
 	}
 	e.sql = append(e.sql, e.q.sql[at:part.stop]...)
 	return nil
+}
+
+// native writes literals in the places of the $n that a native query has.
+func (e *expansion) native() (string, error) {
+	text, at, last := e.q.text, 0, 0
+	scan := sqllex.NewScanner(text)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if t.Kind != sqllex.Param {
+			continue
+		}
+		n, err := strconv.Atoi(text[t.Start+1 : t.Stop])
+		if err != nil || n < 1 || n > len(e.args) {
+			return "", errorAt(text, t.Start, "the query has the parameter %s but %d parameters were passed", t.Text(text), len(e.args))
+		}
+		e.sql = append(e.sql, text[at:t.Start]...)
+		if err := e.value(e.args[n-1]); err != nil {
+			return "", err
+		}
+		at, last = t.Stop, max(last, n)
+		e.separate(at)
+	}
+	if last < len(e.args) {
+		return "", errorAt(text, 0, "the query has %d parameters but %d were passed", last, len(e.args))
+	}
+	return string(append(e.sql, text[at:]...)), nil
+}
+
+// separate keeps a literal from growing together with what stands behind it in
+// q.sql, as 'a' and 'b' would.
+func (e *expansion) separate(at int) {
+	if e.literal != nil && at < len(e.q.sql) && (e.q.sql[at] == '\'' || sqllex.IsIdentPart(e.q.sql[at])) {
+		e.sql = append(e.sql, ' ')
+	}
 }
 
 // argument writes the parameter or literal of a whole argument.
@@ -261,6 +300,9 @@ func (e *expansion) argument(arg int) error {
 // value writes a parameter or literal that is not written yet.
 func (e *expansion) value(arg driver.NamedValue) (err error) {
 	if e.literal != nil {
+		if n := len(e.sql); n > 0 && strings.IndexByte(" \t\r\n(,=", e.sql[n-1]) < 0 {
+			e.sql = append(e.sql, ' ') // U&, 'a' and the like would be a part of it
+		}
 		e.sql, err = e.literal(e.sql, arg)
 		return err
 	}

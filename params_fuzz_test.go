@@ -54,6 +54,17 @@ func FuzzRewrite(f *testing.F) {
 			if !q.rows && (sql != q.sql || len(out) != q.params) {
 				t.Fatalf("%q: %d bound to %q, want %d to %q", text, len(out), sql, q.params, q.sql)
 			}
+			literals := 0
+			rendered, err := q.render(suitable(q, int(rows)), func(dst []byte, _ driver.NamedValue) ([]byte, error) {
+				literals++
+				return append(dst, "'it''s \x00'"...), nil
+			})
+			if err != nil {
+				t.Fatalf("%q: %v", text, err)
+			}
+			if got := countLiterals(rendered, "'it''s \x00'"); got != literals {
+				t.Fatalf("%q became %q: %d literals of their own, want %d", text, rendered, got, literals)
+			}
 		}
 	})
 }
@@ -142,6 +153,18 @@ func quotedIn(sql string) (out []quotedElement) {
 		}
 	}
 	return out
+}
+
+// countLiterals counts the elements that are this literal. No text that is
+// rewritten has it, as none has a NUL byte.
+func countLiterals(sql, literal string) (n int) {
+	s := sqllex.NewScanner(sql)
+	for t := s.Next(); t.Kind != sqllex.End; t = s.Next() {
+		if t.Text(sql) == literal {
+			n++
+		}
+	}
+	return n
 }
 
 // checkCount looks for $1 to $n in plain text, all of them and no others.

@@ -1,13 +1,13 @@
 package psyco
 
 import (
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -211,8 +211,6 @@ func TestUtility(t *testing.T) {
 	}
 }
 
-type tinyLevel uint8
-
 type inner struct {
 	City string
 	Note *string `db:"remark"`
@@ -239,8 +237,8 @@ type twice struct {
 
 type Other struct{ ID int }
 
-type ring struct {
-	*ring
+type Ring struct {
+	*Ring
 	N int
 }
 
@@ -251,7 +249,7 @@ func TestArgumentFields(t *testing.T) {
 	}{
 		{client{secret: ""}, []string{"id", "city", "remark", "http_server", "user_ids", "made"}},
 		{twice{}, []string{"a", "id2"}},
-		{ring{}, []string{"n"}},
+		{Ring{}, []string{"n"}},
 		{struct {
 			time.Time
 			level
@@ -410,7 +408,7 @@ func TestBindErrors(t *testing.T) {
 		{"named, one value", "SELECT %(a)s", values(1), "named placeholders require a mapping of parameters, got a single int: pass one map with string keys, one struct, or sql.Named values only"},
 		{"named, a nil", "SELECT %(a)s", values(nil), "got a single <nil>"},
 		{"named, a time", "SELECT %(a)s", values(time.Now()), "got a single time.Time"},
-		{"named, a Valuer", "SELECT %(a)s", values(pq.NullTime{}), "got a single sql.NullTime"},
+		{"named, a Valuer", "SELECT %(a)s", values(sql.NullTime{}), "got a single sql.NullTime"},
 		{"named, several values", "SELECT %(a)s", values(1, 2), "got several values"},
 		{"named, both", "SELECT %(a)s", append(named("a", 1), values(2)...), "got several values"},
 		{"in, one value", "SELECT %s, a\n IN %s", values(1, 2), "psyco: IN takes a slice, got int: for one value write =, or IN (%s) (line 2, column 5)"},
@@ -471,6 +469,12 @@ func TestRender(t *testing.T) {
 		{"in", "a IN %s", values([]int(nil)), "a = ANY(<[]>)", ""},
 		{"rows", "(a, b) IN %s, %s", values([][]int{{1, 2}}, 3), "(a, b) IN ((<1>, <2>)), <3>", ""},
 		{"no rows", "(a, %s) IN %s", values(0, [][]int{}), "(a, <0>) IN (SELECT a, <0> LIMIT 0)", ""},
+		{"separated", "'a'%s'b', U&%s, -%s::int, x[%s]", values(1, 2, 3, 4), "'a' <1> 'b', U& <2>, - <3>::int, x[ <4>]", ""},
+		{"native", "SELECT $2, '$1', a$1, $1::int, $2a", values(1, 2), "SELECT <2>, '$1', a$1, <1>::int, <2> a", ""},
+		{"native, too few", "SELECT $1, $2", values(1), "", "the query has the parameter $2 but 1 parameters were passed (line 1, column 12)"},
+		{"native, too many", "SELECT $2", values(1, 2, 3), "", "the query has 2 parameters but 3 were passed"},
+		{"native, no such", "SELECT $0, $99999999999999999999", values(1), "", "the query has the parameter $0"},
+		{"native, refused", "SELECT $1", values("bad"), "", "bad value"},
 		{"refused", "%s", values("bad"), "", "bad value"},
 		{"refused in rows", "(a, b) IN %s", values([][]any{{1, "bad"}}), "", "bad value"},
 		{"count", "%s", nil, "", "1 placeholders but 0 parameters"},
@@ -493,93 +497,4 @@ func TestRender(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestLookupAllocations(t *testing.T) {
-	r := newRewriter("")
-	for _, text := range []string{
-		"SELECT a, b FROM clients WHERE id = %s AND name = %s", "SELECT %(a)s, %(b)s, %(a)s", "SELECT * FROM t WHERE a = $1 AND b LIKE '%x'",
-	} {
-		q, err := r.lookup(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n := testing.AllocsPerRun(100, func() {
-			if again, err := r.lookup(text); again != q || err != nil {
-				t.Error("not the same query again")
-			}
-		}); n != 0 {
-			t.Errorf("%q: %v allocations, want 0", text, n)
-		}
-	}
-	q, err := r.lookup("SELECT %s, a IN %s, %s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := values(1, []int{1}, "x")
-	if n := testing.AllocsPerRun(100, func() {
-		if _, out, err := q.bind(args); err != nil || &out[0] != &args[0] {
-			t.Error("bind must return the arguments themselves")
-		}
-	}); n != 0 {
-		t.Errorf("bind: %v allocations, want 0", n)
-	}
-}
-
-func TestCacheBounds(t *testing.T) {
-	r := newRewriter("auto")
-	cached := func() (n int) {
-		for i := range r.sets {
-			for j := range r.sets[i] {
-				if r.sets[i][j].Load() != nil {
-					n++
-				}
-			}
-		}
-		return n
-	}
-	for name, text := range map[string]string{
-		"long":              strings.Repeat("a", maxCachedText+1),
-		"many placeholders": strings.Repeat("%s,", maxCachedSlots+1),
-		"error":             "%s %(a)s",
-	} {
-		first, _ := r.lookup(text)
-		if again, _ := r.lookup(text); first != nil && again == first || cached() != 0 {
-			t.Errorf("%s: is cached", name)
-		}
-	}
-	const hot = "SELECT %s"
-	q, err := r.lookup(hot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range 20000 {
-		if _, err := r.lookup(fmt.Sprintf("SELECT %d, %%s", i)); err != nil {
-			t.Fatal(err)
-		}
-		if again, _ := r.lookup(hot); again != q {
-			t.Fatalf("the text in use was evicted after %d others", i)
-		}
-	}
-	if n, limit := cached(), len(r.sets)*len(r.sets[0]); n > limit || n < limit/2 {
-		t.Errorf("%d cached, want about %d", n, limit)
-	}
-}
-
-func TestLookupConcurrent(t *testing.T) {
-	r := newRewriter("")
-	var wg sync.WaitGroup
-	for g := range 8 {
-		wg.Go(func() {
-			for i := range 4000 {
-				n := (i*7 + g) % 3000
-				q, err := r.lookup(fmt.Sprintf("SELECT %d, %%s", n))
-				if want := fmt.Sprintf("SELECT %d, $1", n); err != nil || q.sql != want {
-					t.Errorf("got %v, %v, want %s", q, err, want)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
 }

@@ -1,0 +1,97 @@
+package psyco
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func TestLookupAllocations(t *testing.T) {
+	r := newRewriter("")
+	for _, text := range []string{
+		"SELECT a, b FROM clients WHERE id = %s AND name = %s", "SELECT %(a)s, %(b)s, %(a)s", "SELECT * FROM t WHERE a = $1 AND b LIKE '%x'",
+	} {
+		q, err := r.lookup(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := testing.AllocsPerRun(100, func() {
+			if again, err := r.lookup(text); again != q || err != nil {
+				t.Error("not the same query again")
+			}
+		}); n != 0 {
+			t.Errorf("%q: %v allocations, want 0", text, n)
+		}
+	}
+	q, err := r.lookup("SELECT %s, a IN %s, %s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := values(1, []int{1}, "x")
+	if n := testing.AllocsPerRun(100, func() {
+		if _, out, err := q.bind(args); err != nil || &out[0] != &args[0] {
+			t.Error("bind must return the arguments themselves")
+		}
+	}); n != 0 {
+		t.Errorf("bind: %v allocations, want 0", n)
+	}
+}
+
+func TestCacheBounds(t *testing.T) {
+	r := newRewriter("auto")
+	cached := func() (n int) {
+		for i := range r.sets {
+			for j := range r.sets[i] {
+				if r.sets[i][j].Load() != nil {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	for name, text := range map[string]string{
+		"long":              strings.Repeat("a", maxCachedText+1),
+		"many placeholders": strings.Repeat("%s,", maxCachedSlots+1),
+		"error":             "%s %(a)s",
+	} {
+		first, _ := r.lookup(text)
+		if again, _ := r.lookup(text); first != nil && again == first || cached() != 0 {
+			t.Errorf("%s: is cached", name)
+		}
+	}
+	const hot = "SELECT %s"
+	q, err := r.lookup(hot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20000 {
+		if _, err := r.lookup(fmt.Sprintf("SELECT %d, %%s", i)); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := r.lookup(hot); again != q {
+			t.Fatalf("the text in use was evicted after %d others", i)
+		}
+	}
+	if n, limit := cached(), len(r.sets)*len(r.sets[0]); n > limit || n < limit/2 {
+		t.Errorf("%d cached, want about %d", n, limit)
+	}
+}
+
+func TestLookupConcurrent(t *testing.T) {
+	r := newRewriter("")
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 4000 {
+				n := (i*7 + g) % 3000
+				q, err := r.lookup(fmt.Sprintf("SELECT %d, %%s", n))
+				if want := fmt.Sprintf("SELECT %d, $1", n); err != nil || q.sql != want {
+					t.Errorf("got %v, %v, want %s", q, err, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
