@@ -25,6 +25,9 @@ const (
 // client. Notices, notifications and parameter changes that have arrived are kept
 // for lib/pq.
 //
+// Bytes that TLS has taken from the socket together with the last answer are not
+// seen; they are rare, and the next request finds them.
+//
 // After a request has failed, Alive picks up the reason that the server may have
 // sent, for [Conn.Fatal].
 func (c *Conn) Alive() error {

@@ -18,7 +18,9 @@ type copying struct {
 	in    io.Reader // armed
 	pump  *pump     // started
 	allow bool      // lib/pq's own copyin is at work
-	open  atomic.Bool
+
+	open    atomic.Bool            // the server is waiting for data
+	failure atomic.Pointer[string] // why it should not wait any longer
 
 	out     sink
 	refused error
@@ -76,32 +78,77 @@ func (c *Conn) CopyDone() (bytes int64, err error) {
 func (c *Conn) CopyUsed() bool { return c.copying.pump != nil || c.copying.out.used }
 
 // AllowCopyIn says whether lib/pq itself is ready for a CopyInResponse, as it is
-// when it prepares pq.CopyIn. Else the Conn makes a COPY fail that has no reader.
+// while it prepares pq.CopyIn, but not when it executes. Else the Conn makes a COPY fail that has no reader.
 func (c *Conn) AllowCopyIn(allow bool) { c.copying.allow = allow }
 
 // SetCopyAbort sets what is called when the server begins a COPY TO STDOUT that
 // has no writer, so that it needn't be read to its end. See [Conn.CopyOut].
 func (c *Conn) SetCopyAbort(abort func()) { c.copying.abort = abort }
 
-// FailCopy makes the COPY of a pq.CopyIn fail. Data that lib/pq still sends for it
-// is dropped. Without such a COPY in progress it does nothing.
+// FailCopy makes a COPY FROM STDIN fail, be it one of [Conn.CopyIn] or of
+// pq.CopyIn: no more data is sent, but a CopyFail. It may be called from any
+// goroutine and doesn't wait: if data is being written, CopyFail comes after it. A
+// server that waits for data heeds no CancelRequest, so this is how to cancel.
+// Without a COPY in progress it does nothing.
 func (c *Conn) FailCopy(reason string) error {
-	if !c.copying.open.Swap(false) {
+	k := &c.copying
+	if !k.open.Load() {
 		return nil
 	}
-	c.writer.mu.Lock()
+	k.failure.Store(&reason)
+	if !c.writer.mu.TryLock() {
+		return nil // who holds it will see the failure
+	}
 	defer c.writer.mu.Unlock()
-	_, err := c.send(appendCopyFail(nil, reason))
+	return c.sendFailure()
+}
+
+// sendFailure sends the CopyFail that FailCopy asked for; writer.mu is held.
+func (c *Conn) sendFailure() error {
+	k := &c.copying
+	reason := k.failure.Swap(nil)
+	if reason == nil || !k.open.Swap(false) {
+		return nil
+	}
+	_, err := c.send(appendCopyFail(nil, *reason))
 	return err
 }
 
-// writeCopy writes a COPY message of pq.CopyIn. Once the server has given up, it
-// ignores them; they are not sent, so as not to get into the next COPY.
+// errCopyOver is a message of COPY that was not sent, since the server no longer
+// waits for it.
+var errCopyOver = errors.New("psyco: the server has ended the COPY")
+
+// writeCopy writes a message of pq.CopyIn.
 func (c *Conn) writeCopy(p []byte) (int, error) {
+	n, err := c.sendCopy(nil, p)
+	if err == errCopyOver {
+		return len(p), nil // lib/pq is about to read why
+	}
+	return n, err
+}
+
+// sendCopy sends a message of COPY, of the pump g or of lib/pq.
+func (c *Conn) sendCopy(g *background, p []byte) (int, error) {
+	n, err := c.sendCopyMessage(g, p)
+	if err == nil && c.copying.failure.Load() != nil {
+		c.writer.mu.Lock()
+		defer c.writer.mu.Unlock()
+		err = c.sendFailure()
+	}
+	return n, err
+}
+
+func (c *Conn) sendCopyMessage(g *background, p []byte) (int, error) {
+	k := &c.copying
 	c.writer.mu.Lock()
 	defer c.writer.mu.Unlock()
-	if !c.copying.open.Load() {
-		return len(p), nil
+	// Checked under the lock: what is written here goes out before any later
+	// request, and the server ignores it if it has given up meanwhile.
+	if !k.open.Load() || g != nil && g.stopped.Load() {
+		return 0, errCopyOver
+	}
+	if p[0] != msgCopyData {
+		k.open.Store(false)
 	}
 	return c.send(p)
 }
@@ -153,11 +200,13 @@ func (c *Conn) copyAnswer(typ byte, total int) (verdict, error) {
 // copyInResponse starts the COPY FROM STDIN, or makes it fail.
 func (c *Conn) copyInResponse(total int) (verdict, error) {
 	k := &c.copying
+	k.failure.Store(nil)
 	switch {
 	case k.allow:
 		k.open.Store(true)
 		return c.pass(total)
 	case k.in != nil && !c.writer.extended:
+		k.open.Store(true)
 		k.pump = &pump{r: k.in, background: newBackground()}
 		k.in = nil
 		go c.run(k.pump)

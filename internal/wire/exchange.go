@@ -30,17 +30,22 @@ const (
 	// exchangeInline is how much fits into the socket buffers of any system while
 	// the server isn't reading, so that writing it can't deadlock.
 	exchangeInline = 8 << 10
+	// abortPortal doesn't exist, so that executing it fails.
+	abortPortal = "psyco_aborted"
 )
 
 type exchange struct {
 	Exchange
 	background
-	started bool
+	started atomic.Bool
 
-	more  bool // Next has more; the writer's
-	last  byte // type of the last message; the writer's
-	syncs atomic.Int64
-	all   atomic.Bool // syncs will not grow any more
+	more   bool  // Next has more; the writer's
+	last   byte  // type of the last message; the writer's
+	gained int64 // Syncs that are gathered but not sent; the writer's
+
+	aborted atomic.Bool
+	syncs   atomic.Int64 // of what is sent or about to be
+	all     atomic.Bool  // syncs will not grow any more
 
 	seen int64 // ReadyForQuery messages; the reader's
 	err  error // of Handle
@@ -51,15 +56,14 @@ type exchange struct {
 // its answer once all of x's have been handled. Statements of [Conn.Prefix] go in
 // front; if one fails, Handle gets its ErrorResponse. End it with [Conn.ExchangeDone].
 func (c *Conn) Exchange(x Exchange) {
-	c.exchange = &exchange{Exchange: x, background: newBackground(), more: true}
+	c.exchange.Store(&exchange{Exchange: x, background: newBackground(), more: true})
 }
 
 // ExchangeDone ends what [Conn.Exchange] began, after the Query and whatever its
 // outcome, and returns the error of Handle. A panic of Next continues here.
 func (c *Conn) ExchangeDone() error {
-	x := c.exchange
-	c.exchange = nil
-	if x == nil || !x.started {
+	x := c.exchange.Swap(nil)
+	if x == nil || !x.started.Load() {
 		return nil
 	}
 	if c.reader.modes&modeExchange != 0 {
@@ -69,28 +73,59 @@ func (c *Conn) ExchangeDone() error {
 	return x.err
 }
 
-func (x *exchange) armed() bool { return x != nil && !x.started }
+// AbortExchange makes an exchange fail that is waiting for Next: nothing more of it
+// is sent but a message that the server refuses and a Sync, so that nothing since
+// the last Sync is committed outside of a transaction block. It may be called from
+// any goroutine and doesn't wait: if messages are being written, this comes after
+// them. A server that waits for messages heeds no CancelRequest, so this is how to
+// cancel. Without an exchange in progress, or when all is sent, it does nothing.
+func (c *Conn) AbortExchange() {
+	x := c.exchange.Load()
+	if x == nil {
+		return
+	}
+	x.aborted.Store(true)
+	if c.writer.mu.TryLock() {
+		c.sendAbort(x)
+		c.writer.mu.Unlock()
+	}
+}
+
+// sendAbort ends the exchange after AbortExchange; writer.mu is held.
+func (c *Conn) sendAbort(x *exchange) {
+	if !x.started.Load() || !x.aborted.Load() || x.stopped.Load() || x.all.Load() {
+		return
+	}
+	x.stopped.Store(true)
+	x.syncs.Add(1)
+	x.all.Store(true)
+	if _, err := c.send(AppendSync(AppendExecute(nil, abortPortal, 0))); err != nil {
+		c.failBackground(err)
+	}
+}
 
 // startExchange sends the messages of the exchange in place of the Query p.
-func (c *Conn) startExchange(p []byte) (int, error) {
-	x := c.exchange
-	x.started = true
+func (c *Conn) startExchange(x *exchange, p []byte) (int, error) {
 	b, err := c.appendPrefix(c.writer.scratch[:0])
 	if err == nil {
 		b, err = x.gather(b)
 	}
 	if err != nil {
+		x.stopped.Store(true)
+		x.started.Store(true)
 		close(x.done)
 		return 0, err
 	}
 	c.reader.modes |= modeExchange
-	if !x.all.Load() || len(b) > exchangeInline {
+	x.started.Store(true)
+	if x.more || len(b) > exchangeInline {
 		c.writer.scratch = nil
 		c.session.pending.Store(true)
 		go c.runExchange(x, b)
 		return len(p), nil
 	}
 	defer close(x.done)
+	x.announce()
 	n, err := c.request(b, nil)
 	if err != nil {
 		return min(n, len(p)), err
@@ -100,11 +135,11 @@ func (c *Conn) startExchange(p []byte) (int, error) {
 
 func (c *Conn) runExchange(x *exchange, b []byte) {
 	defer close(x.done)
-	for c.sendBackground(&x.background, b) && !x.all.Load() {
-		var err error
+	for c.sendGathered(x, b) && x.more {
 		if cap(b) > 4*exchangePacket {
 			b = nil
 		}
+		var err error
 		if b, err = x.gather(b[:0]); err != nil {
 			_ = c.fail(&protocolError{text: err.Error(), cause: err})
 			c.wakeReader(0)
@@ -113,32 +148,59 @@ func (c *Conn) runExchange(x *exchange, b []byte) {
 	}
 }
 
+// sendGathered sends a packet and reports whether to go on.
+func (c *Conn) sendGathered(x *exchange, b []byte) bool {
+	c.writer.mu.Lock()
+	if x.stopped.Load() {
+		c.writer.mu.Unlock()
+		return false
+	}
+	x.announce()
+	_, err := c.send(b)
+	c.writer.mu.Unlock()
+	if err != nil {
+		c.failBackground(err)
+		return false
+	}
+	if x.aborted.Load() { // while the packet was written
+		c.writer.mu.Lock()
+		defer c.writer.mu.Unlock()
+		c.sendAbort(x)
+	}
+	return true
+}
+
+// announce tells the reader which answers to expect of a packet, before it is sent.
+func (x *exchange) announce() {
+	x.syncs.Add(x.gained)
+	x.gained = 0
+	if !x.more {
+		x.all.Store(true)
+	}
+}
+
 // gather appends about a packet of messages to b and counts their Syncs.
-func (x *exchange) gather(b []byte) (_ []byte, err error) {
+func (x *exchange) gather(b []byte) ([]byte, error) {
 	start := len(b)
 	for x.more && len(b)-start < exchangePacket && !x.stopped.Load() {
+		var err error
 		if b, err = x.next(b); err != nil {
-			break
+			return nil, err
 		}
 	}
-	var syncs int64
 	for i := start; i < len(b); {
 		typ, end, err := frameAt(b, i)
 		if err != nil {
 			return nil, err
 		}
 		if awaitsReady(typ) {
-			syncs++
+			x.gained++
 		}
 		x.last, i = typ, end
 	}
 	if !x.more && !awaitsReady(x.last) {
 		b = AppendSync(b)
-		syncs++
-	}
-	x.syncs.Add(syncs)
-	if !x.more {
-		x.all.Store(true)
+		x.gained++
 	}
 	return b, nil
 }
@@ -164,7 +226,7 @@ func awaitsReady(typ byte) bool {
 
 // exchangeAnswer disposes of an answer to the exchange.
 func (c *Conn) exchangeAnswer(typ byte, total int, payload []byte) (verdict, error) {
-	x := c.exchange
+	x := c.exchange.Load()
 	if typ == backCopyInResponse {
 		return verdictAwait, c.fail(protocolErrorf("COPY FROM STDIN is not possible in a pipeline"))
 	}

@@ -63,12 +63,12 @@ func (p *pump) finish() (int64, error) {
 func (c *Conn) run(p *pump) {
 	defer close(p.done)
 	buf := make([]byte, headerSize+copyFrame)
-	for {
+	for !p.stopped.Load() {
 		n, err := p.read(buf[headerSize:])
 		if n > 0 {
 			buf[0] = msgCopyData
 			binary.BigEndian.PutUint32(buf[1:], uint32(n+4))
-			if !c.sendBackground(&p.background, buf[:headerSize+n]) {
+			if !c.pumpMessage(p, buf[:headerSize+n]) {
 				return
 			}
 			p.bytes.Add(int64(n))
@@ -76,11 +76,11 @@ func (c *Conn) run(p *pump) {
 		switch err {
 		case nil:
 		case io.EOF:
-			c.sendBackground(&p.background, []byte{msgCopyDone, 0, 0, 0, 4})
+			c.pumpMessage(p, []byte{msgCopyDone, 0, 0, 0, 4})
 			return
 		default:
 			p.err = err
-			c.sendBackground(&p.background, appendCopyFail(nil, err.Error()))
+			c.pumpMessage(p, appendCopyFail(nil, err.Error()))
 			return
 		}
 	}
@@ -111,23 +111,19 @@ func (p *pump) read(b []byte) (n int, err error) {
 	return n, err
 }
 
-// sendBackground writes b unless g was stopped. It reports whether to go on.
-func (c *Conn) sendBackground(g *background, b []byte) bool {
-	c.writer.mu.Lock()
-	defer c.writer.mu.Unlock()
-	// Checked under the lock: what is written here goes out before any later
-	// request, and the server ignores it if it has given up meanwhile.
-	if g.stopped.Load() {
-		return false
+// pumpMessage sends a message of COPY and reports whether to go on.
+func (c *Conn) pumpMessage(p *pump, b []byte) bool {
+	_, err := c.sendCopy(&p.background, b)
+	if err != nil && err != errCopyOver {
+		c.failBackground(err)
 	}
-	if _, err := c.send(b); err != nil {
-		c.session.background.CompareAndSwap(nil, &protocolError{
-			text: "psyco: sending to the server: " + err.Error(), cause: err,
-		})
-		c.wakeReader(lastWords)
-		return false
-	}
-	return true
+	return err == nil
+}
+
+// failBackground tells the reader that a goroutine could not write.
+func (c *Conn) failBackground(err error) {
+	c.session.background.CompareAndSwap(nil, &protocolError{text: "psyco: sending to the server: " + err.Error(), cause: err})
+	c.wakeReader(lastWords)
 }
 
 func (c *Conn) backgroundError() error {

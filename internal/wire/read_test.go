@@ -289,13 +289,27 @@ func TestWarmRequestAllocatesNothing(t *testing.T) {
 }
 
 func FuzzRead(f *testing.F) {
-	f.Add(cat(rowDescription, row("x"), complete("SELECT 1"), ready('I')), 3, 4096)
-	f.Add(cat(failure("FATAL", "57P01", "x"), ready('I'), notice("y")), 1, 1)
-	f.Add(cat(msg('H'), msg('d', "x"), msg('c'), complete("COPY 1"), ready('T')), 7, 100)
-	f.Add([]byte("Ecould not fork"), 2, 5)
-	f.Add(cat(hello, parameter("a", "b")), 2, 5)
-	f.Fuzz(func(t *testing.T, stream []byte, piece, size int) {
-		if piece < 1 || size < 1 || size > 1<<20 || len(stream) > shortLimit {
+	// Input is either the stream itself or chooses messages for it.
+	choice := [][]byte{rowDescription, row("x"), row(strings.Repeat("x", 9000)), complete("SELECT 1"), complete("DISCARD ALL"), notice("n"),
+		parameter("a", "b"), failure("ERROR", "22012", "x"), failure("FATAL", "57P01", "x"), msg('G'), msg('H'), msg('d', "data"), msg('c'),
+		msg('I'), msg('1'), msg('2'), msg('3'), ready('I'), ready('T'), ready('E'), msg('A', int32(1), "c\x00\x00"), msg('Z', "?")}
+	f.Add([]byte("\x00\x01\x01\x03\x11\x05"), true, 3, 4096)
+	f.Add([]byte("\x0a\x0b\x0b\x05\x0c\x03\x00\x01\x03\x11"), true, 100, 7)
+	f.Add([]byte("\x0a\x0b\x07\x13\x09\x07\x11\x08"), true, 1, 1)
+	f.Add(cat(rowDescription, row("x"), complete("SELECT 1"), ready('I')), false, 3, 4096)
+	f.Add(cat(failure("FATAL", "57P01", "x"), ready('I'), notice("y")), false, 1, 1)
+	f.Add(cat(msg('H'), msg('d', "x"), msg('c'), complete("COPY 1"), ready('T')), false, 7, 100)
+	f.Add([]byte("Ecould not fork"), false, 2, 5)
+	f.Add(cat(hello, parameter("a", "b")), false, 2, 5)
+	f.Fuzz(func(t *testing.T, stream []byte, choose bool, piece, size int) {
+		if choose {
+			chosen := stream[:min(len(stream), 100)]
+			stream = nil
+			for _, b := range chosen {
+				stream = append(stream, choice[int(b)%len(choice)]...)
+			}
+		}
+		if piece < 1 || size < 1 || size > 1<<20 || !choose && len(stream) > shortLimit {
 			return
 		}
 		c, s := connected(t)
@@ -368,7 +382,7 @@ func reference(b []byte) (e expectation) {
 				}
 				e.tx, pass, refusing, discarding = payload[0], true, false, false
 			case 'C':
-				if bytes.IndexByte(payload, 0) != len(payload)-1 {
+				if i := bytes.IndexByte(payload, 0); i < 0 || i != len(payload)-1 {
 					e.bad = true
 					return e
 				}

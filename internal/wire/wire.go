@@ -13,10 +13,10 @@
 //
 // Requests are written and their answers read by one goroutine at a time: the
 // one that uses the connection. Only the frames of pq.CopyIn may be written
-// while another goroutine reads. Close, the deadlines and the methods that
-// report state (TxStatus, Parameter, Parameters, PID, CancelKey, Fatal,
-// Pending, Stats) may be called from any goroutine; all others belong to the
-// goroutine that uses the connection.
+// while another goroutine reads. Close, the deadlines, FailCopy, AbortExchange
+// and the methods that report state (TxStatus, Parameter, Parameters, PID,
+// CancelKey, Fatal, Pending, Stats) may be called from any goroutine; all others
+// belong to the goroutine that uses the connection.
 //
 // The protocol is described in the PostgreSQL manual, "Frontend/Backend
 // Protocol"; message and field names are those used there.
@@ -43,7 +43,7 @@ type Conn struct {
 	writer   writer
 	prefix   prefix
 	copying  copying
-	exchange *exchange // armed or running
+	exchange atomic.Pointer[exchange] // armed or running
 	peeker   peeker
 }
 

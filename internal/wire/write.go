@@ -58,8 +58,10 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 	c.copying.refused = nil
 	c.writer.extended = p[0] != frontQuery
 	c.reader.release()
-	if c.exchange.armed() && p[0] == frontQuery {
-		return c.startExchange(p)
+	if p[0] == frontQuery {
+		if x := c.exchange.Load(); x != nil && !x.started.Load() {
+			return c.startExchange(x, p)
+		}
 	}
 	w := &c.writer
 	if w.names == "" && len(w.types) == 0 && (c.prefix.none() || !canFollowPrefix(p[0])) {
