@@ -17,7 +17,8 @@ type script struct {
 	mu       sync.Mutex
 	pieces   [][]byte
 	writes   [][]byte
-	writeErr error // of every write, after writeMax bytes of it
+	writeErr error // of every write but the first writeOK, after writeMax bytes of it
+	writeOK  int
 	writeMax int
 	reads    int
 	discard  bool // writes are not kept
@@ -43,7 +44,7 @@ func (s *script) Read(p []byte) (int, error) {
 func (s *script) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.writeErr != nil {
+	if s.writeErr != nil && len(s.writes) >= s.writeOK {
 		return s.writeMax, s.writeErr
 	}
 	if !s.discard {

@@ -98,7 +98,11 @@ func (c *Conn) request(head, tail []byte) (int, error) {
 		m, err = c.send(tail)
 		n += m
 	}
-	if err != nil && n == 0 && !pending {
+	switch {
+	case err == nil:
+	case n > 0:
+		c.writer.err = err
+	case !pending:
 		c.session.pending.Store(false)
 	}
 	return n, err

@@ -140,6 +140,21 @@ func TestWriteErrors(t *testing.T) {
 	}
 }
 
+func TestWriteErrorBetweenParts(t *testing.T) {
+	c, s := connected(t)
+	c.SetStatementPrefix("p_")
+	s.writeErr, s.writeOK = io.ErrClosedPipe, 1
+	packet := execute("1", strings.Repeat("v", 3*keepScratch))
+	if n, err := c.Write(packet); n == 0 || err != io.ErrClosedPipe {
+		t.Errorf("Write: %d, %v", n, err)
+	}
+	check(t, "pending", c.Pending(), true)
+	s.writeErr = nil
+	if n, err := c.Write(query("q")); n != 0 || err != io.ErrClosedPipe {
+		t.Errorf("the next Write: %d, %v", n, err)
+	}
+}
+
 func TestPendingStaysWhenNothingIsWritten(t *testing.T) {
 	c, s := connected(t)
 	mustWrite(t, c, query("q"))
