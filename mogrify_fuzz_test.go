@@ -1,0 +1,248 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"math/big"
+	"net/netip"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/sqllex"
+)
+
+// FuzzMogrify checks that literals leave every other element of a query what it
+// was, and are read back as the values that went in.
+func FuzzMogrify(f *testing.F) {
+	for _, query := range []string{
+		"select %s, -%s, 'a''b' || %s from t", "E%s U&%s $%s\n'a' %s%s", "%(a)s::int2 - %(b)s[1]", "$1'x'$2\n'y'$3", "set x to %s -- %s\n%s",
+		"(a, b) in %s", "1.%s/**/%s/*'", "$1a$1$$a$$2", "x -$2--\n$1 E'\\'$1'", `'\' || $1 || '\'`, "a<%s>%s.%s (%s)", "N%s B%s X%s",
+	} {
+		f.Add(query, `it's \ " $1 -- %s`, int64(-5))
+	}
+	f.Fuzz(func(t *testing.T, query, s string, n int64) {
+		q, err := rewrite(query, placeholdersAuto)
+		if err != nil || q.rows || q.lists {
+			return
+		}
+		params := max(q.params, maxParam(q.sql))
+		if params == 0 || params > 20 {
+			return
+		}
+		values := make([]any, params)
+		for i := range values {
+			values[i] = s
+			if i%2 > 0 {
+				values[i] = n
+			}
+		}
+		args := values
+		if q.style == styleNamed {
+			named := map[string]any{}
+			for i, name := range q.names {
+				named[name] = values[i]
+			}
+			args = []any{named}
+		}
+		text, err := Mogrify(query, args...)
+		if err != nil {
+			if !strings.HasPrefix(err.Error(), "psyco: ") {
+				t.Errorf("error %q", err)
+			}
+			return
+		}
+		got := elements(text)
+		for _, want := range elements(q.sql) {
+			if want.kind != sqllex.Param {
+				if len(got) == 0 || got[0] != want {
+					t.Fatalf("%q with %q and %d becomes %q: want %v, got %v", q.sql, s, n, text, want, got)
+				}
+				got = got[1:]
+				continue
+			}
+			number, _ := strconv.Atoi(want.text[1:])
+			value, rest := readLiteral(got)
+			if value != fmt.Sprint(values[number-1]) {
+				t.Fatalf("%q with %q and %d becomes %q: %s is %q", q.sql, s, n, text, want.text, value)
+			}
+			got = rest
+		}
+		if len(got) > 0 {
+			t.Fatalf("%q with %q and %d becomes %q: %v is left over", q.sql, s, n, text, got)
+		}
+	})
+}
+
+type lexeme struct {
+	kind sqllex.Kind
+	text string
+}
+
+func elements(sql string) (list []lexeme) {
+	scan := sqllex.NewScanner(sql)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if !t.Kind.IsSpace() {
+			list = append(list, lexeme{t.Kind, t.Text(sql)})
+		}
+	}
+	return list
+}
+
+func maxParam(sql string) (n int) {
+	for _, e := range elements(sql) {
+		if e.kind == sqllex.Param {
+			number, err := strconv.Atoi(e.text[1:])
+			if err != nil {
+				return -1
+			}
+			n = max(n, number)
+		}
+	}
+	return n
+}
+
+// readLiteral reads a string or number, in parentheses or not.
+func readLiteral(list []lexeme) (value string, rest []lexeme) {
+	next := func() (e lexeme) {
+		if len(list) > 0 {
+			e, list = list[0], list[1:]
+		}
+		return e
+	}
+	e := next()
+	parens := e.text == "("
+	if parens {
+		e = next()
+	}
+	if e.text == "-" {
+		value, e = "-", next()
+	}
+	switch e.kind {
+	case sqllex.Number:
+		value += e.text
+	case sqllex.String:
+		value = strings.ReplaceAll(e.text[1:len(e.text)-1], "''", "'")
+	case sqllex.EscapeString:
+		value = strings.NewReplacer(`\\`, `\`, "''", "'").Replace(e.text[2 : len(e.text)-1])
+	default:
+		return "no literal: " + e.text, list
+	}
+	if parens && next().text != ")" {
+		return "not closed", list
+	}
+	return value, list
+}
+
+// FuzzMogrifyServer checks that a value as a literal is for the server the
+// value that it is as a parameter, under both ways to read backslashes.
+func FuzzMogrifyServer(f *testing.F) {
+	for kind := range byte(20) {
+		for i, s := range []string{"", `it's \ "x", {NULL}`, "\\'; select 1; --", "é\u2028\xff", "\x00", "null"} {
+			f.Add(kind, s, int64(i-1)<<(31*i), float64(i)*1e9)
+		}
+	}
+	dsn := pgserver.TestDSN(f)
+	bound, literal := fuzzConn(f, dsn), fuzzConn(f, dsn)
+	f.Fuzz(func(t *testing.T, kind byte, s string, n int64, x float64) {
+		ctx := context.Background()
+		query := "SELECT pg_typeof(v)::text, v::text FROM (SELECT %s AS v) q"
+		value := fuzzValue(kind, s, n, x)
+		if _, ok := value.([]byte); ok {
+			query = strings.Replace(query, "%s", "%s::bytea", 1) // which a parameter is not by itself
+		}
+		want, wantErr := describeValue(ctx, bound, query, value)
+		text, err := Mogrify(query, value)
+		if err != nil {
+			if wantErr == nil {
+				t.Errorf("%T %[1]v: %v, but as a parameter it is %s", value, err, want)
+			}
+			return
+		}
+		if !sqllex.Single(text) {
+			t.Errorf("%T %[1]v makes several statements: %s", value, text)
+		}
+		for _, setting := range []string{"on", "off"} {
+			if _, err := literal.ExecContext(ctx, "SET standard_conforming_strings = "+setting); err != nil {
+				t.Fatal(err)
+			}
+			got, err := describeValue(ctx, literal, text)
+			if got != want || (err == nil) != (wantErr == nil) {
+				t.Errorf("%T %[1]v, strings %s: %s is %s (%v), as a parameter %s (%v)", value, setting, text, got, err, want, wantErr)
+			}
+		}
+	})
+}
+
+func fuzzConn(f *testing.F, dsn string) *sql.Conn {
+	c, err := NewConnector(dsn)
+	if err != nil {
+		f.Fatal(err)
+	}
+	db := sql.OpenDB(c)
+	f.Cleanup(func() { db.Close() })
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func describeValue(ctx context.Context, conn *sql.Conn, query string, args ...any) (string, error) {
+	var typ string
+	var value sql.NullString
+	err := conn.QueryRowContext(ctx, query, args...).Scan(&typ, &value)
+	return fmt.Sprintf("%s %q %v", typ, value.String, value.Valid), err
+}
+
+func fuzzValue(kind byte, s string, n int64, x float64) any {
+	switch kind % 20 {
+	case 0:
+		return s
+	case 1:
+		return n
+	case 2:
+		return x
+	case 3:
+		return n > 0
+	case 4:
+		return []byte(s)
+	case 5:
+		return time.Unix(n>>8, n&0xff*1000).In(time.FixedZone("", int(n%50000)))
+	case 6:
+		return time.Duration(n)
+	case 7:
+		return []string{s, s + s}
+	case 8:
+		return []int64{n, -n}
+	case 9:
+		return []float64{x, -x}
+	case 10:
+		return [][]any{{s, nil}, {nil, s}}
+	case 11:
+		return []bool{n > 0, x > 0}
+	case 12:
+		var id [16]byte
+		copy(id[:], s)
+		return id
+	case 13:
+		addr, _ := netip.AddrFromSlice([]byte(s))
+		return addr
+	case 14:
+		return new(big.Int).Mul(big.NewInt(n), big.NewInt(n))
+	case 15:
+		return uint64(n)
+	case 16:
+		return []time.Time{time.Unix(n>>8, 0).UTC()}
+	case 17:
+		return [][]byte{[]byte(s), nil}
+	case 18:
+		return Numeric(s)
+	default:
+		return sql.Null[string]{V: s, Valid: n > 0}
+	}
+}

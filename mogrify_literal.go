@@ -1,0 +1,172 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/oid"
+)
+
+// literal is a value as PostgreSQL reads it in a query.
+type literal struct {
+	text string
+	cast bool // text ends with a type's name
+}
+
+var nullLiteral = literal{text: "NULL"}
+
+// literal writes an argument. Without typed, the place in the query takes
+// constants only: quoted text and numbers.
+func (b *binder) literal(arg *driver.NamedValue, typed bool) (literal, error) {
+	if b.native {
+		return nativeLiteral(arg.Value, typed)
+	}
+	value, declared, _, err := b.types.convert(arg.Value, 0)
+	if err != nil {
+		return literal{}, err
+	}
+	switch x := value.(type) {
+	case nil:
+		if declared == 0 {
+			return nullLiteral, nil
+		}
+	case bool:
+		if declared == oidBool {
+			return literal{text: strconv.FormatBool(x)}, nil
+		}
+	case int64:
+		if declared == intOID(x) { // a number without a point is of these very types
+			return literal{text: strconv.FormatInt(x, 10)}, nil
+		}
+	case []byte:
+		switch {
+		case declared != 0 && declared != oidBytea:
+			return quoted(string(x), declared, typed)
+		case declared == 0 && !isBytes(reflect.TypeOf(arg.Value)):
+			return bytesOrText(x, typed)
+		}
+		declared = oidBytea
+	}
+	text, err := valueText(value)
+	if err != nil {
+		return literal{}, err
+	}
+	if !typed && (declared == oidFloat8 || declared == oidNumeric) && isDecimal(text) {
+		return literal{text: text}, nil
+	}
+	return quoted(text, declared, typed)
+}
+
+// nativeLiteral writes what lib/pq sends as a parameter: text for which the
+// server finds the type.
+func nativeLiteral(value driver.Value, typed bool) (literal, error) {
+	if x, ok := value.([]byte); ok && x != nil {
+		return bytesOrText(x, typed)
+	} else if ok || value == nil {
+		return nullLiteral, nil
+	}
+	text, err := valueText(value)
+	if err != nil {
+		return literal{}, err
+	}
+	return quoted(text, 0, typed)
+}
+
+// bytesOrText writes bytes that may be meant as text, such as json from a
+// Valuer. Of a parameter the server would say which they are; in a query, plain
+// text is right for both, until it has a backslash, which bytea reads as an escape.
+func bytesOrText(x []byte, typed bool) (literal, error) {
+	text := string(x)
+	switch {
+	case !utf8.Valid(x) || strings.IndexByte(text, 0) >= 0:
+	case strings.IndexByte(text, '\\') < 0:
+		return quoted(text, 0, typed)
+	case json.Valid(x):
+		return quoted(text, uint32(oid.T_json), typed)
+	}
+	return quoted(fmt.Sprintf(`\x%x`, x), oidBytea, typed)
+}
+
+// isBytes reports whether values of typ are bytes themselves, and not something
+// that database/sql only gets to see as bytes.
+func isBytes(typ reflect.Type) bool {
+	for typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
+	}
+	if isNullOf(typ) {
+		v, _ := typ.FieldByName("V")
+		return isBytes(v.Type)
+	}
+	return isByteList(typ) && !typ.Implements(valuerType)
+}
+
+// quoted writes text as a constant of a type; of type 0, or one that is not
+// known by name, its place in the query decides.
+func quoted(text string, declared uint32, typed bool) (literal, error) {
+	if err := checkText(text); err != nil {
+		return literal{}, err
+	}
+	var b strings.Builder
+	b.Grow(len(text) + 16)
+	if strings.IndexByte(text, '\\') < 0 {
+		b.WriteByte('\'')
+	} else {
+		// Only in this form does a backslash mean the same to every server.
+		b.WriteString("E'")
+		text = strings.ReplaceAll(text, `\`, `\\`)
+	}
+	b.WriteString(strings.ReplaceAll(text, "'", "''"))
+	b.WriteByte('\'')
+	name := ""
+	if typed {
+		name = typeName(declared)
+	}
+	if name == "" {
+		return literal{text: b.String()}, nil
+	}
+	b.WriteString("::")
+	b.WriteString(name)
+	return literal{text: b.String(), cast: true}, nil
+}
+
+// typeName returns how a query names a type, "" for those that do not come with
+// every server.
+func typeName(declared uint32) string {
+	name, array := strings.CutPrefix(strings.ToLower(oid.TypeName[oid.Oid(declared)]), "_")
+	switch name {
+	case "char", "bit": // without quotes these are words for character(1) and bit(1)
+		name = `"` + name + `"`
+	}
+	if array {
+		name += "[]"
+	}
+	return name
+}
+
+// valueText is the text in which the server reads a value.
+func valueText(value driver.Value) (string, error) {
+	if t, ok := value.(time.Time); ok {
+		// As an array, because this is what knows pq.EnableInfinityTs.
+		array, err := pq.GenericArray{A: []time.Time{t}}.Value()
+		if err != nil {
+			return "", err
+		}
+		return strings.Trim(array.(string), "{}"), nil
+	}
+	text, err := appendText(nil, value)
+	return string(text), err
+}
+
+// isDecimal reports whether text is a number that needs no quotes.
+func isDecimal(text string) bool {
+	digits := strings.TrimPrefix(text, "-")
+	whole, fraction, point := strings.Cut(digits, ".")
+	return whole != "" && (fraction != "" || !point) && strings.Trim(whole+fraction, "0123456789") == ""
+}
