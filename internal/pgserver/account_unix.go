@@ -1,8 +1,10 @@
-//go:build unix
+//go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
 package pgserver
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -11,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 )
 
 // account is the user that runs the server where this process must not: the
@@ -91,9 +94,32 @@ func (a *account) reaches(dir string) bool {
 	}
 }
 
-// command runs one of the server's programs as the account.
+// apply makes a command run as the account.
 func (a *account) apply(cmd *exec.Cmd) {
 	cmd.Dir = "/"
 	cmd.Env = serverEnv(os.Environ())
 	cmd.SysProcAttr = a.procAttr()
+}
+
+// lock waits for the exclusive lock of a file, which it makes if need be. The
+// system releases it when this process ends.
+func lock(ctx context.Context, name string) (unlock func() error, err error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f.Close, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, errors.Join(err, f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(ctx.Err(), f.Close())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }

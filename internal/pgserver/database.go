@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -74,7 +75,7 @@ func withDatabase(dsn, name string) (string, error) {
 	}
 	u, err := url.Parse(dsn)
 	if err != nil {
-		return "", fmt.Errorf("PSYCO_TEST_DSN is not a valid URI") // the error would show the password
+		return "", errors.New(EnvDSN + " is not a valid URI") // err would show the password
 	}
 	u.Path = "/" + name
 	q := u.Query()

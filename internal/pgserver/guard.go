@@ -28,10 +28,11 @@ type guard struct {
 }
 
 func startGuard(binDir, tempDir string, user *account, initdbArgs []string) (*guard, error) {
-	args := append([]string{"-c", guardScript, "guard", binDir, tempDir}, initdbArgs...)
+	// Out of the environment, so that ps shows one short line.
+	args := append([]string{"-c", `eval "$PSYCOTEST_GUARD"`, "psycotest-guard", binDir, tempDir}, initdbArgs...)
 	cmd := exec.Command("/bin/sh", args...)
 	cmd.Dir = "/"
-	cmd.Env = serverEnv(os.Environ())
+	cmd.Env = append(serverEnv(os.Environ()), "PSYCOTEST_GUARD="+guardScript)
 	cmd.SysProcAttr = user.procAttr()
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -2,8 +2,9 @@
 # process that started it by as long as cleaning up takes: the end of standard
 # input, however it comes about, stops the server and removes the directory.
 #
-# usage: guard BINDIR TEMPDIR INITDB-ARGUMENT…
+# usage: psycotest-guard BINDIR TEMPDIR INITDB-ARGUMENT…
 # Commands are lines on standard input, answers lines on standard output.
+unset PSYCOTEST_GUARD
 bin=$1 temp=$2
 shift 2
 trap '' HUP INT TERM PIPE # Ctrl-C is for the owner; and answers nobody reads must not end the clean-up
@@ -54,6 +55,10 @@ while read -r command argument; do
 done
 
 stop QUIT
+# A server in this directory that somebody else started.
+if [ -z "$waiter" ] && [ -e "$dir/data/postmaster.pid" ]; then
+	kill -s QUIT "$(head -n 1 "$dir/data/postmaster.pid")" 2>/dev/null
+fi
 # A postmaster that was killed could not give back its shared memory.
 if [ -e "$dir/data/postmaster.pid" ]; then
 	ipcrm -m "$(sed -n '7s/^ *[0-9]* *//p' "$dir/data/postmaster.pid")" 2>/dev/null

@@ -58,6 +58,8 @@ type Server struct {
 	account *account
 	guard   *guard
 
+	container *container // of a server in Docker
+
 	mu     sync.Mutex // one command to the guard at a time
 	closed bool
 
@@ -151,15 +153,11 @@ func (s *Server) init(ctx context.Context, o Options) error {
 // configure picks a port and appends to postgresql.conf, where the last word
 // counts.
 func (s *Server) configure(extra map[string]string) error {
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	port, err := freePort()
 	if err != nil {
 		return err
 	}
-	s.port = l.Addr().(*net.TCPAddr).Port
-	if err := l.Close(); err != nil {
-		return err
-	}
-	s.addr = l.Addr().String()
+	s.port, s.addr = port, net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	s.dsn = fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", s.dir, s.port)
 
 	all := maps.Clone(settings)
@@ -303,8 +301,8 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Close ends an own server and removes its directory. It leaves a server that
-// was there already as it is. A second Close does nothing.
+// Close ends an own server and removes its directory or container. It leaves a
+// server that was there already as it is. A second Close does nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -313,6 +311,9 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	err := s.admin.close()
+	if s.container != nil {
+		err = errors.Join(err, s.container.close())
+	}
 	if s.guard == nil {
 		return err
 	}

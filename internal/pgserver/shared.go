@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -13,9 +15,20 @@ import (
 	"github.com/lib/pq"
 )
 
-// EnvDSN names a server to use instead of starting one: a connection string
-// whose user may create databases.
-const EnvDSN = "PSYCO_TEST_DSN"
+// The environment variables that steer where a server comes from.
+const (
+	// EnvDSN is the connection string of a server to use instead of starting
+	// one. Its user must be allowed to create databases.
+	EnvDSN = "PSYCO_TEST_DSN"
+	// EnvImage is the Docker image to run; default DefaultImage.
+	EnvImage = "PSYCO_TEST_IMAGE"
+	// EnvDownload is the URL of the Maven repository to download server
+	// programs from, or "off".
+	EnvDownload = "PSYCO_TEST_DOWNLOAD"
+)
+
+// DefaultImage is the Docker image that runs when PSYCO_TEST_IMAGE is not set.
+const DefaultImage = "postgres:17"
 
 var shared struct {
 	mu     sync.Mutex
@@ -25,12 +38,14 @@ var shared struct {
 
 // Shared returns the one server of this process, and starts it when it is
 // called first. It lives as long as the process. The first of these ways that
-// works is taken: PSYCO_TEST_DSN, installed server binaries.
+// works is taken: PSYCO_TEST_DSN, installed server programs, Docker, a
+// download of server programs. If PSYCO_TEST_DSN is set, or server programs
+// are installed, only that way is tried.
 func Shared(ctx context.Context) (*Server, error) {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	if shared.server == nil && shared.err == nil {
-		server, err := find(ctx)
+		server, err := waysFromEnvironment().find(ctx)
 		if err != nil && ctx.Err() != nil {
 			return nil, err // another caller may have more time
 		}
@@ -39,28 +54,81 @@ func Shared(ctx context.Context) (*Server, error) {
 	return shared.server, shared.err
 }
 
-func find(ctx context.Context) (*Server, error) {
-	if dsn := os.Getenv(EnvDSN); dsn != "" {
-		return existing(dsn)
-	}
-	bin, err := findBinaries(os.Getenv("PATH"), serverDirs)
-	if err != nil {
-		return nil, noServer(err)
-	}
-	return Start(ctx, Options{BinDir: bin})
+// ways is where a server can come from.
+type ways struct {
+	dsn        string
+	path       string   // as in $PATH
+	dirs       []string // patterns, for what is not on path
+	docker     string   // endpoint; "": DOCKER_HOST, or the system's
+	image      string
+	repository string // of downloads; "": the library's own, "off": none
+	cache      string // for what is downloaded; "": the user's cache directory
+	announce   func(string)
 }
 
-func noServer(reasons ...error) error {
-	return fmt.Errorf(`psycotest: found no PostgreSQL server to test with. Do one of these:
+func waysFromEnvironment() ways {
+	w := ways{
+		dsn:        os.Getenv(EnvDSN),
+		path:       os.Getenv("PATH"),
+		dirs:       serverDirs,
+		image:      os.Getenv(EnvImage),
+		repository: os.Getenv(EnvDownload),
+		announce:   func(what string) { fmt.Fprintln(os.Stderr, "psycotest: no PostgreSQL server here;", what) },
+	}
+	if w.image == "" {
+		w.image = DefaultImage
+	}
+	return w
+}
+
+func (w ways) find(ctx context.Context) (*Server, error) {
+	if w.dsn != "" {
+		return existing(w.dsn)
+	}
+	bin, noBinaries := findBinaries(w.path, w.dirs)
+	if noBinaries == nil {
+		return Start(ctx, Options{BinDir: bin})
+	}
+	client, noDocker := dockerEngine(ctx, w.docker)
+	if noDocker == nil {
+		var s *Server
+		if s, noDocker = startDocker(ctx, client, w.image, w.announce); noDocker == nil {
+			return s, nil
+		}
+	}
+	bin, noDownload := w.download(ctx)
+	if noDownload == nil {
+		return Start(ctx, Options{BinDir: bin})
+	}
+	return nil, fmt.Errorf(`psycotest: found no PostgreSQL server. Do one of these:
   - set %s to the connection string of a server whose user may create databases
-  - install PostgreSQL's server programs, initdb and postgres (apt install postgresql, brew install postgresql)
-what was tried:
-%w`, EnvDSN, errors.Join(reasons...))
+  - install PostgreSQL's server programs, initdb and postgres
+  - start Docker; %s names another image than %s
+  - run as an ordinary user with network access, to download server programs
+What was tried:
+%w`, EnvDSN, EnvImage, DefaultImage, errors.Join(noBinaries, noDocker, noDownload))
+}
+
+func (w ways) download(ctx context.Context) (bin string, err error) {
+	if w.repository == "off" {
+		return "", fmt.Errorf("%s turns the download of server programs off", EnvDownload)
+	}
+	cache := w.cache
+	if cache == "" {
+		if cache, err = os.UserCacheDir(); err != nil {
+			return "", fmt.Errorf("no place for downloaded server programs: %w", err)
+		}
+		cache = filepath.Join(cache, "psyco")
+	}
+	return download(ctx, w.repository, cache, w.announce)
 }
 
 // existing returns a server that runs already.
 func existing(dsn string) (*Server, error) {
 	cfg, err := pq.NewConfig(dsn)
+	if withURI := (*url.Error)(nil); errors.As(err, &withURI) {
+		err = withURI.Err // the URI may have a password in it
+	}
 	if err != nil {
 		return nil, fmt.Errorf("psycotest: %s: %w", EnvDSN, err)
 	}
