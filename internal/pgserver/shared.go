@@ -30,28 +30,58 @@ const (
 // DefaultImage is the Docker image that runs when PSYCO_TEST_IMAGE is not set.
 const DefaultImage = "postgres:17"
 
-var shared struct {
+// Shared returns the one server of this process, and starts it when it is
+// called first. It lives until Release has been called as often as Shared, or
+// the process ends. The first of these ways that works is taken:
+// PSYCO_TEST_DSN, installed server programs, Docker, a download of server
+// programs. If PSYCO_TEST_DSN is set, or server programs are installed, only
+// that way is tried.
+func Shared(ctx context.Context) (*Server, error) { return shared.get(ctx) }
+
+// Release takes back one successful call of Shared.
+func Release() error { return shared.release() }
+
+var shared = sharing{find: func(ctx context.Context) (*Server, error) { return waysFromEnvironment().find(ctx) }}
+
+// sharing counts the users of one server.
+type sharing struct {
+	find func(context.Context) (*Server, error)
+
 	mu     sync.Mutex
+	users  int
 	server *Server
-	err    error
+	err    error // of find: there is no use in trying again
 }
 
-// Shared returns the one server of this process, and starts it when it is
-// called first. It lives as long as the process. The first of these ways that
-// works is taken: PSYCO_TEST_DSN, installed server programs, Docker, a
-// download of server programs. If PSYCO_TEST_DSN is set, or server programs
-// are installed, only that way is tried.
-func Shared(ctx context.Context) (*Server, error) {
-	shared.mu.Lock()
-	defer shared.mu.Unlock()
-	if shared.server == nil && shared.err == nil {
-		server, err := waysFromEnvironment().find(ctx)
-		if err != nil && ctx.Err() != nil {
-			return nil, err // another caller may have more time
-		}
-		shared.server, shared.err = server, err
+func (s *sharing) get(ctx context.Context) (*Server, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return nil, s.err
 	}
-	return shared.server, shared.err
+	if s.server == nil {
+		server, err := s.find(ctx)
+		if err != nil {
+			if ctx.Err() == nil { // else another caller may have more time
+				s.err = err
+			}
+			return nil, err
+		}
+		s.server = server
+	}
+	s.users++
+	return s.server, nil
+}
+
+func (s *sharing) release() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.users--; s.users > 0 {
+		return nil
+	}
+	server := s.server
+	s.server = nil
+	return server.Close()
 }
 
 // ways is where a server can come from.

@@ -1,0 +1,95 @@
+// Package psycotest brings a PostgreSQL server to tests and examples.
+//
+// DB gives a test an empty database of its own:
+//
+//	func TestStore(t *testing.T) {
+//		db := psycotest.DB(t)
+//		…
+//	}
+//
+// A process has one server, which is found or started on first use. The first
+// of these ways is taken:
+//
+//   - PSYCO_TEST_DSN, the connection string of a server whose user may create
+//     databases;
+//   - installed server programs, initdb and postgres: on PATH, else the newest
+//     version in the places where packages put them;
+//   - Docker, with the image that PSYCO_TEST_IMAGE names, else postgres:17;
+//   - a download of server programs, announced on standard error and kept in
+//     the user's cache directory. PSYCO_TEST_DOWNLOAD is the URL of another
+//     Maven repository to take them from, or "off". Not as root.
+//
+// Where none works, one error lists them and says why. A server that was
+// started here runs with durability off, listens on a Unix socket and the
+// loopback address only, and is gone, files included, when the process has
+// ended: also after kill -9.
+//
+// Mock needs no server: it puts sqlmock behind psyco.
+package psycotest
+
+import (
+	"context"
+	"database/sql"
+	"sync"
+	"testing"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// Server is the process's PostgreSQL server. It is safe for concurrent use.
+type Server struct {
+	server  *pgserver.Server
+	release func() error
+}
+
+// Open returns the process's server, and finds or starts it if there is none
+// yet. ctx ends the search, not the server.
+func Open(ctx context.Context) (*Server, error) {
+	s, err := pgserver.Shared(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{server: s, release: sync.OnceValue(pgserver.Release)}, nil
+}
+
+// DSN is the connection string of the database postgres, for a user who may
+// create databases and roles. psyco, lib/pq, libpq and its programs understand
+// it.
+func (s *Server) DSN() string { return s.server.DSN() }
+
+// NewDatabase makes an empty database and returns its connection string. drop
+// removes it, together with the connections that are still open on it.
+func (s *Server) NewDatabase(ctx context.Context) (dsn string, drop func() error, err error) {
+	return s.server.CreateDatabase(ctx)
+}
+
+// Close stops a server that was started here and removes its files, once
+// everybody who opened it has closed it; tests that used DB or DSN keep it
+// until the process ends. A second Close does nothing.
+func (s *Server) Close() error { return s.release() }
+
+// DB returns an empty database of the test's own, which is closed and dropped
+// when the test ends. Tests may run in parallel. The test fails where there is
+// no server.
+func DB(t testing.TB, options ...psyco.Option) *sql.DB {
+	t.Helper()
+	connector, err := psyco.NewConnector(DSN(t), options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+// DSN is DB for tests that open the database themselves: it returns the
+// connection string.
+func DSN(t testing.TB) string {
+	t.Helper()
+	return pgserver.TestDSN(t)
+}

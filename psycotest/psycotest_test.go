@@ -1,0 +1,139 @@
+package psycotest_test
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/psycotest"
+)
+
+func TestDBIsEmptyAndItsOwn(t *testing.T) {
+	var mu sync.Mutex
+	names := map[string]bool{}
+	t.Run("group", func(t *testing.T) {
+		for range 3 {
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				db := psycotest.DB(t)
+				// The second test to do this in one database would fail.
+				if _, err := db.Exec("CREATE TABLE t (a int)"); err != nil {
+					t.Fatal(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				names[text(t, db, "SELECT current_database()")] = true
+			})
+		}
+	})
+	if len(names) != 3 {
+		t.Fatalf("3 tests had the databases %v", names)
+	}
+	server, err := psycotest.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	db := open(t, server.DSN())
+	for name := range names {
+		if text(t, db, "SELECT count(*) FROM pg_database WHERE datname = %s", name) != "0" {
+			t.Errorf("database %s outlives its test", name)
+		}
+	}
+}
+
+func TestDBTakesOptions(t *testing.T) {
+	called := 0
+	db := psycotest.DB(t, psyco.WithOnConnect(func(context.Context, *psyco.Conn) error {
+		called++
+		return nil
+	}))
+	if err := db.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	if called != 1 {
+		t.Errorf("the option was called %d times for one connection", called)
+	}
+}
+
+func TestOpenSharesOneServer(t *testing.T) {
+	dsn := psycotest.DSN(t) // keeps the server
+	first, err := psycotest.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := psycotest.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.DSN() != second.DSN() {
+		t.Errorf("two servers: %q, %q", first.DSN(), second.DSN())
+	}
+	for range 2 { // a second Close does not take another user's share away
+		for _, s := range []*psycotest.Server{first, second} {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	text(t, open(t, dsn), "SELECT 1")
+}
+
+func TestNewDatabase(t *testing.T) {
+	server, err := psycotest.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	dsn, drop, err := server.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, dsn)
+	if got := text(t, db, "SELECT count(*) FROM pg_stat_user_tables"); got != "0" {
+		t.Errorf("a new database has %s tables", got)
+	}
+	name := text(t, db, "SELECT current_database()")
+	if err := drop(); err != nil { // with db still open
+		t.Fatal(err)
+	}
+	if got := text(t, open(t, server.DSN()), "SELECT count(*) FROM pg_database WHERE datname = %s", name); got != "0" {
+		t.Errorf("%s is still there", name)
+	}
+}
+
+// The variables that psycotest documents are the ones that it reads.
+func TestEnvironmentIsDocumented(t *testing.T) {
+	docs, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"PSYCO_TEST_DSN", "PSYCO_TEST_IMAGE", "PSYCO_TEST_DOWNLOAD"} {
+		if !strings.Contains(string(docs), name) {
+			t.Errorf("docs/testing.md does not say %s", name)
+		}
+	}
+}
+
+func open(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("psyco", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
+}
+
+func text(t *testing.T, db *sql.DB, query string, args ...any) string {
+	t.Helper()
+	var v string
+	if err := db.QueryRowContext(t.Context(), query, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	return v
+}
