@@ -61,7 +61,8 @@ type mockConnector struct {
 func (c mockConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
 func (c mockConnector) Driver() driver.Driver                        { return c.driver }
 
-// A MockOption changes what Mock returns.
+// A MockOption changes what Mock returns. It takes the place of sqlmock's own
+// options, whose type other packages cannot name.
 type MockOption func(*mockOptions)
 
 type mockOptions struct {

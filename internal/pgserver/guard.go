@@ -23,8 +23,15 @@ type guard struct {
 	stdin   io.WriteCloser
 	answers chan string // all but "exited"; closed when the guard has ended
 
-	mu     sync.Mutex
-	exited chan struct{} // closed when the server started last has ended
+	mu  sync.Mutex
+	run *run // the last one
+}
+
+// run is one run of a program that the guard has started.
+type run struct {
+	pid    string
+	exited chan struct{}
+	status string // valid when exited is closed
 }
 
 func startGuard(binDir, tempDir string, user *account, initdbArgs []string) (*guard, error) {
@@ -45,8 +52,7 @@ func startGuard(binDir, tempDir string, user *account, initdbArgs []string) (*gu
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	g := &guard{cmd: cmd, stdin: stdin, answers: make(chan string, 1), exited: make(chan struct{})}
-	close(g.exited) // nothing runs yet
+	g := &guard{cmd: cmd, stdin: stdin, answers: make(chan string, 1)}
 	go g.read(stdout)
 	if g.dir, err = g.answer("dir"); err != nil {
 		g.close()
@@ -58,29 +64,20 @@ func startGuard(binDir, tempDir string, user *account, initdbArgs []string) (*gu
 func (g *guard) read(stdout io.Reader) {
 	defer close(g.answers)
 	for in := bufio.NewScanner(stdout); in.Scan(); {
-		if strings.HasPrefix(in.Text(), "exited ") {
-			close(g.ended())
+		if status, ok := strings.CutPrefix(in.Text(), "exited "); ok {
+			r := g.current()
+			r.status = status
+			close(r.exited)
 			continue
 		}
 		g.answers <- in.Text()
 	}
 }
 
-// ended returns the channel that is closed when the server has ended.
-func (g *guard) ended() chan struct{} {
+func (g *guard) current() *run {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.exited
-}
-
-// running reports whether the server started last still runs.
-func (g *guard) running() bool {
-	select {
-	case <-g.ended():
-		return false
-	default:
-		return true
-	}
+	return g.run
 }
 
 // answer waits for the answer that begins with the word want and returns what
@@ -97,16 +94,27 @@ func (g *guard) answer(want string) (string, error) {
 	return rest, nil
 }
 
-func (g *guard) command(command, want string) (string, error) {
-	if command == "start" {
-		g.mu.Lock()
-		g.exited = make(chan struct{})
-		g.mu.Unlock()
+// start runs a program, "initdb" or "postgres". None may be running.
+func (g *guard) start(program string) (*run, error) {
+	r := &run{exited: make(chan struct{})}
+	g.mu.Lock()
+	g.run = r
+	g.mu.Unlock()
+	if _, err := io.WriteString(g.stdin, program+"\n"); err != nil {
+		return nil, err
 	}
-	if _, err := io.WriteString(g.stdin, command+"\n"); err != nil {
-		return "", err
+	var err error
+	r.pid, err = g.answer("started")
+	return r, err
+}
+
+// stop sends the program that runs a signal and waits for its end.
+func (g *guard) stop(signal string) error {
+	if _, err := io.WriteString(g.stdin, "stop "+signal+"\n"); err != nil {
+		return err
 	}
-	return g.answer(want)
+	_, err := g.answer("stopped")
+	return err
 }
 
 // close stops the server, removes the directory and waits for both.

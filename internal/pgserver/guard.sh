@@ -13,12 +13,13 @@ chmod 755 "$dir" # the socket is for every user; the data directory in it stays 
 mkfifo "$dir/pid"
 echo "dir $dir"
 
-# start runs the server and reports its end. The file "running" exists as long
-# as the process does, so that no signal ever goes to a reused process id.
-start() {
+# run runs a program and reports its start and its end. The file "running"
+# exists as long as the process does, so that no signal ever goes to a reused
+# process id.
+run() {
 	: >"$dir/running"
 	(
-		"$bin/postgres" -D "$dir/data" </dev/null >>"$dir/log" 2>&1 &
+		"$@" </dev/null >>"$dir/log" 2>&1 &
 		echo $! >"$dir/pid"
 		wait $!
 		status=$?
@@ -30,7 +31,7 @@ start() {
 	echo "started $pid"
 }
 
-# stop repeats the signal, because a server that has only just been started
+# stop repeats the signal, because a program that has only just been started
 # ignores it.
 stop() {
 	while [ -e "$dir/running" ] && kill -s "$1" "$pid" 2>/dev/null; do
@@ -39,14 +40,17 @@ stop() {
 	[ -z "$waiter" ] || wait "$waiter"
 }
 
-waiter=
+waiter='' end=''
 while read -r command argument; do
 	case $command in
 	initdb)
-		"$bin/initdb" -D "$dir/data" "$@" </dev/null >>"$dir/log" 2>&1
-		echo "initdb $?"
+		end=KILL # it would go on to the end of a step first
+		run "$bin/initdb" -D "$dir/data" "$@"
 		;;
-	start) start ;;
+	postgres)
+		end=QUIT
+		run "$bin/postgres" -D "$dir/data"
+		;;
 	stop)
 		stop "$argument"
 		echo stopped
@@ -54,11 +58,12 @@ while read -r command argument; do
 	esac
 done
 
-stop QUIT
-# A server in this directory that somebody else started.
-if [ -z "$waiter" ] && [ -e "$dir/data/postmaster.pid" ]; then
-	kill -s QUIT "$(head -n 1 "$dir/data/postmaster.pid")" 2>/dev/null
-fi
+stop "$end"
+# A server in this directory that is not ours: initdb's, which writes its pid
+# with a minus sign, or one that pg_ctl started.
+if [ "$end" != QUIT ] && read -r other <"$dir/data/postmaster.pid"; then
+	kill -s QUIT "${other#-}"
+fi 2>/dev/null
 # A postmaster that was killed could not give back its shared memory.
 if [ -e "$dir/data/postmaster.pid" ]; then
 	ipcrm -m "$(sed -n '7s/^ *[0-9]* *//p' "$dir/data/postmaster.pid")" 2>/dev/null

@@ -6,7 +6,6 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/user"
@@ -40,7 +39,7 @@ var helpers = map[string]func() (line string, err error){
 		if err != nil {
 			return "", err
 		}
-		_, err = io.WriteString(g.stdin, "initdb\nstart\n")
+		_, err = g.start("initdb")
 		return filepath.Join(g.dir, "data"), err
 	},
 	// A server in the guard's directory that is not the guard's child.
@@ -57,9 +56,11 @@ var helpers = map[string]func() (line string, err error){
 		if err != nil {
 			return "", err
 		}
-		if _, err := g.command("initdb", "initdb"); err != nil {
+		initdb, err := g.start("initdb")
+		if err != nil {
 			return "", err
 		}
+		<-initdb.exited
 		data := filepath.Join(g.dir, "data")
 		cmd := exec.Command(filepath.Join(bin, "pg_ctl"), "start", "-D", data, "-l", filepath.Join(g.dir, "log"), "-o", "-c listen_addresses='' -k "+g.dir)
 		user.apply(cmd)

@@ -73,14 +73,13 @@ local replication all trust
 host replication all 127.0.0.1/32 trust
 `
 
-// settings of every own server. It does not live long enough for its files to
-// be worth flushing.
+// settings of every own server. Its files need not survive the machine, only
+// Kill: what is committed is written, but not flushed.
 var settings = map[string]string{
 	"listen_addresses":           "127.0.0.1",
 	"max_connections":            "200",
 	"max_prepared_transactions":  "10",
 	"fsync":                      "off",
-	"synchronous_commit":         "off",
 	"full_page_writes":           "off",
 	"logging_collector":          "off",
 	"dynamic_shared_memory_type": "mmap", // inside the data directory: gone with it, even after a kill
@@ -121,10 +120,8 @@ func (s *Server) init(ctx context.Context, o Options) error {
 		if err := errors.Join(os.Mkdir(data, 0o700), s.account.own(data)); err != nil {
 			return err
 		}
-	} else if status, err := s.guard.command("initdb", "initdb"); err != nil {
+	} else if err := s.initdb(ctx); err != nil {
 		return err
-	} else if status != "0" {
-		return fmt.Errorf("%s/initdb failed with status %s:\n%s", s.bin, status, s.log())
 	}
 	if o.Setup != nil {
 		if err := o.Setup(data); err != nil {
@@ -148,6 +145,22 @@ func (s *Server) init(ctx context.Context, o Options) error {
 			return err
 		}
 	}
+}
+
+func (s *Server) initdb(ctx context.Context) error {
+	r, err := s.guard.start("initdb")
+	if err != nil {
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-r.exited:
+	}
+	if r.status != "0" {
+		return fmt.Errorf("%s/initdb failed with status %s:\n%s", s.bin, r.status, s.log())
+	}
+	return nil
 }
 
 // configure picks a port and appends to postgresql.conf, where the last word
@@ -182,7 +195,7 @@ func (s *Server) configure(extra map[string]string) error {
 // start starts the server process and returns when it accepts connections.
 func (s *Server) start(ctx context.Context) error {
 	logged := len(s.log())
-	pid, err := s.guard.command("start", "started")
+	r, err := s.guard.start("postgres")
 	if err != nil {
 		return err
 	}
@@ -192,10 +205,10 @@ func (s *Server) start(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-s.guard.ended():
+		case <-r.exited:
 			return fmt.Errorf("%s/postgres did not start:\n%s", s.bin, s.log()[logged:])
 		case <-tick.C:
-			if s.ready(pid) {
+			if s.ready(r.pid) {
 				return nil
 			}
 		}
@@ -278,10 +291,7 @@ func (s *Server) stop(signal string) error {
 	if s.guard == nil || s.closed {
 		return errNotOurs
 	}
-	if !s.guard.running() {
-		return nil
-	}
-	if _, err := s.guard.command("stop "+signal, "stopped"); err != nil {
+	if err := s.guard.stop(signal); err != nil {
 		return fmt.Errorf("psycotest: %w", err)
 	}
 	return nil

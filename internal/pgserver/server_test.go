@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lib/pq"
 )
@@ -98,27 +100,33 @@ func TestStopAndRestart(t *testing.T) {
 	if _, err := db.Exec("CREATE TABLE kept (n int)"); err != nil {
 		t.Fatal(err)
 	}
-	for name, stop := range map[string]func() error{
-		"fast":      func() error { return s.Stop(Fast) },
-		"immediate": func() error { return s.Stop(Immediate) },
-		"kill":      s.Kill,
-		"twice":     func() error { return errors.Join(s.Stop(Fast), s.Stop(Fast)) },
-		"smart":     func() error { db.SetMaxIdleConns(0); return s.Stop(Smart) },
-		"running":   func() error { return nil },
+	for i, c := range []struct {
+		name string
+		stop func() error
+	}{
+		{"kill", s.Kill},
+		{"immediate", func() error { return s.Stop(Immediate) }},
+		{"fast", func() error { return s.Stop(Fast) }},
+		{"twice", func() error { return errors.Join(s.Stop(Fast), s.Stop(Fast)) }},
+		{"smart", func() error { db.SetMaxIdleConns(0); return s.Stop(Smart) }},
+		{"running", nil},
 	} {
-		if err := stop(); err != nil {
-			t.Fatalf("%s: %v", name, err)
+		if _, err := db.Exec("INSERT INTO kept VALUES ($1)", i); err != nil {
+			t.Fatal(err)
 		}
-		if name != "running" {
+		if c.stop != nil {
+			if err := c.stop(); err != nil {
+				t.Fatalf("%s: %v", c.name, err)
+			}
 			if err := db.PingContext(t.Context()); err == nil {
-				t.Fatalf("%s: the server still answers", name)
+				t.Fatalf("%s: the server still answers", c.name)
 			}
 		}
 		if err := s.Restart(t.Context()); err != nil {
-			t.Fatalf("%s: %v", name, err)
+			t.Fatalf("%s: %v", c.name, err)
 		}
-		if got := query(t, s.DSN(), "SELECT count(*) FROM kept"); got != "0" {
-			t.Errorf("%s: got %s", name, got)
+		if got := query(t, s.DSN(), "SELECT count(*) FROM kept"); got != strconv.Itoa(i+1) {
+			t.Errorf("%s: %s rows are left of %d", c.name, got, i+1)
 		}
 	}
 }
@@ -175,10 +183,17 @@ func TestStartFails(t *testing.T) {
 			}
 		})
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Start(ctx, Options{}); !errors.Is(err, context.Canceled) {
-		t.Errorf("with a cancelled context: %v", err)
+	for name, ended := range map[string]func(cancel func()) Options{
+		"before":         func(cancel func()) Options { cancel(); return Options{} },
+		"during initdb":  func(cancel func()) Options { time.AfterFunc(50*time.Millisecond, cancel); return Options{} },
+		"before a start": func(cancel func()) Options { return Options{Setup: func(string) error { cancel(); return nil }} },
+	} {
+		t.Run("context ends "+name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			if _, err := Start(ctx, ended(cancel)); !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 
