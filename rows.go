@@ -58,6 +58,7 @@ func (r *rows) end(err error) error {
 	if r.c.rows == r {
 		r.c.rows = nil
 	}
+	r.c.began(err)
 	if err = r.c.finish(r.call, err); err != nil {
 		r.err = err
 	}

@@ -107,6 +107,35 @@ func TestTransactions(t *testing.T) {
 	})
 }
 
+// TestFirstStatementIsLong commits a transaction whose first statement returns
+// more rows than fit into any buffer, so that the server's word that it is open
+// comes late.
+func TestFirstStatementIsLong(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, "CREATE TABLE t (a int)")
+		for _, args := range [][]any{nil, {1}, {1}, {1}} {
+			mustExec(t, db, "TRUNCATE t")
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			query := "INSERT INTO t SELECT generate_series(1, 50000) RETURNING a"
+			if args != nil {
+				query += ", %s"
+			}
+			if got := all(t, tx, query, args...); len(got) != 50000 {
+				t.Fatalf("%d rows", len(got))
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "50000" {
+				t.Fatalf("%s rows after Commit", got[0])
+			}
+		}
+	})
+}
+
 func TestTxOptions(t *testing.T) {
 	ctx := context.Background()
 	db := testDB(t)
