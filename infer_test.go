@@ -1,0 +1,101 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/psyco-go/psyco"
+)
+
+// TestTypedParameters checks that a parameter has the type of its Go value, and
+// that what the server cannot infer is found out without harm to a transaction.
+func TestTypedParameters(t *testing.T) {
+	at := time.Date(2024, 2, 29, 12, 30, 0, 0, time.UTC)
+	tests := []struct {
+		name, query string
+		args        []any
+		want        string
+	}{
+		{"int", "SELECT pg_typeof(%s), %s + 1", []any{1, 1}, "integer,2"},
+		{"big int", "SELECT pg_typeof(%s)", []any{1 << 40}, "bigint"},
+		{"float", "SELECT pg_typeof(%s), %s / 2", []any{1.5, 3.0}, "double precision,1.5"},
+		{"bool", "SELECT pg_typeof(%s), NOT %s", []any{true, true}, "boolean,false"},
+		{"duration", "SELECT pg_typeof(%s), %s::text", []any{time.Minute, 90 * time.Second}, "interval,00:01:30"},
+		{"time", "SELECT pg_typeof(%s), extract(epoch FROM %s)::bigint", []any{at.Local().In(time.FixedZone("x", 3600)), at.In(time.FixedZone("x", 3600))}, fmt.Sprintf("timestamp with time zone,%d", at.Unix())},
+		{"json_build_object", "SELECT json_build_object('a', %s)::text", []any{1}, `{"a" : 1}`},
+		{"json_build_object with a string", "SELECT json_build_object('a', %s)::text", []any{"x"}, `{"a" : "x"}`},
+		{"IS NULL OR", "SELECT %s IS NULL OR 5 = %s", []any{5, 5}, "true"},
+		{"nil IS NULL", "SELECT %s IS NULL", []any{nil}, "true"},
+		{"COALESCE", "SELECT COALESCE(%s, 0)", []any{nil}, "0"},
+		{"now minus a duration", "SELECT now() - %s < now()", []any{time.Hour}, "true"},
+		{"concatenation", "SELECT %s || 'x'", []any{"y"}, "yx"},
+		{"concatenation of a parameter pair", "SELECT %s || %s", []any{"y", "z"}, "yz"},
+		{"concat", "SELECT concat(%s, %s)", []any{"a", 1}, "a1"},
+		{"unnest", "SELECT sum(i) FROM unnest(%s) i", []any{[]int{1, 2, 3}}, "6"},
+		{"unnest strings", "SELECT string_agg(s, '') FROM unnest(%s) s", []any{[]string{"a", "b"}}, "ab"},
+		{"array_length", "SELECT array_length(%s, 1)", []any{[]string{"a", "b"}}, "2"},
+		{"a string becomes a date", "SELECT date '2020-01-01' + 1 = %s", []any{"2020-01-02"}, "true"},
+		{"a string becomes json", "SELECT %s::jsonb ->> 'a'", []any{`{"a": 5}`}, "5"},
+		{"a string becomes a number", "SELECT 1 + %s", []any{"41"}, "42"},
+		{"LIMIT", "SELECT count(*) FROM (SELECT 1 FROM generate_series(1, 10) LIMIT %s) t", []any{3}, "3"},
+		{"left", "SELECT left(%s, %s)", []any{"abc", 2}, "ab"},
+		{"pg_typeof of a string", "SELECT pg_typeof(%s)", []any{"x"}, "text"},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if t.Name() == "TestTypedParameters/wrapped" {
+			return // types are declared through the wire only
+		}
+		client := t.Name() == "TestTypedParameters/client_binding"
+		mustExec(t, db, "CREATE TABLE log (n int)")
+		for i, tt := range tests {
+			if client && tt.name == "pg_typeof of a string" {
+				continue // a literal without a type is unknown
+			}
+			t.Run(tt.name, func(t *testing.T) {
+				for range 3 {
+					if got := all(t, db, tt.query, tt.args...); !slices.Equal(got, []string{tt.want}) {
+						t.Fatalf("got %q, want %q", got, tt.want)
+					}
+				}
+			})
+			t.Run(tt.name+" in a transaction", func(t *testing.T) {
+				// A text of its own, so that nothing is known about it.
+				query := fmt.Sprintf("%s -- %d", tt.query, i)
+				err := psyco.InTx(context.Background(), db, nil, func(tx *sql.Tx) error {
+					mustExec(t, tx, "INSERT INTO log VALUES (%s)", i)
+					for range 3 {
+						if got := all(t, tx, query, tt.args...); !slices.Equal(got, []string{tt.want}) {
+							t.Fatalf("got %q, want %q", got, tt.want)
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		if got := all(t, db, "SELECT count(DISTINCT n) FROM log"); got[0] != fmt.Sprint(len(tests)) && !client {
+			t.Errorf("%s of %d transactions were committed", got[0], len(tests))
+		}
+	})
+}
+
+func TestStringsStayInferred(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, `CREATE TYPE mood AS ENUM ('sad', 'happy');
+			CREATE TABLE t (d date, m mood, j json, n numeric, ts timestamp, b bool, i int, u uuid)`)
+		for range 3 {
+			mustExec(t, db, "INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s, %s)",
+				"2020-01-02", "happy", `{"a": 1}`, "1.50", "2020-01-02 03:04:05", "yes", "7", "00000000-0000-0000-0000-000000000001")
+		}
+		got := all(t, db, "SELECT d::text, m, j ->> 'a', n, ts::text, b, i FROM t WHERE m = %s LIMIT 1", "happy")
+		if want := "2020-01-02,happy,1,1.50,2020-01-02 03:04:05,true,7"; got[0] != want {
+			t.Errorf("got %s, want %s", got[0], want)
+		}
+	})
+}
