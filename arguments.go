@@ -28,6 +28,9 @@ func (c *conn) resolve(st *statement, text string, args []driver.NamedValue) err
 
 // bind fills st with the arguments of a query that was taken apart before.
 func (c *conn) bind(st *statement, q *query, args []driver.NamedValue) (err error) {
+	if len(args) > 0 && q.misuse != nil {
+		return q.misuse
+	}
 	if q.style == styleNative && !c.clientBinding() {
 		st.sql, st.args = q.sql, args
 		for i := range args {

@@ -41,6 +41,7 @@ type conn struct {
 	queue []string
 	lost  error // why the connection cannot be used any more
 
+	suspect  bool  // a statement was missing on the server, see behindPooler
 	idleCall *call // ready for the next request with a context
 
 	types      []uint32 // scratch: see statement.types
@@ -57,12 +58,15 @@ var background = context.Background()
 func newConn(con *Connector, s *session) *conn {
 	c := &conn{con: con, sess: s, base: s.base, wire: s.wire}
 	capacity := con.cfg.StatementCacheCapacity
-	if c.wire == nil || con.cfg.BinaryParameters {
+	if c.wire == nil || s.onePacket {
 		capacity = 0
 	}
 	c.cache = stmtcache.New[prepared](capacity)
 	if c.wire != nil {
-		c.wire.SetStatementPrefix(statementPrefix())
+		c.wire.SetCopyAbort(func() { s.cancelWithin(con.grace) })
+		if !s.onePacket {
+			c.wire.SetStatementPrefix(statementPrefix())
+		}
 	}
 	return c
 }
@@ -196,6 +200,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 		}
 		return nil
 	}
+	if c.con.dialer.pooled.Load() && !c.sess.onePacket {
+		c.lost = errPooled
+		return driver.ErrBadConn
+	}
 	if err := c.wire.Alive(); err != nil {
 		c.lost = err
 		return driver.ErrBadConn
@@ -227,6 +235,9 @@ func (c *conn) IsValid() bool {
 		if err := c.bounded(func() error { return c.simple("ROLLBACK") }); err != nil {
 			c.lost = err
 		}
+	}
+	if c.lost == nil {
+		c.behindPooler()
 	}
 	return c.lost == nil && c.wire.TxStatus() == 'I'
 }

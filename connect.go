@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -26,6 +27,10 @@ type dialer struct {
 	password       func(ctx context.Context, cfg *Config, host Host) (string, error)
 	onNotice       func(*pq.Error)
 	onNotification func(*pq.Notification)
+
+	// pooled is set when a pooler was found to give a session's transactions to
+	// different servers, where no prepared statement can be relied on.
+	pooled atomic.Bool
 }
 
 // session is an open connection: lib/pq's, and what it runs on.
@@ -33,6 +38,10 @@ type session struct {
 	base driver.Conn
 	wire *wire.Conn
 	host Host // the entry of Config.Hosts that was used
+
+	// onePacket says that lib/pq sends a statement and its arguments in one
+	// packet, as binary_parameters asks for and poolers need.
+	onePacket bool
 
 	// What a cancel request needs. They are fixed here because it is sent
 	// from another goroutine while the wire is in use.
@@ -92,6 +101,7 @@ func (d *dialer) tryEndpoint(ctx context.Context, t target, at endpoint, passwor
 	ways := d.encryptions(at.network)
 	for i, enc := range ways {
 		s := &session{dialer: d, host: at.host, endpoint: at, encrypted: enc}
+		s.onePacket = d.cfg.BinaryParameters || d.pooled.Load()
 		next, err := s.open(ctx, t, password, i+1 < len(ways))
 		if err == nil {
 			return s, nil
@@ -281,7 +291,7 @@ func (s *session) pqConfig(password string) pq.Config {
 		SSLMode:                     pq.SSLModeDisable,
 		KrbSrvname:                  cfg.KrbSrvname,
 		KrbSpn:                      cfg.KrbSpn,
-		BinaryParameters:            cfg.BinaryParameters,
+		BinaryParameters:            s.onePacket,
 		DisablePreparedBinaryResult: cfg.DisablePreparedBinaryResult,
 		ClientEncoding:              "UTF8",
 		Datestyle:                   "ISO, MDY",

@@ -77,9 +77,18 @@ func (k *call) cancel(ctx context.Context) {
 	k.cause = ctx.Err()
 	grace := k.c.con.grace
 	k.timer = time.AfterFunc(grace, func() { k.c.wire.SetDeadline(time.Unix(1, 0)) })
-	reqCtx, stop := context.WithTimeout(background, grace)
+	// A server that waits for COPY data, or for the rest of a pipeline, does
+	// not heed a cancel request. Both are nothing where there is neither.
+	k.c.wire.FailCopy(k.cause.Error())
+	k.c.wire.AbortExchange()
+	k.sent = k.c.sess.cancelWithin(grace) == nil
+}
+
+// cancelWithin asks the server to cancel the session's running statement.
+func (s *session) cancelWithin(d time.Duration) error {
+	ctx, stop := context.WithTimeout(background, d)
 	defer stop()
-	k.sent = k.c.sess.cancelRequest(reqCtx) == nil
+	return s.cancelRequest(ctx)
 }
 
 // end stops watching. It returns the error of the context that ended before the

@@ -23,11 +23,8 @@ func (c *conn) prepareCopy(ctx context.Context, text string) (driver.Stmt, error
 	}
 	c.wire.AllowCopyIn(true)
 	base, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, text)
-	if err != nil {
-		c.wire.AllowCopyIn(false)
-		return nil, c.finish(k, err)
-	}
-	if err := c.finish(k, nil); err != nil {
+	c.wire.AllowCopyIn(false)
+	if err = c.finish(k, err); err != nil {
 		return nil, err
 	}
 	c.copy = &copyStmt{c: c, base: base}
@@ -84,6 +81,5 @@ func (s *copyStmt) Close() error {
 func (s *copyStmt) over() {
 	if s.c.copy == s {
 		s.c.copy = nil
-		s.c.wire.AllowCopyIn(false)
 	}
 }

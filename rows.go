@@ -1,7 +1,6 @@
 package psyco
 
 import (
-	"context"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -167,9 +166,7 @@ func (r *rows) drain() (canceled bool) {
 	if r.c.inTransaction() || !readsOnly(r.text) {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(background, r.c.con.grace)
-	defer cancel()
-	return r.c.sess.cancelRequest(ctx) == nil
+	return r.c.sess.cancelWithin(r.c.con.grace) == nil
 }
 
 // buffer reads the rest of the result into memory, so that the connection is

@@ -89,11 +89,15 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if err == nil {
 		return res, nil
 	}
-	if outdated := c.evict(err, func() { c.cache.Remove(e) }); outdated && !inTx {
-		// The server refused the plan before running it: nothing has happened.
-		return runUncached(c, m, st)
+	outdated := c.evict(err, func() { c.cache.Remove(e) })
+	if !outdated || inTx {
+		return zero, err
 	}
-	return zero, err
+	// The server refused the plan before running it: nothing has happened.
+	if c.behindPooler() {
+		return zero, driver.ErrBadConn
+	}
+	return runUncached(c, m, st)
 }
 
 // runUncached sends a statement that has no prepared one in the cache.
@@ -129,6 +133,9 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 			c.con.inference.store(st, fallback)
 			return res, nil
 		}
+	}
+	if c.evict(err, func() {}) && !c.inTransaction() && c.behindPooler() {
+		return zero, driver.ErrBadConn // database/sql tries again in one packet
 	}
 	return zero, err
 }
@@ -236,6 +243,7 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 	switch {
 	case pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
 		c.cache.Clear()
+		c.suspect = true
 		return true
 	case pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":
 		remove()

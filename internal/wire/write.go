@@ -24,8 +24,11 @@ type writer struct {
 	types    []uint32 // go into the next Parse
 }
 
-// SetStatementPrefix puts p in front of every non-empty statement name that
-// lib/pq sends: in Parse, Bind, and Describe and Close of statements.
+// SetStatementPrefix puts p in front of every statement name that lib/pq sends:
+// in Parse, Bind, and Describe and Close of statements. The unnamed statement
+// gets a name too: behind a pooler that changes servers between Parse and Bind,
+// Bind must fail rather than find another client's statement. An empty p leaves
+// all names as they are.
 func (c *Conn) SetStatementPrefix(p string) { c.writer.names = p }
 
 // DeclareTypes writes oids into the next Parse message as the types of its first
@@ -143,6 +146,9 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	w := &c.writer
 	b := w.scratch[:0]
 	if canFollowPrefix(p[0]) {
+		if p[0] == frontParse && w.names != "" && len(p) > headerSize && p[headerSize] == 0 {
+			c.PrefixClose(unnamedStatement) // as Parse replaces the unnamed statement
+		}
 		b, err = c.appendPrefix(b)
 		if err != nil {
 			return nil, nil, err
@@ -174,13 +180,20 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 		}
 		b = append(b, p[done:i]...)
 		size := end - i - 1 + 4*len(types)
+		unnamed := name >= 0 && body[name] == 0
 		if name >= 0 {
 			size += len(w.names)
+		}
+		if unnamed {
+			size += len(unnamedStatement)
 		}
 		b = binary.BigEndian.AppendUint32(append(b, typ), uint32(size))
 		done = i + headerSize
 		if name >= 0 {
 			b = append(append(b, body[:name]...), w.names...)
+			if unnamed {
+				b = append(b, unnamedStatement...)
+			}
 			done += name
 		}
 		if types != nil {
@@ -192,8 +205,12 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	return b, p[done:], nil
 }
 
+// unnamedStatement is what lib/pq's unnamed statement is called with a prefix.
+// lib/pq's own names are numbers from 1 on.
+const unnamedStatement = "0"
+
 // nameOffset returns where the statement name of a message begins, -1 if it has
-// none or the name is empty.
+// none.
 func nameOffset(typ byte, body []byte) (int, error) {
 	at := 0
 	switch typ {
@@ -217,9 +234,6 @@ func nameOffset(typ byte, body []byte) (int, error) {
 	}
 	if at >= len(body) {
 		return 0, protocolErrorf("message %q without a name", typ)
-	}
-	if body[at] == 0 {
-		return -1, nil
 	}
 	return at, nil
 }

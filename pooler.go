@@ -1,0 +1,48 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"errors"
+)
+
+// A pooler in transaction mode (pgbouncer) may give each request outside of a
+// transaction to another server, and so to one that does not know the statement
+// that was prepared a moment ago. psyco's names for statements are unlike any
+// other client's, so the server then answers 26000 and runs nothing. From there
+// on the connector opens connections that send each statement together with its
+// arguments in one packet, like lib/pq's binary_parameters=yes, and keep no
+// statements.
+
+var errPooled = errors.New("psyco: a pooler changes the server between requests: " +
+	"use binary_parameters=yes, or a transaction, or pooling by session")
+
+// behindPooler finds out, after a statement was missing on the server, whether
+// that is because a pooler stands in between: the process that answers is not
+// the one that the connection began with. If so, the connection is given up.
+func (c *conn) behindPooler() bool {
+	if !c.suspect {
+		return false
+	}
+	c.suspect = false
+	pid, err := c.backendPID()
+	if err != nil || pid == int64(c.wire.PID()) {
+		return false
+	}
+	c.con.dialer.pooled.Store(true)
+	c.lost = errPooled
+	return true
+}
+
+func (c *conn) backendPID() (pid int64, err error) {
+	err = c.bounded(func() error {
+		rows, err := c.base.(driver.QueryerContext).QueryContext(background, "SELECT pg_backend_pid()", nil)
+		if err != nil {
+			return err
+		}
+		row := make([]driver.Value, 1)
+		err = rows.Next(row)
+		pid, _ = row[0].(int64)
+		return errors.Join(err, rows.Close())
+	})
+	return pid, err
+}
