@@ -61,7 +61,7 @@ func TestRoundTrips(t *testing.T) {
 		if got != 2*4*20 {
 			t.Errorf("%d round trips, want %d", got, 2*4*20)
 		}
-		if left := all(t, small, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '_[0-9]+$'"); left[0] != "0" {
+		if left := all(t, small, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '^psyco_[0-9a-f]+_[1-9][0-9]*$'"); left[0] != "0" {
 			t.Errorf("%s prepared statements", left[0])
 		}
 	})
@@ -111,7 +111,7 @@ func TestEvictedStatementsAreClosed(t *testing.T) {
 	for i := range 50 {
 		mustExec(t, conn, fmt.Sprintf("SELECT %%s + %d", i), 1)
 	}
-	got := all(t, conn, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '_[0-9]+$'")
+	got := all(t, conn, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '^psyco_[0-9a-f]+_[1-9][0-9]*$'")
 	if got[0] != "4" {
 		t.Errorf("%s statements on the server, want 4", got[0])
 	}
@@ -199,7 +199,7 @@ func TestCacheInFailedTransactions(t *testing.T) {
 	for i := range 4 {
 		mustExec(t, conn, fmt.Sprintf("SELECT %%s + %d", i), 1)
 	}
-	if got := all(t, conn, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '_[0-9]+$'"); got[0] != "2" {
+	if got := all(t, conn, "SELECT count(*) FROM pg_prepared_statements WHERE name ~ '^psyco_[0-9a-f]+_[1-9][0-9]*$'"); got[0] != "2" {
 		t.Errorf("%s statements on the server, want 2", got[0])
 	}
 }

@@ -50,8 +50,8 @@ func WithPassword(password func(ctx context.Context, cfg *Config, host Host) (st
 }
 
 // WithTLSConfig uses t, as it is, for every TLS handshake, in place of the
-// sslrootcert, sslcert, sslkey, sslcrl and protocol version settings. sslmode
-// still decides whether TLS is used. An empty ServerName is filled in with the
+// sslrootcert, sslcert, sslkey, sslcrl and protocol version settings.
+// sslmode=disable turns TLS off; with any other value TLS is required. An empty ServerName is filled in with the
 // host's name.
 func WithTLSConfig(t *tls.Config) Option {
 	return func(c *Connector) { c.dialer.tls = t }

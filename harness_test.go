@@ -28,7 +28,7 @@ var modes = []struct {
 	{name: "no cache", dsn: " statement_cache_capacity=0"},
 	{name: "tiny cache", dsn: " statement_cache_capacity=1 prepare_threshold=1"},
 	{name: "binary parameters", dsn: " binary_parameters=yes"},
-	// {name: "client binding", dsn: " binding=client"},
+	{name: "client binding", dsn: " binding=client"},
 	{name: "wrapped", wrap: true},
 }
 

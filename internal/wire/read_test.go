@@ -248,7 +248,7 @@ func TestWarmRequestAllocatesNothing(t *testing.T) {
 	c, s := connected(t)
 	answer := cat(msg('2'), row("1"), complete("SELECT 1"), ready('I'))
 	packet := cat(msg(frontBind, "\x00", "1\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
-	parse := msg(frontParse, "\x00SELECT\x00", int16(0))
+	parse := msg(frontParse, "1\x00SELECT\x00", int16(0))
 	prefixed := cat(msg('3'), msg('1'), msg('2'), complete("BEGIN"), answer)
 	p := make([]byte, 4096)
 	s.discard = true

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -22,6 +23,8 @@ type writer struct {
 	scratch  []byte
 	names    string   // goes in front of statement names
 	types    []uint32 // go into the next Parse
+	unnamed  string   // what the unnamed statement is called behind names
+	replaced uint64   // how often it was parsed
 }
 
 // SetStatementPrefix puts p in front of every statement name that lib/pq sends:
@@ -147,7 +150,7 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	b := w.scratch[:0]
 	if canFollowPrefix(p[0]) {
 		if p[0] == frontParse && w.names != "" && len(p) > headerSize && p[headerSize] == 0 {
-			c.PrefixClose(unnamedStatement) // as Parse replaces the unnamed statement
+			c.renameUnnamed()
 		}
 		b, err = c.appendPrefix(b)
 		if err != nil {
@@ -167,6 +170,9 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 			if name, err = nameOffset(typ, body); err != nil {
 				return nil, nil, err
 			}
+			if name >= 0 && body[name] == 0 && w.unnamed == "" {
+				name = -1 // parsed before there was a prefix
+			}
 		}
 		var types []uint32
 		if typ == frontParse && len(w.types) > 0 {
@@ -185,14 +191,14 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 			size += len(w.names)
 		}
 		if unnamed {
-			size += len(unnamedStatement)
+			size += len(w.unnamed)
 		}
 		b = binary.BigEndian.AppendUint32(append(b, typ), uint32(size))
 		done = i + headerSize
 		if name >= 0 {
 			b = append(append(b, body[:name]...), w.names...)
 			if unnamed {
-				b = append(b, unnamedStatement...)
+				b = append(b, w.unnamed...)
 			}
 			done += name
 		}
@@ -205,9 +211,17 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	return b, p[done:], nil
 }
 
-// unnamedStatement is what lib/pq's unnamed statement is called with a prefix.
-// lib/pq's own names are numbers from 1 on.
-const unnamedStatement = "0"
+// renameUnnamed gives the unnamed statement that is about to be parsed a name
+// that was never used before, and closes the one it replaces. lib/pq's own
+// names are numbers from 1 on.
+func (c *Conn) renameUnnamed() {
+	w := &c.writer
+	if w.unnamed != "" {
+		c.PrefixClose(w.unnamed)
+	}
+	w.replaced++
+	w.unnamed = "0_" + strconv.FormatUint(w.replaced, 10)
+}
 
 // nameOffset returns where the statement name of a message begins, -1 if it has
 // none.

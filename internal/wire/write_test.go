@@ -30,11 +30,11 @@ func TestRewrite(t *testing.T) {
 		writes int
 	}{
 		{"nothing to do", "", nil, prepare("1", "q"), prepare("1", "q"), 1},
-		{"unnamed", "p_", nil, prepare("", "q"), cat(msg(frontClose, "Sp_0\x00"), prepare("p_0", "q")), 1},
+		{"unnamed", "p_", nil, prepare("", "q"), prepare("p_0_1", "q"), 1},
 		{"unnamed without a prefix", "", nil, prepare("", "q"), prepare("", "q"), 1},
 		{"named", "p_", nil, prepare("1", "q"), prepare("p_1", "q"), 1},
 		{"bind", "p_", nil, execute("12", "v"), execute("p_12", "v"), 1},
-		{"bind unnamed", "p_", nil, execute("", "v"), execute("p_0", "v"), 1},
+		{"bind unnamed", "p_", nil, execute("", "v"), execute("", "v"), 1},
 		{"long bind", "p_", nil, execute("12", long), execute("p_12", long), 2},
 		{"close", "p_", nil, msg(frontClose, "S1\x00"), msg(frontClose, "Sp_1\x00"), 1},
 		{"close portal", "p_", nil, msg(frontClose, "P1\x00"), msg(frontClose, "P1\x00"), 1},
