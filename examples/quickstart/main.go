@@ -10,6 +10,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"os"
 	"time"
@@ -22,17 +23,18 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	if err := run(context.Background(), os.Args[1:]); err != nil {
+	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, w io.Writer, args []string) (err error) {
+	out := &printer{w: w}
 	var dsn string
 	if len(args) > 0 {
 		dsn = args[0]
 	} else {
-		step("Starting a PostgreSQL server of our own")
+		out.step("Starting a PostgreSQL server of our own")
 		srv, err := psycotest.Open(ctx)
 		if err != nil {
 			return err
@@ -41,7 +43,7 @@ func run(ctx context.Context, args []string) error {
 		dsn = srv.DSN()
 	}
 
-	step("Connecting")
+	out.step("Connecting")
 	db, err := sql.Open("psyco", dsn)
 	if err != nil {
 		return err
@@ -51,16 +53,15 @@ func run(ctx context.Context, args []string) error {
 	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&version); err != nil {
 		return err
 	}
-	fmt.Println("   PostgreSQL", version)
+	out.print("PostgreSQL " + version)
 
-	step("Creating a table and adding a row, in a transaction")
+	out.step("Creating a table and adding a row, in a transaction")
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
 	if _, err := tx.ExecContext(ctx, `
-		DROP TABLE IF EXISTS clients;
 		CREATE TABLE clients (
 			id serial PRIMARY KEY,
 			name text,
@@ -77,32 +78,36 @@ func run(ctx context.Context, args []string) error {
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	if err := show(ctx, db, "SELECT * FROM clients"); err != nil {
+	defer func() {
+		_, dropErr := db.Exec("DROP TABLE clients")
+		err = errors.Join(err, dropErr)
+	}()
+	if err := out.show(ctx, db, "SELECT * FROM clients"); err != nil {
 		return err
 	}
 
-	step("%%(name)s with a map")
+	out.step("%(name)s with a map")
 	if _, err := db.ExecContext(ctx,
 		"INSERT INTO clients (name, email, total_purchases, date) VALUES (%(name)s, %(email)s, %(total)s, %(date)s)",
 		map[string]any{"name": "Globex", "email": "hello@globex.example", "total": 250, "date": time.Date(2021, 6, 30, 12, 0, 0, 0, time.UTC)},
 	); err != nil {
 		return err
 	}
-	if err := show(ctx, db, "SELECT * FROM clients WHERE name = %(name)s", map[string]any{"name": "Globex"}); err != nil {
+	if err := out.show(ctx, db, "SELECT * FROM clients WHERE name = %(name)s", map[string]any{"name": "Globex"}); err != nil {
 		return err
 	}
 
-	step("IN %%s with a slice")
-	if err := show(ctx, db, "SELECT * FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 1234}); err != nil {
+	out.step("IN %s with a slice")
+	if err := out.show(ctx, db, "SELECT * FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 1234}); err != nil {
 		return err
 	}
 
-	step("LIKE 'A%%%%', where %%%% is a percent sign because the query has parameters")
-	if err := show(ctx, db, "SELECT * FROM clients WHERE name LIKE 'A%%' AND total_purchases > %s::money", 100); err != nil {
+	out.step("LIKE 'A%%', where %% is a percent sign because the query has parameters")
+	if err := out.show(ctx, db, "SELECT * FROM clients WHERE name LIKE 'A%%' AND total_purchases > %s::money", 100); err != nil {
 		return err
 	}
 
-	step("A transaction that is rolled back leaves nothing behind")
+	out.step("A transaction that is rolled back leaves nothing behind")
 	tx, err = db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -118,28 +123,21 @@ func run(ctx context.Context, args []string) error {
 	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM clients").Scan(&n); err != nil {
 		return err
 	}
-	fmt.Println("   rows in clients:", n)
+	out.print(fmt.Sprint("rows in clients: ", n))
 
-	step("An error from the server is a *pq.Error")
+	out.step("An error from the server is a *pq.Error")
 	_, err = db.ExecContext(ctx, "INSERT INTO clients (name, email) VALUES (%s, %s)", "Another ACME", "info@acme.co")
 	var pqErr *pq.Error
 	if !errors.As(err, &pqErr) {
 		return fmt.Errorf("expected an error from the server, got %v", err)
 	}
-	fmt.Println(indent(pqErr.ErrorWithDetail()))
+	out.print(pqErr.ErrorWithDetail())
 
-	step("An error of psyco's own says what to write instead")
+	out.step("An error of psyco's own says what to write instead")
 	_, err = db.ExecContext(ctx, "UPDATE clients\n   SET name = '%s'\n WHERE id = %s", "Acme", 1234)
 	if err == nil {
 		return errors.New("expected an error for a quoted placeholder")
 	}
-	fmt.Println(indent(err.Error()))
+	out.print(err.Error())
 	return nil
-}
-
-var steps int
-
-func step(format string, args ...any) {
-	steps++
-	fmt.Printf("\n%d. "+format+"\n", append([]any{steps}, args...)...)
 }

@@ -4,14 +4,29 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"os"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
 )
 
+// printer writes what the program does: numbered steps with their results.
+type printer struct {
+	w     io.Writer
+	steps int
+}
+
+func (p *printer) step(what string) {
+	p.steps++
+	fmt.Fprintf(p.w, "\n%d. %s\n", p.steps, what)
+}
+
+func (p *printer) print(s string) {
+	fmt.Fprintln(p.w, "   "+strings.ReplaceAll(s, "\n", "\n   "))
+}
+
 // show runs a query and prints its rows as a table.
-func show(ctx context.Context, db *sql.DB, query string, args ...any) error {
+func (p *printer) show(ctx context.Context, db *sql.DB, query string, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
@@ -21,7 +36,7 @@ func show(ctx context.Context, db *sql.DB, query string, args ...any) error {
 	if err != nil {
 		return err
 	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(p.w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "   "+strings.Join(names, "\t"))
 	values := make([]any, len(names))
 	for i := range values {
@@ -54,5 +69,3 @@ func cell(v any) string {
 	}
 	return fmt.Sprint(v)
 }
-
-func indent(s string) string { return "   " + strings.ReplaceAll(s, "\n", "\n   ") }
