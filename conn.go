@@ -66,6 +66,7 @@ func newConn(con *Connector, s *session) *conn {
 		c.wire.SetCopyAbort(func() { s.cancelWithin(con.grace) })
 		if !s.onePacket {
 			c.wire.SetStatementPrefix(statementPrefix())
+			c.nameUnnamed()
 		}
 	}
 	return c

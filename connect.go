@@ -31,6 +31,8 @@ type dialer struct {
 	// pooled is set when a pooler was found to give a session's transactions to
 	// different servers, where no prepared statement can be relied on.
 	pooled atomic.Bool
+	// suspect is set when a pooler is likely, see conn.nameUnnamed.
+	suspect atomic.Bool
 }
 
 // session is an open connection: lib/pq's, and what it runs on.

@@ -13,6 +13,22 @@ import (
 // arguments in one packet, like lib/pq's binary_parameters=yes, and keep no
 // statements.
 
+// maxPID is above every process ID of a PostgreSQL server: Linux ends at 2²²,
+// other systems before. A pooler makes its IDs up.
+const maxPID = 1 << 22
+
+// nameUnnamed gives lib/pq's unnamed statement names of its own where a pooler
+// is likely: there the unnamed statement that Bind finds may be another
+// client's. Behind one connection with a made-up process ID, all are suspected.
+func (c *conn) nameUnnamed() {
+	if c.wire.PID() > maxPID {
+		c.con.dialer.suspect.Store(true)
+	}
+	if c.con.dialer.suspect.Load() {
+		c.wire.NameUnnamed()
+	}
+}
+
 var errPooled = errors.New("psyco: a pooler changes the server between requests: " +
 	"use binary_parameters=yes, or a transaction, or pooling by session")
 

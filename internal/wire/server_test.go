@@ -312,7 +312,7 @@ func TestServerPrefix(t *testing.T) {
 	s.prepare("SELECT 1")
 	s.PrefixClose("1")
 	equal(t, "rows", s.rows("SELECT i FROM t WHERE i = $1", 1), "1")
-	equal(t, "names", s.rows("SELECT name FROM pg_prepared_statements ORDER BY name"), "psyco_0_3\npsyco_2\npsyco_prefix")
+	equal(t, "names", s.rows("SELECT name FROM pg_prepared_statements ORDER BY name"), "psyco_2\npsyco_prefix")
 	s.must("DISCARD ALL")
 	s.Prefix("BEGIN")
 	equal(t, "rows", s.rows("SELECT i FROM t WHERE i = $1", 1), "1")

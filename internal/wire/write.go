@@ -19,20 +19,24 @@ type writer struct {
 	mu  sync.Mutex // held while a packet is written
 	err error      // the stream ended in the middle of a message
 
-	extended bool // the last request was not a simple Query
-	scratch  []byte
-	names    string   // goes in front of statement names
-	types    []uint32 // go into the next Parse
-	unnamed  string   // what the unnamed statement is called behind names
-	replaced uint64   // how often it was parsed
+	extended    bool // the last request was not a simple Query
+	scratch     []byte
+	names       string   // goes in front of statement names
+	types       []uint32 // go into the next Parse
+	unnamed     string   // what the unnamed statement is called behind names
+	nameUnnamed bool
+	replaced    uint64 // how often it was parsed
 }
 
 // SetStatementPrefix puts p in front of every statement name that lib/pq sends:
 // in Parse, Bind, and Describe and Close of statements. The unnamed statement
-// gets a name too: behind a pooler that changes servers between Parse and Bind,
-// Bind must fail rather than find another client's statement. An empty p leaves
-// all names as they are.
+// stays as it is, but see [Conn.NameUnnamed].
 func (c *Conn) SetStatementPrefix(p string) { c.writer.names = p }
+
+// NameUnnamed gives the unnamed statement a name too, a new one at each Parse.
+// Behind a pooler that changes servers between Parse and Bind, Bind then fails
+// rather than find another client's statement. It costs the server a Close.
+func (c *Conn) NameUnnamed() { c.writer.nameUnnamed = true }
 
 // DeclareTypes writes oids into the next Parse message as the types of its first
 // parameters; 0 leaves one to the server. Until then the caller must not change
@@ -149,7 +153,7 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	w := &c.writer
 	b := w.scratch[:0]
 	if canFollowPrefix(p[0]) {
-		if p[0] == frontParse && w.names != "" && len(p) > headerSize && p[headerSize] == 0 {
+		if p[0] == frontParse && w.nameUnnamed && len(p) > headerSize && p[headerSize] == 0 {
 			c.renameUnnamed()
 		}
 		b, err = c.appendPrefix(b)

@@ -30,8 +30,7 @@ func TestRewrite(t *testing.T) {
 		writes int
 	}{
 		{"nothing to do", "", nil, prepare("1", "q"), prepare("1", "q"), 1},
-		{"unnamed", "p_", nil, prepare("", "q"), prepare("p_0_1", "q"), 1},
-		{"unnamed without a prefix", "", nil, prepare("", "q"), prepare("", "q"), 1},
+		{"unnamed", "p_", nil, prepare("", "q"), prepare("", "q"), 1},
 		{"named", "p_", nil, prepare("1", "q"), prepare("p_1", "q"), 1},
 		{"bind", "p_", nil, execute("12", "v"), execute("p_12", "v"), 1},
 		{"bind unnamed", "p_", nil, execute("", "v"), execute("", "v"), 1},
@@ -226,4 +225,21 @@ func FuzzRewrite(f *testing.F) {
 		}
 		check(t, "rest", len(out), len(in))
 	})
+}
+
+func TestNameUnnamed(t *testing.T) {
+	c, s := connected(t)
+	c.SetStatementPrefix("p_")
+	c.NameUnnamed()
+	for _, step := range []struct{ packet, want []byte }{
+		{prepare("", "q"), prepare("p_0_1", "q")},
+		{execute("", "v"), execute("p_0_1", "v")},
+		{prepare("", "r"), cat(msg(frontClose, "Sp_0_1\x00"), prepare("p_0_2", "r"))},
+		{prepare("1", "s"), prepare("p_1", "s")},
+		{execute("", "v"), execute("p_0_2", "v")},
+	} {
+		s.writes = nil
+		mustWrite(t, c, step.packet)
+		checkBytes(t, "written", s.written(), step.want)
+	}
 }
