@@ -10,6 +10,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
+
+	_ "github.com/psyco-go/psyco"
 )
 
 // A runner is a contestant that is connected and ready for one workload.
@@ -36,6 +38,8 @@ type contestant struct {
 }
 
 var contestants = []contestant{
+	{name: "psyco", driver: "psyco"},
+	{name: "psyco %s", driver: "psyco", percent: true},
 	{name: "lib/pq", driver: "postgres"},
 	{name: "lib/pq prepared", driver: "postgres", prepared: true},
 	{name: "pgx stdlib", driver: "pgx"},
