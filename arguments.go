@@ -101,7 +101,7 @@ func (c *conn) nativeValue(nv *driver.NamedValue) error {
 	case nil, int64, string, bool, float64, []byte, time.Time:
 		return nil
 	}
-	err := error(driver.ErrSkip)
+	var err error
 	if c.wire != nil {
 		err = c.base.(driver.NamedValueChecker).CheckNamedValue(nv)
 	} else if err = pqArgument(nv); err == nil || err == driver.ErrSkip {

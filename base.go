@@ -80,7 +80,8 @@ func (s *baseStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (d
 	if e, ok := s.Stmt.(driver.StmtExecContext); ok {
 		return e.ExecContext(ctx, args)
 	}
-	return s.Stmt.Exec(plainValues(args)) //nolint:staticcheck // the only method older drivers have
+	//lint:ignore SA1019 the only method older drivers have
+	return s.Stmt.Exec(plainValues(args))
 }
 
 func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
@@ -91,7 +92,8 @@ func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (
 	if q, ok := s.Stmt.(driver.StmtQueryContext); ok {
 		return q.QueryContext(ctx, args)
 	}
-	return s.Stmt.Query(plainValues(args)) //nolint:staticcheck // the only method older drivers have
+	//lint:ignore SA1019 the only method older drivers have
+	return s.Stmt.Query(plainValues(args))
 }
 
 func (c *conn) baseBegin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
@@ -101,7 +103,8 @@ func (c *conn) baseBegin(ctx context.Context, opts driver.TxOptions) (driver.Tx,
 	if opts != (driver.TxOptions{}) {
 		return nil, errors.New("psyco: the wrapped driver has no isolation levels and no read-only transactions")
 	}
-	return c.base.Begin() //nolint:staticcheck // the only method older drivers have
+	//lint:ignore SA1019 the only method older drivers have
+	return c.base.Begin()
 }
 
 func plainValues(args []driver.NamedValue) []driver.Value {

@@ -3,9 +3,14 @@ package psyco
 import (
 	"context"
 	"database/sql/driver"
+
+	"github.com/lib/pq"
 )
 
-var _ driver.Stmt = (*copyStmt)(nil)
+var (
+	_ driver.Stmt            = (*copyStmt)(nil)
+	_ driver.StmtExecContext = (*copyStmt)(nil)
+)
 
 // copyStmt is the statement that lib/pq makes of COPY … FROM STDIN, usually
 // written by pq.CopyIn: each Exec with arguments adds a row, an Exec without
@@ -13,7 +18,6 @@ var _ driver.Stmt = (*copyStmt)(nil)
 type copyStmt struct {
 	c    *conn
 	base driver.Stmt
-	call *call
 }
 
 func (c *conn) prepareCopy(ctx context.Context, text string) (driver.Stmt, error) {
@@ -34,25 +38,35 @@ func (c *conn) prepareCopy(ctx context.Context, text string) (driver.Stmt, error
 // NumInput leaves the number of values to the server.
 func (s *copyStmt) NumInput() int { return -1 }
 
-// Exec adds a row, or, without arguments, ends the COPY and returns the number
-// of rows that were loaded.
-func (s *copyStmt) Exec(args []driver.Value) (driver.Result, error) {
-	named := namedValues(args)
-	for i := range named {
-		if err := s.c.nativeValue(&named[i]); err != nil {
+// ExecContext adds a row, or, without arguments, ends the COPY and returns the
+// number of rows that were loaded. When ctx ends, the COPY fails.
+func (s *copyStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	values := make([]driver.Value, len(args))
+	for i := range args {
+		if err := s.c.nativeValue(&args[i]); err != nil {
 			return nil, err
 		}
-		args[i] = named[i].Value
+		values[i] = args[i].Value
 	}
-	res, err := s.base.Exec(args)
+	k := s.c.watch(ctx)
+	//lint:ignore SA1019 the only method lib/pq's statement has
+	res, err := s.base.Exec(values)
 	if len(args) == 0 {
 		s.over()
 	}
-	return res, s.c.fault(err)
+	return res, s.c.finish(k, err)
+}
+
+// Exec is ExecContext without a context.
+func (s *copyStmt) Exec(args []driver.Value) (driver.Result, error) {
+	return s.ExecContext(background, namedValues(args))
 }
 
 // Query is refused, as lib/pq does.
-func (s *copyStmt) Query(args []driver.Value) (driver.Rows, error) { return s.base.Query(args) }
+func (s *copyStmt) Query([]driver.Value) (driver.Rows, error) { return nil, pq.ErrNotSupported }
 
 // CopyData adds a line that is in COPY's text format already, as lib/pq's
 // statement does.

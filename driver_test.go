@@ -195,6 +195,7 @@ func TestLibPQPrograms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		//lint:ignore SA1019 existing programs use it
 		stmt, err := txn.Prepare(pq.CopyIn("copied", "name", "age"))
 		if err != nil {
 			t.Fatal(err)

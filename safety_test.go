@@ -84,6 +84,7 @@ func TestCutAnywhere(t *testing.T) {
 				return err
 			}
 			defer tx.Rollback()
+			//lint:ignore SA1019 existing programs use it
 			stmt, err := tx.Prepare(pq.CopyIn("t", "k"))
 			if err != nil {
 				return err
