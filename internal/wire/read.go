@@ -273,6 +273,8 @@ func (c *Conn) receive(p []byte) (int, error) {
 	if err != nil && isTimeout(err) {
 		if cause := c.backgroundError(); cause != nil {
 			err = cause
+		} else if !c.Pending() {
+			return n, err // nobody waits for an answer: the connection is as good as before
 		}
 	}
 	c.session.failed(err)

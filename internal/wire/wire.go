@@ -17,6 +17,7 @@
 // and the methods that report state (TxStatus, Parameter, Parameters, PID,
 // CancelKey, Fatal, Pending, Stats) may be called from any goroutine; all others
 // belong to the goroutine that uses the connection.
+// A read deadline, also one that another goroutine sets, ends [Conn.Await].
 //
 // The protocol is described in the PostgreSQL manual, "Frontend/Backend
 // Protocol"; message and field names are those used there.
