@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql/driver"
+	"log/slog"
 	"net"
 	"time"
 
@@ -63,6 +64,15 @@ func WithTLSConfig(t *tls.Config) Option {
 // pq.SetNoticeHandler, which panics on connections that are not lib/pq's own.
 func WithNoticeHandler(h func(*pq.Error)) Option {
 	return func(c *Connector) { c.dialer.onNotice = h }
+}
+
+// WithNoticeLogger writes every notice the server sends to logger: a WARNING at
+// slog.LevelWarn, DEBUG at LevelDebug, NOTICE, INFO and LOG at LevelInfo. The
+// attributes are severity, code and, where the notice has them, detail, hint,
+// where, schema, table, column and constraint. Of WithNoticeLogger and
+// WithNoticeHandler the last one counts.
+func WithNoticeLogger(logger *slog.Logger) Option {
+	return func(c *Connector) { c.dialer.onNotice = logNotice(logger) }
 }
 
 // WithNotificationHandler calls h for every notification that arrives while a

@@ -1,0 +1,127 @@
+package psyco_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco"
+)
+
+func TestNotify(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		ctx := t.Context()
+		var dsn string // the same database, whatever the mode
+		if err := db.QueryRow(`SELECT format('host=%s port=%s dbname=%s user=%s',
+			split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), current_user)`).Scan(&dsn); err != nil {
+			t.Fatal(err)
+		}
+		l := newListener(t, dsn, nil)
+		const channel = `it's "a" channel; %s $1`
+		listen(t, l, channel)
+		long := strings.Repeat("x", 7999)
+		for _, payload := range []string{"", "it's; $1 %s \\ é", long} {
+			notify(t, db, channel, payload)
+			wantEvents(t, l, channel+":"+payload)
+		}
+
+		conn, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		undone := begin(t, db)
+		tx := begin(t, db)
+		notify(t, undone, channel, "undone")
+		notify(t, tx, channel, "in a transaction")
+		notify(t, tx, channel, "in a transaction")
+		if err := undone.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		notify(t, conn, channel, "before the commit")
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		notify(t, conn, channel, "after the commit")
+		wantEvents(t, l, channel+":before the commit", channel+":in a transaction", channel+":after the commit")
+
+		for _, test := range []struct{ name, channel, payload string }{
+			{"a long payload", "ch", long + "x"},
+			{"a long channel", strings.Repeat("x", 64), ""},
+			{"no channel", "", ""},
+		} {
+			err := psyco.Notify(ctx, db, test.channel, test.payload)
+			if pe, ok := err.(*pq.Error); !ok || pe.Code != pqerror.InvalidParameterValue {
+				t.Errorf("%s: %v", test.name, err)
+			}
+		}
+	})
+}
+
+// TestNotifyCost: warm, one round trip.
+func TestNotifyCost(t *testing.T) {
+	tx := begin(t, testDB(t))
+	for range 3 {
+		notify(t, tx, "ch", "x")
+	}
+	if n := roundTrips(t, tx, func() { notify(t, tx, "ch", "y") }); n != 1 {
+		t.Errorf("%d round trips", n)
+	}
+}
+
+func TestNoticeLogger(t *testing.T) {
+	var out bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	db := testDB(t, psyco.WithNoticeLogger(logger))
+	db.SetMaxOpenConns(1)
+	mustExec(t, db, "SET client_min_messages = debug1")
+	tests := []struct {
+		sql  string
+		want map[string]string
+	}{
+		{"DO $$ BEGIN RAISE WARNING 'careful' USING HINT = 'look', DETAIL = 'here'; END $$",
+			map[string]string{"level": "WARN", "msg": "careful", "severity": "WARNING", "code": "01000", "hint": "look", "detail": "here"}},
+		{"DO $$ BEGIN RAISE NOTICE 'by the way' USING TABLE = 't', COLUMN = 'c', SCHEMA = 's', CONSTRAINT = 'k'; END $$",
+			map[string]string{"level": "INFO", "msg": "by the way", "severity": "NOTICE", "code": "00000",
+				"table": "t", "column": "c", "schema": "s", "constraint": "k"}},
+		{"DO $$ BEGIN RAISE INFO 'so'; END $$", map[string]string{"level": "INFO", "msg": "so", "severity": "INFO", "code": "00000"}},
+		{"DO $$ BEGIN RAISE DEBUG 'detail'; END $$", map[string]string{"level": "DEBUG", "msg": "detail", "severity": "DEBUG", "code": "00000"}},
+	}
+	for _, test := range tests {
+		out.Reset()
+		if _, err := db.ExecContext(context.Background(), test.sql); err != nil {
+			t.Fatal(err)
+		}
+		found := false
+		for line := range strings.Lines(out.String()) {
+			var got map[string]string
+			if err := json.Unmarshal([]byte(line), &got); err != nil {
+				t.Fatal(err)
+			}
+			if got["msg"] != test.want["msg"] {
+				continue // what the server says at debug1 by itself
+			}
+			found = true
+			for key := range got {
+				if _, ok := test.want[key]; !ok && key != "time" && key != "where" {
+					t.Errorf("%s: an attribute %s=%q", test.sql, key, got[key])
+				}
+			}
+			for key, want := range test.want {
+				if got[key] != want {
+					t.Errorf("%s: %s is %q, want %q", test.sql, key, got[key], want)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: no line in %q", test.sql, out.String())
+		}
+	}
+}
