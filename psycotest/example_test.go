@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/DATA-DOG/go-sqlmock"
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/psycotest"
@@ -47,6 +48,21 @@ func ExampleOpen() {
 	}
 	fmt.Println(sum)
 	// Output: 42
+}
+
+// Other programs understand the connection string too.
+func ExampleServer() {
+	server, err := psycotest.Open(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	cfg, err := pq.NewConfig(server.DSN())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(cfg.Database)
+	// Output: postgres
 }
 
 func ExampleServer_NewDatabase() {

@@ -1,0 +1,316 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"strings"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+)
+
+func ExampleNewConnector() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	connector, err := psyco.NewConnector(dsn,
+		psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {
+			encoding, _ := c.Parameter("client_encoding")
+			fmt.Println("a new connection, in", encoding)
+			return nil
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	fmt.Println(db.Ping())
+	// Output:
+	// a new connection, in UTF8
+	// <nil>
+}
+
+// A connection string, changed before it is used.
+func ExampleNewConnectorConfig() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	cfg, err := psyco.ParseDSN(dsn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg.ApplicationName = "report"
+	connector, err := psyco.NewConnectorConfig(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	var name string
+	if err := db.QueryRow("SHOW application_name").Scan(&name); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(name)
+	// Output: report
+}
+
+func ExampleConnector() {
+	connector, err := psyco.NewConnector("host=db1,db2 user=app password=secret connect_timeout=5")
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg := connector.Config()
+	fmt.Println(cfg.Hosts, cfg.ConnectTimeout)
+	// Output: [db1:5432 db2:5432] 5s
+}
+
+// psycopg's placeholders on lib/pq's own connections.
+func ExampleWrap() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	base, err := pq.NewConnector(dsn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(psyco.Wrap(base))
+	defer db.Close()
+	var words string
+	if err := db.QueryRow("SELECT array_to_string(%s::text[], ' ')", []string{"hello", "world"}).Scan(&words); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(words)
+	// Output: hello world
+}
+
+// A program that takes a *sql.DB can ask whose it is.
+func ExampleDriver() {
+	db, err := sql.Open("psyco", "dbname=shop")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer db.Close()
+	_, ok := db.Driver().(*psyco.Driver)
+	fmt.Println(ok)
+	// Output: true
+}
+
+// insertClient runs in a transaction or without one.
+func insertClient(ctx context.Context, h psyco.Handle, name string) error {
+	_, err := h.ExecContext(ctx, "INSERT INTO clients (name) VALUES (%s)", name)
+	return err
+}
+
+func ExampleHandle() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	fmt.Println(insertClient(ctx, db, "Hooli"))
+	fmt.Println(psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+		return insertClient(ctx, tx, "Umbrella")
+	}))
+	rows, err := db.Query("SELECT name FROM clients WHERE id > %s ORDER BY id", 3)
+	if err != nil {
+		log.Fatal(err)
+	}
+	printNames(rows)
+	// Output:
+	// <nil>
+	// <nil>
+	// Hooli
+	// Umbrella
+}
+
+func ExampleConn() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tx.Rollback()
+	var pid uint32
+	if err := tx.QueryRow("SELECT pg_backend_pid()").Scan(&pid); err != nil {
+		log.Fatal(err)
+	}
+	err = psyco.WithConn(ctx, tx, func(c *psyco.Conn) error {
+		strings, _ := c.Parameter("standard_conforming_strings")
+		fmt.Println(c.PID() == pid, c.ServerVersion() >= 90000, c.Stats().RoundTrips > 0, strings)
+		fmt.Printf("%c\n", c.TxStatus())
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// true true true on
+	// T
+}
+
+// How often a statement makes the client wait.
+func ExampleWithConn() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	roundTrips := func() (n uint64) {
+		if err := psyco.WithConn(ctx, conn, func(c *psyco.Conn) error {
+			n = c.Stats().RoundTrips
+			return nil
+		}); err != nil {
+			log.Fatal(err)
+		}
+		return n
+	}
+	for range 3 {
+		before := roundTrips()
+		if _, err := conn.ExecContext(ctx, "UPDATE clients SET total = total + 1 WHERE id = %s", 1); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(roundTrips() - before)
+	}
+	// Output:
+	// 2
+	// 2
+	// 1
+}
+
+func ExampleStats() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	for id := range 10 {
+		if _, err := conn.ExecContext(ctx, "UPDATE clients SET total = 0 WHERE id = %s", id); err != nil {
+			log.Fatal(err)
+		}
+	}
+	err = psyco.WithConn(ctx, conn, func(c *psyco.Conn) error {
+		var s psyco.Stats = c.Stats()
+		fmt.Println(s.Prepared, "prepared,", s.CacheHits, "in one round trip,", s.CacheMisses, "in more")
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	// Output: 1 prepared, 8 in one round trip, 1 in more
+}
+
+// A report that sees one moment of the database, waits for one that no
+// concurrent transaction can upset, and then never fails.
+func ExampleBeginTx() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	tx, err := psyco.BeginTx(ctx, db, &psyco.TxOptions{Isolation: sql.LevelSerializable, ReadOnly: true, Deferrable: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer tx.Rollback()
+	var settings string
+	if err := tx.QueryRow(`SELECT concat_ws(', ', current_setting('transaction_isolation'),
+		current_setting('transaction_read_only'), current_setting('transaction_deferrable'))`).Scan(&settings); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(settings)
+	// Output: serializable, on, on
+}
+
+// A transaction that gives up after the third conflict with others.
+func ExampleTxOptions() {
+	db, done := exampleDB()
+	defer done()
+
+	attempts := 0
+	err := psyco.InTx(context.Background(), db, &psyco.TxOptions{Isolation: sql.LevelSerializable, MaxRetries: 2}, func(tx *sql.Tx) error {
+		attempts++
+		_, err := tx.Exec("DO $$ BEGIN RAISE serialization_failure; END $$")
+		return err
+	})
+	fmt.Println(attempts, err)
+	// Output: 3 pq: serialization_failure (40001)
+}
+
+// What may be said about an order after Commit.
+func ExampleBeginTx_commitUnknown() {
+	db, done := exampleDB()
+	defer done()
+
+	tx, err := db.Begin()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := insertClient(context.Background(), tx, "Hooli"); err != nil {
+		log.Fatal(err)
+	}
+	switch err := tx.Commit(); {
+	case err == nil:
+		fmt.Println("stored")
+	case errors.Is(err, psyco.ErrCommitUnknown):
+		fmt.Println("perhaps stored: look before you try again")
+	default:
+		fmt.Println("not stored")
+	}
+	// Output: stored
+}
+
+// money is an amount in cents.
+type money int64
+
+func ExampleRegisterAdapter() {
+	var types psyco.TypeMap
+	psyco.RegisterAdapter(&types, func(m money) (any, uint32, error) {
+		return psyco.Numeric(fmt.Sprintf("%d.%02d", m/100, m%100)), 0, nil
+	})
+	db, done := exampleDB(psyco.WithTypeMap(&types))
+	defer done()
+
+	var sum string
+	if err := db.QueryRow("SELECT sum(x) FROM unnest(%s::numeric[]) x", []money{1999, 501}).Scan(&sum); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(sum)
+	// Output: 25.00
+}
+
+// An adapter may also declare the type of the parameter, here json (OID 114).
+func ExampleTypeMap() {
+	types := new(psyco.TypeMap)
+	psyco.RegisterAdapter(types, func(tags map[string]bool) (any, uint32, error) {
+		var set []string
+		for tag, on := range tags {
+			if on {
+				set = append(set, fmt.Sprintf("%q", tag))
+			}
+		}
+		return "[" + strings.Join(set, ",") + "]", 114, nil
+	})
+	db, done := exampleDB(psyco.WithTypeMap(types))
+	defer done()
+
+	var typ, first string
+	query := "SELECT pg_typeof(%(tags)s)::text, %(tags)s ->> 0"
+	if err := db.QueryRow(query, map[string]any{"tags": map[string]bool{"new": true, "red": false}}).Scan(&typ, &first); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(typ, first)
+	// Output: json new
+}
