@@ -98,7 +98,7 @@ type Config struct {
 	TCPUserTimeout time.Duration
 
 	// SSLMode is disable, allow, prefer, require, verify-ca, verify-full, or
-	// pqgo-NAME for a configuration registered with [pq.RegisterTLSConfig].
+	// pqgo-NAME for a configuration registered with [RegisterTLSConfig].
 	// Empty: prefer, or verify-full if SSLRootCert is "system". It has no
 	// meaning for Unix-domain sockets.
 	SSLMode string
