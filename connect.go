@@ -164,7 +164,7 @@ func (s *session) open(ctx context.Context, t target, password string, fallback 
 func (d *dialer) dialEndpoint(ctx context.Context, at endpoint) (net.Conn, next, error) {
 	dial := d.dial
 	if dial == nil {
-		dial = new(net.Dialer).DialContext
+		dial = (&net.Dialer{KeepAlive: -1}).DialContext // keepalives are applySocketOptions'
 	}
 	nc, err := dial(ctx, at.network, at.address)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"net"
 	"path"
@@ -158,7 +159,12 @@ func last(failed []*attemptError) *attemptError { return failed[len(failed)-1] }
 
 // summarize makes one error of all attempts.
 func summarize(failed []*attemptError, hosts int) error {
-	if hosts == 1 {
+	if last(failed).next == stop {
+		// One of the default sockets answered: those that do not exist are not
+		// worth a word, and the error stays the server's own.
+		failed = slices.DeleteFunc(failed, isMissingSocket)
+	}
+	if hosts == 1 || len(failed) == 1 {
 		if pe := mostTelling(failed); pe != nil {
 			return pe
 		}
@@ -173,6 +179,11 @@ func summarize(failed []*attemptError, hosts int) error {
 	}
 	// lib/pq's programs find the list one Unwrap down.
 	return fmt.Errorf("psyco: could not connect to any of the hosts:\n%w", errors.Join(errs...))
+}
+
+func isMissingSocket(e *attemptError) bool {
+	var op *net.OpError
+	return e.next != stop && errors.As(e, &op) && op.Net == "unix" && errors.Is(op, fs.ErrNotExist)
 }
 
 // mostTelling picks the server's error that is worth showing. Where one attempt

@@ -146,8 +146,8 @@ func newConnector(cfg *Config, base driver.Connector, opts []Option) *Connector 
 
 // Connect opens a connection: the first host that can be reached and fits
 // target_session_attrs. The error for a single host is the server's *pq.Error
-// if it sent one; for several it lists every host tried and why. It returns
-// when ctx ends.
+// if it sent one; for several it lists every host tried and why. Sockets that do
+// not exist do not count beside a host that answered. It returns when ctx ends.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
 	cn, err := c.open(ctx)
 	if err != nil {
