@@ -6,6 +6,15 @@ import (
 	"database/sql/driver"
 )
 
+// Servers of the tests of connecting, for the tests of what runs on them.
+var (
+	ServerWithTLS = withTLS
+	StartPair     = startPair
+)
+
+// TLSRoot is the certificate of the authority that ServerWithTLS's is from.
+func TLSRoot() []byte { return certs.root.PEM() }
+
 // BeginBroken opens a transaction whose BEGIN the server refuses.
 func BeginBroken(ctx context.Context, db Beginner) (*sql.Tx, error) {
 	tx, err := db.BeginTx(ctx, nil)

@@ -37,122 +37,129 @@ func faulty(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Pro
 	return p, db, direct
 }
 
+// writes are the ways to insert a row into t.
+var writes = []struct {
+	name  string
+	write func(db *sql.DB, key int) error
+}{
+	{"native", func(db *sql.DB, key int) error {
+		_, err := db.Exec("INSERT INTO t VALUES ($1)", key)
+		return err
+	}},
+	{"psycopg", func(db *sql.DB, key int) error {
+		_, err := db.Exec("INSERT INTO t VALUES (%s)", key)
+		return err
+	}},
+	{"simple", func(db *sql.DB, key int) error {
+		_, err := db.Exec("INSERT INTO t VALUES (" + strconv.Itoa(key) + ")")
+		return err
+	}},
+	{"RETURNING", func(db *sql.DB, key int) error {
+		return db.QueryRow("INSERT INTO t VALUES (%s) RETURNING k", key).Scan(new(int))
+	}},
+	{"transaction", func(db *sql.DB, key int) error {
+		tx, err := db.Begin()
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		if _, err := tx.Exec("INSERT INTO t VALUES (%s)", key); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}},
+	{"InTx", func(db *sql.DB, key int) error {
+		return psyco.InTx(context.Background(), db, nil, func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO t VALUES (%s)", key)
+			return err
+		})
+	}},
+	{"CopyIn", func(db *sql.DB, key int) error {
+		tx, err := db.Begin()
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		//lint:ignore SA1019 existing programs use it
+		stmt, err := tx.Prepare(pq.CopyIn("t", "k"))
+		if err != nil {
+			return err
+		}
+		if _, err := stmt.Exec(key); err != nil {
+			return err
+		}
+		if _, err := stmt.Exec(); err != nil {
+			return err
+		}
+		if err := stmt.Close(); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}},
+}
+
 // TestCutAnywhere cuts the network at every boundary between two messages of a
 // write. The row is there once or not at all, and an error comes whenever the
 // caller cannot know.
 func TestCutAnywhere(t *testing.T) {
-	ctx := context.Background()
-	writes := []struct {
-		name  string
-		write func(db *sql.DB, key int) error
-	}{
-		{"native", func(db *sql.DB, key int) error {
-			_, err := db.Exec("INSERT INTO t VALUES ($1)", key)
-			return err
-		}},
-		{"psycopg", func(db *sql.DB, key int) error {
-			_, err := db.Exec("INSERT INTO t VALUES (%s)", key)
-			return err
-		}},
-		{"simple", func(db *sql.DB, key int) error {
-			_, err := db.Exec("INSERT INTO t VALUES (" + strconv.Itoa(key) + ")")
-			return err
-		}},
-		{"RETURNING", func(db *sql.DB, key int) error {
-			return db.QueryRow("INSERT INTO t VALUES (%s) RETURNING k", key).Scan(new(int))
-		}},
-		{"transaction", func(db *sql.DB, key int) error {
-			tx, err := db.Begin()
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback()
-			if _, err := tx.Exec("INSERT INTO t VALUES (%s)", key); err != nil {
-				return err
-			}
-			return tx.Commit()
-		}},
-		{"InTx", func(db *sql.DB, key int) error {
-			return psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
-				_, err := tx.Exec("INSERT INTO t VALUES (%s)", key)
-				return err
-			})
-		}},
-		{"CopyIn", func(db *sql.DB, key int) error {
-			tx, err := db.Begin()
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback()
-			//lint:ignore SA1019 existing programs use it
-			stmt, err := tx.Prepare(pq.CopyIn("t", "k"))
-			if err != nil {
-				return err
-			}
-			if _, err := stmt.Exec(key); err != nil {
-				return err
-			}
-			if _, err := stmt.Exec(); err != nil {
-				return err
-			}
-			if err := stmt.Close(); err != nil {
-				return err
-			}
-			return tx.Commit()
-		}},
-	}
 	for _, w := range writes {
 		for _, mode := range []string{"", "prepare_threshold=1", "statement_cache_capacity=0", "binary_parameters=yes"} {
 			t.Run(w.name+"/"+mode, func(t *testing.T) {
 				t.Parallel()
 				p, db, direct := faulty(t, mode)
-				db.SetMaxOpenConns(1)
-				mustExec(t, direct, "CREATE TABLE t (k int)")
-
-				// A run without faults counts the messages.
-				if err := w.write(db, 0); err != nil {
-					t.Fatal(err)
-				}
-				p.ResetCounts()
-				if err := w.write(db, 0); err != nil {
-					t.Fatal(err)
-				}
-				counts := p.Counts()
-				messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
-				if messages < 3 {
-					t.Fatalf("only %d messages", messages)
-				}
-				certain := 0
-				for key := 1; key <= 2*messages; key++ {
-					if err := db.Ping(); err != nil {
-						t.Fatal(err)
-					}
-					point := faultproxy.Before
-					if key > messages {
-						point = faultproxy.After
-					}
-					n := (key-1)%messages + 1
-					trigger := p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
-					err := w.write(db, key)
-					p.Disarm()
-					_ = trigger
-					rows := rowsWithKey(t, direct, key)
-					if len(rows) > 1 {
-						t.Fatalf("message %d: the row is there %d times; error: %v", n, len(rows), err)
-					}
-					if err == nil {
-						certain++
-						if len(rows) != 1 {
-							t.Fatalf("message %d: no error, and no row", n)
-						}
-					} else if errors.Is(err, driver.ErrBadConn) && len(rows) == 1 {
-						t.Fatalf("message %d: driver.ErrBadConn for a row that is there", n)
-					}
-				}
-				t.Logf("%d messages, %d of %d writes without an error", messages, certain, 2*messages)
+				cutAnywhere(t, p, db, direct, w.write)
 			})
 		}
 	}
+}
+
+// cutAnywhere does one write after the other and cuts before and behind each of
+// their messages, which are records if the connection is encrypted.
+func cutAnywhere(t *testing.T, p *faultproxy.Proxy, db, direct *sql.DB, write func(db *sql.DB, key int) error) {
+	t.Helper()
+	db.SetMaxOpenConns(1)
+	mustExec(t, direct, "CREATE TABLE t (k int)")
+
+	// A run without faults counts the messages.
+	if err := write(db, 0); err != nil {
+		t.Fatal(err)
+	}
+	p.ResetCounts()
+	if err := write(db, 0); err != nil {
+		t.Fatal(err)
+	}
+	counts := p.Counts()
+	messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
+	if messages < 2 {
+		t.Fatalf("only %d messages", messages)
+	}
+	certain := 0
+	for key := 1; key <= 2*messages; key++ {
+		if err := db.Ping(); err != nil {
+			t.Fatal(err)
+		}
+		point := faultproxy.Before
+		if key > messages {
+			point = faultproxy.After
+		}
+		n := (key-1)%messages + 1
+		p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
+		err := write(db, key)
+		p.Disarm()
+		rows := rowsWithKey(t, direct, key)
+		if len(rows) > 1 {
+			t.Fatalf("message %d: the row is there %d times; error: %v", n, len(rows), err)
+		}
+		if err == nil {
+			certain++
+			if len(rows) != 1 {
+				t.Fatalf("message %d: no error, and no row", n)
+			}
+		} else if errors.Is(err, driver.ErrBadConn) && len(rows) == 1 {
+			t.Fatalf("message %d: driver.ErrBadConn for a row that is there", n)
+		}
+	}
+	t.Logf("%d messages, %d of %d writes without an error", messages, certain, 2*messages)
 }
 
 // rowsWithKey waits until no other session is at work, since the server may
@@ -246,55 +253,62 @@ func TestTerminatedWhileBusy(t *testing.T) {
 	}
 }
 
+// waits are calls that wait for the server.
+var waits = []struct {
+	name string
+	run  func(ctx context.Context, db *sql.DB) error
+}{
+	{"exec", func(ctx context.Context, db *sql.DB) error {
+		_, err := db.ExecContext(ctx, "SELECT %s", 1)
+		return err
+	}},
+	{"query", func(ctx context.Context, db *sql.DB) error {
+		return db.QueryRowContext(ctx, "SELECT 1").Scan(new(int))
+	}},
+	{"ping", func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }},
+	{"prepare", func(ctx context.Context, db *sql.DB) error {
+		s, err := db.PrepareContext(ctx, "SELECT $1")
+		if err == nil {
+			s.Close()
+		}
+		return err
+	}},
+	{"transaction", func(ctx context.Context, db *sql.DB) error {
+		tx, err := db.BeginTx(ctx, nil)
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback()
+		_, err = tx.Exec("SELECT %s", 1) // only the transaction's context ends
+		return err
+	}},
+}
+
 // TestStalledNetwork checks that a caller with a deadline comes back although
 // nothing gets through, cancel requests included.
 func TestStalledNetwork(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		run  func(ctx context.Context, db *sql.DB) error
-	}{
-		{"exec", func(ctx context.Context, db *sql.DB) error {
-			_, err := db.ExecContext(ctx, "SELECT %s", 1)
-			return err
-		}},
-		{"query", func(ctx context.Context, db *sql.DB) error {
-			return db.QueryRowContext(ctx, "SELECT 1").Scan(new(int))
-		}},
-		{"ping", func(ctx context.Context, db *sql.DB) error { return db.PingContext(ctx) }},
-		{"prepare", func(ctx context.Context, db *sql.DB) error {
-			s, err := db.PrepareContext(ctx, "SELECT $1")
-			if err == nil {
-				s.Close()
-			}
-			return err
-		}},
-		{"transaction", func(ctx context.Context, db *sql.DB) error {
-			tx, err := db.BeginTx(ctx, nil)
-			if err != nil {
-				return err
-			}
-			defer tx.Rollback()
-			_, err = tx.Exec("SELECT %s", 1) // only the transaction's context ends
-			return err
-		}},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
+	for _, w := range waits {
+		t.Run(w.name, func(t *testing.T) {
 			t.Parallel()
 			p, db, _ := faulty(t, "", psyco.WithCancelGrace(100*time.Millisecond))
-			if err := db.Ping(); err != nil {
-				t.Fatal(err)
-			}
-			p.Stall(faultproxy.ToServer | faultproxy.ToClient)
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
-			err := tt.run(ctx, db)
-			if !errors.Is(err, context.DeadlineExceeded) {
-				t.Fatalf("got %v, want a deadline", err)
-			}
-			for db.Stats().OpenConnections != 0 { // a transaction is rolled back in the background
-				time.Sleep(time.Millisecond)
-			}
+			stall(t, p, db, w.run)
 		})
+	}
+}
+
+func stall(t *testing.T, p *faultproxy.Proxy, db *sql.DB, run func(ctx context.Context, db *sql.DB) error) {
+	t.Helper()
+	if err := db.Ping(); err != nil {
+		t.Fatal(err)
+	}
+	p.Stall(faultproxy.Both)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := run(ctx, db); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v, want a deadline", err)
+	}
+	for db.Stats().OpenConnections != 0 { // a transaction is rolled back in the background
+		time.Sleep(time.Millisecond)
 	}
 }
 
