@@ -96,6 +96,8 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 		return c.drop(total)
 	case modes&modeSkipRows != 0 && typ == DataRow:
 		return c.drop(total)
+	case typ == PortalSuspended:
+		return c.suspend(total)
 	}
 	return c.copyAnswer(typ, total)
 }

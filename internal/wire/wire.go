@@ -7,7 +7,8 @@
 // is on its way. lib/pq stays the one who drives the protocol; a Conn extends
 // what it can say: types in Parse messages ([Conn.DeclareTypes]), small
 // statements that ride in front of others ([Conn.Prefix]), COPY both ways
-// ([Conn.CopyIn], [Conn.CopyOut]) and pipelines ([Conn.Exchange]).
+// ([Conn.CopyIn], [Conn.CopyOut]), pipelines ([Conn.Exchange]) and reading from
+// cursors ([Conn.FetchPortal]).
 //
 // # Concurrency
 //
@@ -64,6 +65,9 @@ type session struct {
 
 	tag    []byte // of the last CommandComplete
 	events Events
+
+	portal    portal
+	suspended bool // the last request was a fetch, and there may be more rows
 
 	counters counters
 

@@ -64,7 +64,7 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // writeRequest writes a packet that the server answers.
 func (c *Conn) writeRequest(p []byte) (int, error) {
-	c.session.tag = c.session.tag[:0]
+	c.session.tag, c.session.suspended = c.session.tag[:0], false
 	c.copying.refused = nil
 	c.writer.extended = p[0] != frontQuery
 	c.reader.release()
@@ -72,6 +72,9 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 		if x := c.exchange.Load(); x != nil && !x.started.Load() {
 			return c.startExchange(x, p)
 		}
+	}
+	if c.session.portal.name != "" && p[0] == frontQuery {
+		return c.startFetch(p)
 	}
 	w := &c.writer
 	if w.names == "" && len(w.types) == 0 && (c.prefix.none() || !canFollowPrefix(p[0])) {
