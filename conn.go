@@ -47,6 +47,7 @@ type conn struct {
 	types      []uint32 // scratch: see statement.types
 	openTypes  []uint32 // scratch: see statement.open
 	savepoints int      // names of savepoints
+	nested     []string // the open savepoints of Savepoint, the outermost first
 	names      int      // names of lib/pq's prepared statements
 	stats      Stats
 }

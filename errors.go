@@ -13,8 +13,8 @@ import (
 
 // ErrCommitUnknown is in the chain of Commit's error when the connection was
 // lost while the answer to COMMIT was awaited: the transaction may or may not
-// have happened. Where that matters, read txid_current() in the transaction and
-// ask txid_status() on another connection.
+// have happened. Where that matters, call TxID in the transaction, and Committed
+// when this error has come.
 var ErrCommitUnknown = errors.New("psyco: the connection was lost during COMMIT, so it is not known whether the transaction was committed")
 
 // lostError says that a connection broke while an answer was awaited.

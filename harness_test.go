@@ -145,6 +145,41 @@ func stats(t testing.TB, h psyco.Handle) (s psyco.Stats) {
 	return s
 }
 
+// wrapped reports whether a test of inModes runs on lib/pq's connections behind
+// psyco.Wrap.
+func wrapped(t *testing.T) bool { return strings.HasSuffix(t.Name(), "/wrapped") }
+
+// code returns the SQLSTATE of an error, or what it is instead of one.
+func code(err error) string {
+	if pe := pq.As(err); pe != nil {
+		return string(pe.Code)
+	}
+	return fmt.Sprint(err)
+}
+
+func mustBegin(t testing.TB, db psyco.Beginner) *sql.Tx {
+	t.Helper()
+	tx, err := db.BeginTx(context.Background(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { tx.Rollback() })
+	return tx
+}
+
+func mustConn(t testing.TB, db *sql.DB) *sql.Conn {
+	t.Helper()
+	conn, err := db.Conn(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// second is the error of a call with two results.
+func second[T any](_ T, err error) error { return err }
+
 // TestMain fails if the tests leave a goroutine of the package behind.
 func TestMain(m *testing.M) {
 	code := m.Run()

@@ -5,8 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"math/rand/v2"
-	"strconv"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -19,6 +20,12 @@ type TxOptions struct {
 	Isolation  sql.IsolationLevel
 	ReadOnly   bool
 	Deferrable bool // wait for a safe snapshot; has an effect on serializable read-only transactions
+
+	// Snapshot is what ExportSnapshot has returned in a transaction that is
+	// still open: this one then sees the same data. Isolation must be
+	// sql.LevelRepeatableRead or sql.LevelSerializable, without Deferrable. What
+	// the server has against it, the first statement tells.
+	Snapshot string
 
 	// MaxRetries is how often InTx runs its function again after a
 	// serialization failure, a deadlock or a lost connection: 0 is 10 times, a
@@ -38,12 +45,23 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 	if opts == nil {
 		opts = &TxOptions{}
 	}
+	if strings.Trim(opts.Snapshot, "0123456789ABCDEF-") != "" {
+		return nil, fmt.Errorf("psyco: TxOptions.Snapshot %q is not the name of a snapshot, as ExportSnapshot returns it", opts.Snapshot)
+	}
 	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: opts.Isolation, ReadOnly: opts.ReadOnly})
-	if err != nil || !opts.Deferrable {
+	if err != nil || !opts.Deferrable && opts.Snapshot == "" {
 		return tx, err
 	}
 	_, err = do(ctx, tx, "BeginTx", func(ctx context.Context, c *conn) (driver.Result, error) {
-		return driver.RowsAffected(0), c.small(ctx, "SET TRANSACTION DEFERRABLE")
+		if opts.Deferrable {
+			if err := c.small(ctx, "SET TRANSACTION DEFERRABLE"); err != nil {
+				return nil, err
+			}
+		}
+		if opts.Snapshot != "" {
+			return driver.RowsAffected(0), c.small(ctx, "SET TRANSACTION SNAPSHOT "+pq.QuoteLiteral(opts.Snapshot))
+		}
+		return driver.RowsAffected(0), nil
 	})
 	if err != nil {
 		tx.Rollback()
@@ -52,8 +70,19 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 	return tx, nil
 }
 
+// ExportSnapshot makes what tx sees available to other transactions, for
+// TxOptions.Snapshot, as long as tx is open: so that several connections read
+// the same state of the database. tx should be repeatable read or serializable,
+// else each statement of it sees a snapshot of its own.
+func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
+	var name string
+	err := tx.QueryRowContext(ctx, "SELECT pg_catalog.pg_export_snapshot()").Scan(&name)
+	return name, err
+}
+
 // InTx runs fn in a transaction and commits it, or rolls it back if fn returns
-// an error or panics. The error is fn's, or that of the transaction.
+// an error or panics. The error is fn's, or that of the transaction; it is nil
+// if fn returns a Rollback.
 //
 // After a serialization failure (40001), a deadlock (40P01), or a connection
 // that was lost before COMMIT was sent, the transaction has not happened: fn
@@ -61,7 +90,7 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 // most opts.MaxRetries times and until ctx ends. So fn must do nothing outside
 // of the transaction that may not happen twice. A connection that is lost while
 // COMMIT is answered is not retried: the error has ErrCommitUnknown in its
-// chain.
+// chain; TxID and Committed find out then.
 func InTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx) error) error {
 	retries := 10
 	if opts != nil && opts.MaxRetries != 0 {
@@ -95,6 +124,9 @@ func inTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx)
 		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) && !retryable(rerr) {
 			return errors.Join(err, rerr)
 		}
+		if err == Rollback("") || err == RollbackTx {
+			return nil
+		}
 		return err
 	}
 	return tx.Commit()
@@ -115,103 +147,4 @@ func retryable(err error) bool {
 	}
 	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,
 		pqerror.AdminShutdown, pqerror.CrashShutdown) != nil
-}
-
-// Savepoint runs fn under a savepoint of tx: if fn returns an error or panics,
-// what it did in the database is undone and tx can go on; the error is fn's. It
-// may be nested. The SAVEPOINT statement goes with fn's first statement that
-// has arguments, and costs no round trip then.
-func Savepoint(ctx context.Context, tx *sql.Tx, fn func(tx *sql.Tx) error) (err error) {
-	var name string
-	_, err = do(ctx, tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
-		c.savepoints++
-		name = "psyco_" + strconv.Itoa(c.savepoints)
-		return driver.RowsAffected(0), c.small(ctx, "SAVEPOINT "+name)
-	})
-	if err != nil {
-		return err
-	}
-	finished := false
-	defer func() {
-		if !finished {
-			rollbackTo(ctx, tx, name)
-		}
-	}()
-	if err := fn(tx); err != nil {
-		finished = true
-		if rerr := rollbackTo(ctx, tx, name); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
-			return errors.Join(err, rerr)
-		}
-		return err
-	}
-	finished = true
-	_, err = do(ctx, tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
-		return driver.RowsAffected(0), c.release(ctx, name)
-	})
-	return err
-}
-
-func rollbackTo(ctx context.Context, tx *sql.Tx, name string) error {
-	// The undoing must happen even if ctx has ended: tx itself may go on.
-	_, err := do(context.WithoutCancel(ctx), tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
-		return driver.RowsAffected(0), c.rollbackTo(ctx, name)
-	})
-	return err
-}
-
-// small runs a small statement of transaction control: with the next statement
-// that can carry it, or at once behind Wrap.
-func (c *conn) small(ctx context.Context, sql string) error {
-	if c.wire == nil {
-		_, err := c.baseExec(ctx, &statement{sql: sql})
-		return err
-	}
-	if !c.inTransaction() {
-		return errors.New("psyco: " + sql + " needs an open transaction")
-	}
-	if c.wire.TxStatus() == 'E' {
-		return pq.ErrInFailedTransaction
-	}
-	c.queue = append(c.queue, sql)
-	return nil
-}
-
-// release ends a savepoint and keeps what was done under it.
-func (c *conn) release(ctx context.Context, name string) error {
-	if c.dequeue(name) {
-		return nil
-	}
-	if c.wire != nil && c.wire.TxStatus() == 'E' {
-		if err := c.rollbackTo(ctx, name); err != nil {
-			return err
-		}
-		return pq.ErrInFailedTransaction
-	}
-	return c.small(ctx, "RELEASE SAVEPOINT "+name)
-}
-
-// rollbackTo undoes what was done under a savepoint, and ends it.
-func (c *conn) rollbackTo(ctx context.Context, name string) error {
-	if c.dequeue(name) {
-		return nil
-	}
-	sql := "ROLLBACK TO SAVEPOINT " + name + ";RELEASE SAVEPOINT " + name
-	if c.wire == nil {
-		_, err := c.baseExec(ctx, &statement{sql: sql})
-		return err
-	}
-	c.queue = c.queue[:0] // releases of savepoints inside this one
-	return c.bounded(func() error { return c.simple(sql) })
-}
-
-// dequeue drops a savepoint that was not sent yet, with all that came after it:
-// no statement has run under it.
-func (c *conn) dequeue(name string) bool {
-	for i, sql := range c.queue {
-		if sql == "SAVEPOINT "+name {
-			c.queue = c.queue[:i]
-			return true
-		}
-	}
-	return false
 }

@@ -410,8 +410,6 @@ func TestLargeObjectAfterTheEnd(t *testing.T) {
 	})
 }
 
-func second[T any](_ T, err error) error { return err }
-
 // TestLargeObjectCopyErrors: a reader's or writer's error comes out as it is, and
 // the transaction goes on.
 func TestLargeObjectCopyErrors(t *testing.T) {

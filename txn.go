@@ -37,6 +37,7 @@ func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, e
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
+	c.nested = c.nested[:0]
 	if c.wire == nil {
 		return c.baseBegin(ctx, opts)
 	}
