@@ -48,6 +48,7 @@ type conn struct {
 	openTypes  []uint32 // scratch: see statement.open
 	savepoints int      // names of savepoints
 	nested     []string // the open savepoints of Savepoint, the outermost first
+	streams    []bool   // which names of cursors for ServerSide are taken
 	names      int      // names of lib/pq's prepared statements
 	stats      Stats
 }
@@ -79,6 +80,14 @@ func (c *conn) start(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if c.tx != nil && c.tx.stream {
+		return errStreaming
+	}
+	return c.ready()
+}
+
+// ready is start for a request that continues what a caller began.
+func (c *conn) ready() error {
 	if c.lost != nil {
 		return driver.ErrBadConn
 	}
@@ -126,6 +135,9 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 		if op, ok := args[0].Value.(queryOperation); ok {
 			return op(ctx, c)
 		}
+	}
+	if rest, size, ok := takeServerSide(args); ok {
+		return c.queryServerSide(ctx, text, rest, size)
 	}
 	var st statement
 	if err := c.resolve(&st, text, args); err != nil {

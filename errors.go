@@ -105,4 +105,6 @@ func pqError(e *wire.Error) *pq.Error {
 }
 
 // isForeign reports whether a handle's driver refused psyco's private argument.
-func isForeign(err error) bool { return strings.Contains(err.Error(), "psyco.operation") }
+func isForeign(err error) bool {
+	return strings.Contains(err.Error(), "psyco.operation") || strings.Contains(err.Error(), "psyco.queryOperation")
+}

@@ -36,6 +36,19 @@ func do(ctx context.Context, h Handle, name string, op operation) (sql.Result, e
 	return res, err
 }
 
+// doQuery is do for an operation with rows.
+func doQuery(ctx context.Context, h Handle, name string, op queryOperation) (*sql.Rows, error) {
+	ran := false
+	rows, err := h.QueryContext(ctx, "-- psyco."+name, queryOperation(func(ctx context.Context, c *conn) (driver.Rows, error) {
+		ran = true
+		return op(ctx, c)
+	}))
+	if err != nil && !ran && isForeign(err) {
+		return nil, fmt.Errorf(`psyco: %s needs a handle whose driver is "psyco": %w`, name, err)
+	}
+	return rows, err
+}
+
 // WithConn calls f with the connection behind h. On a *sql.DB that is some
 // connection of the pool, on a *sql.Conn or *sql.Tx theirs. The connection is
 // f's alone until f returns; f must not use h, nor keep the Conn. WithConn

@@ -30,6 +30,7 @@ type rows struct {
 	text string // the statement
 	done bool   // the server has answered in full
 	err  error  // how the answer ended, if not well
+	more bool   // it was a part of a cursor's rows, and more may follow
 
 	buffered bool
 	sets     []resultSet // what buffer has read: the current result set first
@@ -42,7 +43,7 @@ type resultSet struct {
 }
 
 // open takes over the rows of a query that was just sent.
-func (c *conn) open(base driver.Rows, k *call, text string) driver.Rows {
+func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 	r := &rows{c: c, base: base, call: k, text: text}
 	c.rows = r
 	return r
@@ -53,7 +54,7 @@ func (r *rows) end(err error) error {
 	if r.done {
 		return err
 	}
-	r.done = true
+	r.done, r.more = true, r.c.wire.PortalSuspended()
 	if r.c.rows == r {
 		r.c.rows = nil
 	}

@@ -28,6 +28,7 @@ type tx struct {
 	ctx    context.Context // BeginTx's: when it ends, the running statement is cancelled
 	state  txState
 	failed error // why BEGIN failed: nothing may run in its place
+	stream bool  // opened for a result of ServerSide, and ends with that
 }
 
 // BeginTx opens a transaction: plain BEGIN unless an isolation level or
