@@ -225,8 +225,12 @@ func (c *conn) rode(err error) {
 
 // observe takes note of what a statement did to the session.
 func (c *conn) observe() {
-	if c.wire.TakeEvents().Has(wire.EventDiscardAll | wire.EventDeallocateAll | wire.EventDeallocate) {
+	events := c.wire.TakeEvents()
+	if events.Has(wire.EventDiscardAll | wire.EventDeallocateAll | wire.EventDeallocate) {
 		c.cache.Clear()
+	}
+	if events.Has(wire.EventPrepareTransaction) && c.tx != nil && c.wire.TxStatus() == 'I' {
+		c.tx.failed = errPrepared // what follows would not be part of it
 	}
 }
 

@@ -29,6 +29,9 @@ type tx struct {
 	state  txState
 	failed error // why BEGIN failed: nothing may run in its place
 	stream bool  // opened for a result of ServerSide, and ends with that
+
+	prepare    string // PREPARE TRANSACTION …, to be sent in place of COMMIT
+	prepareCtx context.Context
 }
 
 // BeginTx opens a transaction: plain BEGIN unless an isolation level or
@@ -84,6 +87,9 @@ func (t *tx) Commit() error {
 		}
 		return pq.ErrInFailedTransaction
 	}
+	if t.prepare != "" {
+		return t.finishPrepare()
+	}
 	k := c.watch(t.ctx)
 	c.tx = nil
 	err := c.finish(k, c.simple("COMMIT"))
@@ -102,7 +108,10 @@ func (t *tx) Commit() error {
 // Rollback ends the transaction and undoes what it did.
 func (t *tx) Rollback() error {
 	c := t.c
-	if done, _ := t.end(); done {
+	if done, err := t.end(); done {
+		if err == errPrepared {
+			return err // nothing is undone
+		}
 		return nil
 	}
 	c.tx = nil

@@ -1,0 +1,233 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/lib/pq"
+)
+
+// ForeignXid is the FormatID of an Xid that has no parts: the identifier of a
+// prepared transaction that is not psycopg's encoding of an XA transaction id.
+// It is XA's own number for that.
+const ForeignXid = -1
+
+// Xid names a prepared transaction by the three parts that XA gives it, as
+// psycopg's xid() does. For an identifier of any other form, FormatID is
+// ForeignXid, GTRID holds all of it, and BQual is empty.
+type Xid struct {
+	FormatID int32  // 0 or more, or ForeignXid
+	GTRID    string // global transaction id: at most 64 characters
+	BQual    string // branch qualifier: at most 64 characters
+}
+
+// ParseXid returns the Xid of a server's identifier, such as pg_prepared_xacts
+// shows it: the parts, if it is psycopg's encoding of them, else a foreign Xid.
+// In either case String gives the identifier back.
+func ParseXid(s string) Xid {
+	foreign := Xid{FormatID: ForeignXid, GTRID: s}
+	parts := strings.Split(s, "_")
+	if len(parts) != 3 {
+		return foreign
+	}
+	id, err := strconv.ParseInt(parts[0], 10, 32)
+	if err != nil {
+		return foreign
+	}
+	gtrid, err := base64.StdEncoding.DecodeString(parts[1])
+	if err != nil {
+		return foreign
+	}
+	bqual, err := base64.StdEncoding.DecodeString(parts[2])
+	if err != nil {
+		return foreign
+	}
+	// What would not be written like this is not psycopg's.
+	x := Xid{FormatID: int32(id), GTRID: string(gtrid), BQual: string(bqual)}
+	if x.check() != nil || x.String() != s {
+		return foreign
+	}
+	return x
+}
+
+// String returns the identifier that the server knows the transaction by: the
+// format id and the other parts in base64, with "_" between them.
+func (x Xid) String() string {
+	if x.FormatID == ForeignXid {
+		return x.GTRID
+	}
+	encode := base64.StdEncoding.EncodeToString
+	return strconv.Itoa(int(x.FormatID)) + "_" + encode([]byte(x.GTRID)) + "_" + encode([]byte(x.BQual))
+}
+
+// maxIdentifier is the length of the longest identifier that the server takes.
+const maxIdentifier = 199
+
+// check applies psycopg's rules, and the server's.
+func (x Xid) check() error {
+	problem := ""
+	switch n := len(x.String()); {
+	case x.FormatID == ForeignXid && x.BQual != "":
+		problem = "a foreign id has no branch qualifier"
+	case x.FormatID == ForeignXid && x.GTRID == "":
+		problem = "the identifier is empty"
+	case x.FormatID < ForeignXid:
+		problem = "the format id must be a non-negative 32-bit integer"
+	case x.FormatID != ForeignXid && utf8.RuneCountInString(x.GTRID) > 64:
+		problem = "the global transaction id is longer than 64 characters"
+	case utf8.RuneCountInString(x.BQual) > 64:
+		problem = "the branch qualifier is longer than 64 characters"
+	case !utf8.ValidString(x.GTRID) || !utf8.ValidString(x.BQual) || strings.ContainsRune(x.GTRID+x.BQual, 0):
+		problem = "a part holds a NUL byte or is not UTF-8"
+	case n > maxIdentifier:
+		problem = fmt.Sprintf("the identifier takes %d bytes, and the server accepts %d", n, maxIdentifier)
+	default:
+		return nil
+	}
+	return fmt.Errorf("psyco: transaction id {%d %q %q}: %s", x.FormatID, x.GTRID, x.BQual, problem)
+}
+
+// literal returns the identifier for the text of a statement.
+func (x Xid) literal() (string, error) {
+	if err := x.check(); err != nil {
+		return "", err
+	}
+	return pq.QuoteLiteral(x.String()), nil
+}
+
+// PrepareTx is the first phase of a two-phase commit: it makes what tx did
+// permanent under the name xid, to be committed or rolled back later, from any
+// connection to the same database, also after a crash of the client or of the
+// server. It is psycopg's tpc_prepare. The server's max_prepared_transactions
+// must allow it.
+//
+// tx is over after it, whatever its outcome: Commit and Rollback then return
+// sql.ErrTxDone, so a deferred Rollback does no harm. After an error the
+// transaction was rolled back; if an earlier statement of it had failed, the
+// error is pq.ErrInFailedTransaction. If the connection is lost before the
+// answer comes, ErrCommitUnknown is in the error's chain, and RecoverPrepared
+// tells whether the transaction was prepared.
+func PrepareTx(ctx context.Context, tx *sql.Tx, xid Xid) error {
+	id, err := xid.literal()
+	if err != nil {
+		return rollbackUnfinished(tx, err)
+	}
+	_, err = do(ctx, tx, "PrepareTx", func(ctx context.Context, c *conn) (driver.Result, error) {
+		if c.wire == nil {
+			return nil, errors.New("psyco: PrepareTx needs psyco's own connection, not one behind Wrap")
+		}
+		c.tx.prepare, c.tx.prepareCtx = "PREPARE TRANSACTION "+id, ctx
+		if c.tx.state != txPending {
+			return driver.RowsAffected(0), nil
+		}
+		// No statement has run, but even that can be prepared.
+		k := c.watch(ctx)
+		return driver.RowsAffected(0), c.finish(k, c.flush())
+	})
+	if err != nil {
+		return rollbackUnfinished(tx, err)
+	}
+	// Commit is what makes database/sql give the connection back.
+	return tx.Commit()
+}
+
+// rollbackUnfinished rolls tx back because of err, unless it is over.
+func rollbackUnfinished(tx *sql.Tx, err error) error {
+	if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) {
+		return errors.Join(err, rerr)
+	}
+	return err
+}
+
+// CommitPrepared is the second phase: it commits the transaction that was
+// prepared under the name xid, psycopg's tpc_commit. h must be connected to the
+// database that the transaction was prepared in, as the same user or a
+// superuser, and not be in a transaction. If there is no such transaction the
+// error is pq.Error 42704, undefined_object; that is also what comes when a
+// CommitPrepared is repeated whose answer was lost.
+func CommitPrepared(ctx context.Context, h Handle, xid Xid) error {
+	return finishPrepared(ctx, h, "COMMIT PREPARED ", xid)
+}
+
+// RollbackPrepared undoes the transaction that was prepared under the name xid,
+// psycopg's tpc_rollback. What is said about CommitPrepared holds.
+func RollbackPrepared(ctx context.Context, h Handle, xid Xid) error {
+	return finishPrepared(ctx, h, "ROLLBACK PREPARED ", xid)
+}
+
+func finishPrepared(ctx context.Context, h Handle, command string, xid Xid) error {
+	id, err := xid.literal()
+	if err != nil {
+		return err
+	}
+	_, err = h.ExecContext(ctx, command+id)
+	return err
+}
+
+// PreparedTx is a prepared transaction that waits for its second phase.
+type PreparedTx struct {
+	Xid
+	Prepared time.Time // when
+	Owner    string    // the user who prepared it
+	Database string    // where it has to be committed or rolled back
+}
+
+// RecoverPrepared returns the prepared transactions of all databases of the
+// server, the oldest first, whoever prepared them: psycopg's tpc_recover.
+func RecoverPrepared(ctx context.Context, h Handle) ([]PreparedTx, error) {
+	rows, err := h.QueryContext(ctx, "SELECT gid, prepared, owner, database FROM pg_catalog.pg_prepared_xacts ORDER BY prepared, gid")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []PreparedTx
+	for rows.Next() {
+		var p PreparedTx
+		var id string
+		if err := rows.Scan(&id, &p.Prepared, &p.Owner, &p.Database); err != nil {
+			return nil, err
+		}
+		p.Xid = ParseXid(id)
+		list = append(list, p)
+	}
+	return list, rows.Err()
+}
+
+// finishPrepare sends PREPARE TRANSACTION in place of COMMIT.
+func (t *tx) finishPrepare() error {
+	c := t.c
+	k := c.watch(t.prepareCtx)
+	c.tx = nil
+	err := c.finish(k, c.simple(t.prepare))
+	c.observe()
+	switch {
+	case err == driver.ErrBadConn:
+		return &lostError{errors.New("PREPARE TRANSACTION was not sent, so the server rolls the transaction back")}
+	case err != nil && c.lost != nil:
+		return &prepareError{err}
+	case err == nil && c.wire.CommandTag() != "PREPARE TRANSACTION":
+		return pq.ErrInFailedTransaction
+	}
+	return err
+}
+
+// prepareError is the error of a PREPARE TRANSACTION whose answer was lost.
+type prepareError struct{ cause error }
+
+func (e *prepareError) Error() string {
+	return "psyco: the connection was lost during PREPARE TRANSACTION, so it is not known whether the transaction was prepared: " + e.cause.Error()
+}
+func (e *prepareError) Unwrap() []error { return []error{ErrCommitUnknown, e.cause} }
+
+// errPrepared is for what is done with a transaction after a PREPARE
+// TRANSACTION statement in it.
+var errPrepared = errors.New("psyco: the transaction was prepared, by a PREPARE TRANSACTION statement: " +
+	"end it with CommitPrepared or RollbackPrepared")
