@@ -7,7 +7,6 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -85,14 +84,8 @@ func argumentError(a *driver.NamedValue, err error) error {
 	if a.Name != "" {
 		where = "parameter " + strconv.Quote(a.Name)
 	}
-	return fmt.Errorf("psyco: %s: %w", where, trimPrefix{err})
+	return fmt.Errorf("psyco: %s: %w", where, unprefixed(err))
 }
-
-// trimPrefix keeps "psyco:" from standing in the middle of an error's text.
-type trimPrefix struct{ error }
-
-func (e trimPrefix) Error() string { return strings.TrimPrefix(e.error.Error(), "psyco: ") }
-func (e trimPrefix) Unwrap() error { return e.error }
 
 // nativeValue converts an argument of a native query exactly as database/sql
 // does with lib/pq, errors included.

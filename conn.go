@@ -111,7 +111,7 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 	}
 	if len(args) == 1 {
 		if op, ok := args[0].Value.(operation); ok {
-			return op(ctx, c)
+			return operate(ctx, c, op)
 		}
 	}
 	var st statement
@@ -133,7 +133,7 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	}
 	if len(args) == 1 {
 		if op, ok := args[0].Value.(queryOperation); ok {
-			return op(ctx, c)
+			return operate(ctx, c, op)
 		}
 	}
 	if rest, size, ok := takeServerSide(args); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 )
 
@@ -59,4 +60,23 @@ func WithConn(ctx context.Context, h Handle, f func(*Conn) error) error {
 		return driver.RowsAffected(0), f(&Conn{c})
 	})
 	return err
+}
+
+// operate runs an operation. database/sql runs it again when it gets
+// driver.ErrBadConn; for an operation of several requests that is right only if
+// not even the first was answered.
+func operate[R any, F ~func(context.Context, *conn) (R, error)](ctx context.Context, c *conn, op F) (R, error) {
+	if c.wire == nil {
+		return op(ctx, c)
+	}
+	before := c.wire.Stats().RoundTrips
+	res, err := op(ctx, c)
+	if errors.Is(err, driver.ErrBadConn) && c.wire.Stats().RoundTrips != before {
+		cause := c.lost
+		if cause == nil || errors.Is(cause, driver.ErrBadConn) {
+			cause = errors.New("the server closed it")
+		}
+		err = &lostError{cause}
+	}
+	return res, err
 }

@@ -1,6 +1,10 @@
 package psyco
 
-import "strconv"
+import (
+	"strconv"
+
+	"github.com/lib/pq"
+)
 
 // Conn is a look at one connection of the pool; see WithConn. Its methods are
 // for the goroutine that was given it, while it has it. Behind Wrap the
@@ -66,6 +70,22 @@ func (c *Conn) TxStatus() byte {
 		return 0
 	}
 	return c.c.wire.TxStatus()
+}
+
+// SetNoticeHandler calls h for the notices of this connection from now on, also
+// for those who get it from the pool later; nil for none. It takes the place of
+// pq.SetNoticeHandler, under the rules of WithNoticeHandler.
+func (c *Conn) SetNoticeHandler(h func(*pq.Error)) {
+	if c.c.wire != nil {
+		pq.SetNoticeHandler(c.c.base, h)
+	}
+}
+
+// SetNotificationHandler is SetNoticeHandler for notifications.
+func (c *Conn) SetNotificationHandler(h func(*pq.Notification)) {
+	if c.c.wire != nil {
+		pq.SetNotificationHandler(c.c.base, h)
+	}
 }
 
 // Stats returns the connection's counters.
