@@ -14,13 +14,15 @@ type call struct {
 	own  watched // the statement's context
 	tx   watched // the transaction's, if that is another one
 	mu   sync.Mutex
-	over bool          // the request has its answer
-	done chan struct{} // made when a context ends, closed when the cancel request is through
+	over bool // the request has its answer
+
+	// Made when a context ends.
+	answered chan struct{} // closed when the request has its answer
+	done     chan struct{} // closed when no cancel request is under way any more
 
 	// Set before done is closed.
-	cause error // the error of the context that ended
-	timer *time.Timer
-	sent  bool // the server has taken the cancel request
+	cause  error // the error of the context that ended
+	usable bool  // the server has taken every cancel request, and in time
 }
 
 // watched is a context and how to stop watching it.
@@ -70,18 +72,32 @@ func (k *call) cancel(ctx context.Context) {
 		k.mu.Unlock()
 		return
 	}
-	k.done = make(chan struct{})
+	k.answered, k.done = make(chan struct{}), make(chan struct{})
 	k.mu.Unlock()
 	defer close(k.done)
 
 	k.cause = ctx.Err()
-	grace := k.c.con.grace
-	k.timer = time.AfterFunc(grace, func() { k.c.wire.SetDeadline(time.Unix(1, 0)) })
-	// A server that waits for COPY data, or for the rest of a pipeline, does
-	// not heed a cancel request. Both are nothing where there is neither.
-	k.c.wire.FailCopy(k.cause.Error())
-	k.c.wire.AbortExchange()
-	k.sent = k.c.sess.cancelWithin(grace) == nil
+	c := k.c
+	cut := time.AfterFunc(c.con.grace, func() { c.wire.SetDeadline(time.Unix(1, 0)) })
+	// A cancel request that overtakes the statement finds nothing to cancel, so
+	// it is repeated until there is an answer.
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		// A server that waits for COPY data, or for the rest of a pipeline, does
+		// not heed a cancel request. Both are nothing where there is neither.
+		c.wire.FailCopy(k.cause.Error())
+		c.wire.AbortExchange()
+		sent := c.sess.cancelWithin(c.con.grace) == nil
+		again := time.NewTimer(pause)
+		select {
+		case <-k.answered:
+			again.Stop()
+			// Without the server's word for it the request may still be under
+			// way, and would hit the connection's next statement.
+			k.usable = cut.Stop() && sent
+			return
+		case <-again.C:
+		}
+	}
 }
 
 // cancelWithin asks the server to cancel the session's running statement.
@@ -120,10 +136,9 @@ func (k *call) end() (cause error, usable bool) {
 	if done == nil {
 		return nil, true
 	}
+	close(k.answered)
 	<-done
-	// Without the server's word for it the cancel request may still be under
-	// way, and would hit the connection's next statement.
-	return k.cause, k.timer.Stop() && k.sent
+	return k.cause, k.usable
 }
 
 // finish ends a request: it stops watching and turns lib/pq's error into the

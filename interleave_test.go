@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/psyco-go/psyco"
 )
@@ -44,7 +45,7 @@ func TestInterleaving(t *testing.T) {
 				t.Fatal(err)
 			}
 			var open []*openResult
-			inserted := 0
+			inserted, failed := 0, false
 			count := func(h psyco.Handle) {
 				if got := all(t, h, "SELECT count(*) FROM t WHERE a >= %s", 0); got[0] != fmt.Sprint(inserted) {
 					t.Fatalf("%s rows, want %d", got[0], inserted)
@@ -52,8 +53,8 @@ func TestInterleaving(t *testing.T) {
 			}
 			for range 50 {
 				steps--
-				switch op := rnd.IntN(12); {
-				case op < 3: // a new result, small or larger than lib/pq's buffer
+				switch op := rnd.IntN(200); {
+				case op < 50: // a new result, small or larger than lib/pq's buffer
 					r := &openResult{next: rnd.IntN(100)}
 					r.to = r.next + rnd.IntN(1+rnd.IntN(3000))
 					switch rnd.IntN(4) {
@@ -72,7 +73,7 @@ func TestInterleaving(t *testing.T) {
 						t.Fatal(err)
 					}
 					open = append(open, r)
-				case op < 8 && len(open) > 0: // read some of a result
+				case op < 130 && len(open) > 0: // read some of a result
 					i := rnd.IntN(len(open))
 					r := open[i]
 					for range 1 + rnd.IntN(200) {
@@ -91,21 +92,21 @@ func TestInterleaving(t *testing.T) {
 						}
 						r.next++
 					}
-				case op == 8 && len(open) > 0: // close one early, or abandon it
+				case op < 146 && len(open) > 0: // close one early, or abandon it
 					i := rnd.IntN(len(open))
 					if rnd.IntN(2) == 0 {
 						open[i].close()
 						open = append(open[:i], open[i+1:]...)
 					}
-				case op == 9:
+				case op < 162:
 					res := mustExec(t, tx, "INSERT INTO t VALUES (%s), (%s)", rnd.IntN(100), rnd.IntN(100))
 					if n, err := res.RowsAffected(); n != 2 || err != nil {
 						t.Fatalf("%d rows inserted, %v", n, err)
 					}
 					inserted += 2
-				case op == 10:
+				case op < 178:
 					count(tx)
-				case op == 11:
+				case op < 198:
 					mine := errors.New("mine")
 					err := psyco.Savepoint(ctx, tx, func(tx *sql.Tx) error {
 						mustExec(t, tx, "INSERT INTO t VALUES ($1)", 1)
@@ -118,10 +119,28 @@ func TestInterleaving(t *testing.T) {
 					if err != nil && err != mine {
 						t.Fatal(err)
 					}
+				default: // a statement that is cancelled
+					err := psyco.Savepoint(ctx, tx, func(tx *sql.Tx) error {
+						short, cancel := context.WithTimeout(ctx, time.Millisecond)
+						defer cancel()
+						_, err := tx.ExecContext(short, "SELECT pg_sleep(%s)", 60)
+						return err
+					})
+					if !errors.Is(err, context.DeadlineExceeded) {
+						t.Fatalf("got %v", err)
+					}
+					// SAVEPOINT went in front of the statement, and may have
+					// been what was cancelled: that fails the transaction.
+					failed = txStatus(t, tx) == 'E'
+				}
+				if failed {
+					break
 				}
 			}
-			count(tx)
-			commit := rnd.IntN(2) == 0
+			if !failed {
+				count(tx)
+			}
+			commit := rnd.IntN(2) == 0 && !failed
 			if commit {
 				err = tx.Commit()
 			} else {

@@ -1,3 +1,5 @@
+//go:build unix
+
 package psyco_test
 
 import (
