@@ -47,15 +47,9 @@ func (c *Cache[S]) Use(sql string, types []uint32) *Entry[S] {
 	if c.capacity <= 0 {
 		return nil
 	}
-	for e := c.bySQL[sql]; e != nil; e = e.variant {
-		if slices.Equal(e.Types, types) {
-			e.Uses++
-			if c.newest != e {
-				c.unlink(e)
-				c.push(e)
-			}
-			return e
-		}
+	if e := c.Find(sql, types); e != nil {
+		e.Uses++
+		return e
 	}
 	for c.size >= c.capacity {
 		c.Remove(c.oldest)
@@ -65,6 +59,21 @@ func (c *Cache[S]) Use(sql string, types []uint32) *Entry[S] {
 	c.size++
 	c.push(e)
 	return e
+}
+
+// Find returns the entry for a text and its parameter types and marks it as the
+// most recent, or nil if there is none. Unlike Use it never evicts another.
+func (c *Cache[S]) Find(sql string, types []uint32) *Entry[S] {
+	for e := c.bySQL[sql]; e != nil; e = e.variant {
+		if slices.Equal(e.Types, types) {
+			if c.newest != e {
+				c.unlink(e)
+				c.push(e)
+			}
+			return e
+		}
+	}
+	return nil
 }
 
 // Remove forgets an entry. Its statement, if it has one, is handed out by the

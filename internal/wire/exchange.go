@@ -39,6 +39,7 @@ type exchange struct {
 	background
 	started atomic.Bool
 
+	began  bool  // something was sent; the writer's
 	more   bool  // Next has more; the writer's
 	last   byte  // type of the last message; the writer's
 	gained int64 // Syncs that are gathered but not sent; the writer's
@@ -156,7 +157,12 @@ func (c *Conn) sendGathered(x *exchange, b []byte) bool {
 		return false
 	}
 	x.announce()
-	_, err := c.send(b)
+	write := c.send
+	if x.began {
+		write = c.transmit // nobody has waited in between
+	}
+	x.began = true
+	_, err := write(b)
 	c.writer.mu.Unlock()
 	if err != nil {
 		c.failBackground(err)

@@ -38,6 +38,10 @@ func (c *Conn) SetStatementPrefix(p string) { c.writer.names = p }
 // rather than find another client's statement. It costs the server a Close.
 func (c *Conn) NameUnnamed() { c.writer.nameUnnamed = true }
 
+// StatementName returns the name by which the server knows a statement of
+// lib/pq, for messages that are not lib/pq's.
+func (c *Conn) StatementName(name string) string { return c.writer.names + name }
+
 // DeclareTypes writes oids into the next Parse message as the types of its first
 // parameters; 0 leaves one to the server. Until then the caller must not change
 // oids. An empty list takes a declaration back. At most 65,535 types are possible.
@@ -121,15 +125,20 @@ func (c *Conn) request(head, tail []byte) (int, error) {
 	return n, err
 }
 
-// send writes to the socket; writer.mu is held.
+// send writes to the socket what begins a round trip; writer.mu is held.
 func (c *Conn) send(p []byte) (int, error) {
+	c.session.counters.wrote.Store(true)
+	return c.transmit(p)
+}
+
+// transmit writes to the socket; writer.mu is held.
+func (c *Conn) transmit(p []byte) (int, error) {
 	if err := c.brokenError(); err != nil {
 		return 0, err
 	}
 	if c.writer.err != nil {
 		return 0, c.writer.err
 	}
-	c.session.counters.wrote.Store(true)
 	n, err := c.nc.Write(p)
 	c.session.counters.sent.Add(uint64(n))
 	if err != nil && n > 0 {
