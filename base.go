@@ -1,9 +1,12 @@
 package psyco
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
+	"io"
+	"slices"
 )
 
 // What follows runs statements on the connections of another driver, behind
@@ -97,14 +100,86 @@ func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (
 }
 
 func (c *conn) baseBegin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	var tx driver.Tx
+	var err error
 	if b, ok := c.base.(driver.ConnBeginTx); ok {
-		return b.BeginTx(ctx, opts)
+		tx, err = b.BeginTx(ctx, opts)
+	} else if opts != (driver.TxOptions{}) {
+		err = errors.New("psyco: the wrapped driver has no isolation levels and no read-only transactions")
+	} else {
+		//lint:ignore SA1019 the only method older drivers have
+		tx, err = c.base.Begin()
 	}
-	if opts != (driver.TxOptions{}) {
-		return nil, errors.New("psyco: the wrapped driver has no isolation levels and no read-only transactions")
+	if err != nil {
+		return nil, err
 	}
-	//lint:ignore SA1019 the only method older drivers have
-	return c.base.Begin()
+	c.baseTx = true
+	return &baseTx{tx, c}, nil
+}
+
+// baseTx is a transaction of the wrapped driver.
+type baseTx struct {
+	driver.Tx
+	c *conn
+}
+
+func (t *baseTx) Commit() error {
+	t.c.baseTx = false
+	return t.Tx.Commit()
+}
+
+func (t *baseTx) Rollback() error {
+	t.c.baseTx = false
+	return t.Tx.Rollback()
+}
+
+// baseOnce runs a statement, prepared if the wrapped driver does it no other way.
+func (c *conn) baseOnce(ctx context.Context, st *statement) (driver.Result, error) {
+	res, err := c.baseExec(ctx, st)
+	if err != driver.ErrSkip {
+		return res, err
+	}
+	s, err := c.basePrepare(ctx, &query{sql: st.sql, style: styleNative})
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return s.(driver.StmtExecContext).ExecContext(ctx, baseArguments(st))
+}
+
+// baseRows is baseOnce for a statement with rows. It reads them into memory.
+func (c *conn) baseRows(ctx context.Context, st *statement) (set resultSet, err error) {
+	r, err := c.baseQuery(ctx, st)
+	if err == driver.ErrSkip {
+		s, err := c.basePrepare(ctx, &query{sql: st.sql, style: styleNative})
+		if err != nil {
+			return set, err
+		}
+		defer s.Close()
+		r, err = s.(driver.StmtQueryContext).QueryContext(ctx, baseArguments(st))
+		if err != nil {
+			return set, err
+		}
+	} else if err != nil {
+		return set, err
+	}
+	defer func() { err = cmp.Or(err, r.Close()) }()
+	names := slices.Clone(r.Columns())
+	set.header = &header{names: names, types: make([]columnType, len(names))}
+	for {
+		row := make([]driver.Value, len(names))
+		if err := r.Next(row); err == io.EOF {
+			return set, nil
+		} else if err != nil {
+			return set, err
+		}
+		for i, v := range row {
+			if b, ok := v.([]byte); ok {
+				row[i] = slices.Clone(b)
+			}
+		}
+		set.rows = append(set.rows, row)
+	}
 }
 
 func plainValues(args []driver.NamedValue) []driver.Value {

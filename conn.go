@@ -31,10 +31,12 @@ type conn struct {
 	base driver.Conn
 	wire *wire.Conn // nil behind Wrap
 
-	cache *stmtcache.Cache[prepared]
-	rows  *rows // a result that is still being read from the server
-	tx    *tx
-	copy  *copyStmt // a COPY statement that waits for its rows
+	cache  *stmtcache.Cache[prepared]
+	plans  *stmtcache.Cache[*plan] // of pipelines
+	rows   *rows                   // a result that is still being read from the server
+	tx     *tx
+	baseTx bool      // a transaction is open behind Wrap
+	copy   *copyStmt // a COPY statement that waits for its rows
 
 	// queue holds small statements that were not sent yet: BEGIN, SAVEPOINT,
 	// RELEASE. They ride in front of the next statement, see run.go.
@@ -50,6 +52,8 @@ type conn struct {
 	nested     []string // the open savepoints of Savepoint, the outermost first
 	streams    []bool   // which names of cursors for ServerSide are taken
 	names      int      // names of lib/pq's prepared statements
+	planNames  int      // names of the plans of pipelines
+	forgotten  int      // how often forget was called
 	stats      Stats
 }
 
@@ -64,6 +68,7 @@ func newConn(con *Connector, s *session) *conn {
 		capacity = 0
 	}
 	c.cache = stmtcache.New[prepared](capacity)
+	c.plans = stmtcache.New[*plan](capacity)
 	if c.wire != nil {
 		c.wire.SetCopyAbort(func() { s.cancelWithin(con.grace) })
 		if !s.onePacket {

@@ -62,6 +62,10 @@ func WithConn(ctx context.Context, h Handle, f func(*Conn) error) error {
 	return err
 }
 
+// errNothingDone is the error of an operation that met a lost connection before
+// it did anything but prepare statements.
+var errNothingDone = errors.New("psyco: the connection was lost before anything was done")
+
 // operate runs an operation. database/sql runs it again when it gets
 // driver.ErrBadConn; for an operation of several requests that is right only if
 // not even the first was answered.
@@ -71,6 +75,9 @@ func operate[R any, F ~func(context.Context, *conn) (R, error)](ctx context.Cont
 	}
 	before := c.wire.Stats().RoundTrips
 	res, err := op(ctx, c)
+	if err == errNothingDone {
+		return res, driver.ErrBadConn
+	}
 	if errors.Is(err, driver.ErrBadConn) && c.wire.Stats().RoundTrips != before {
 		cause := c.lost
 		if cause == nil || errors.Is(cause, driver.ErrBadConn) {

@@ -209,6 +209,9 @@ func (c *conn) ride() {
 	for _, p := range c.cache.TakeEvicted() {
 		c.wire.PrefixClose(p.name)
 	}
+	for _, p := range c.plans.TakeEvicted() {
+		c.wire.PrefixClose(p.name)
+	}
 }
 
 // rode settles what rode along after its request has ended.
@@ -227,14 +230,23 @@ func (c *conn) rode(err error) {
 func (c *conn) observe() {
 	events := c.wire.TakeEvents()
 	if events.Has(wire.EventDiscardAll | wire.EventDeallocateAll | wire.EventDeallocate) {
-		c.cache.Clear()
+		c.forget()
 	}
 	if events.Has(wire.EventPrepareTransaction) && c.tx != nil && c.wire.TxStatus() == 'I' {
 		c.tx.failed = errPrepared // what follows would not be part of it
 	}
 }
 
-func (c *conn) inTransaction() bool { return c.tx != nil || c.wire.TxStatus() != 'I' }
+// forget drops all prepared statements: the server has none of them any more.
+func (c *conn) forget() {
+	c.cache.Clear()
+	c.plans.Clear()
+	c.forgotten++
+}
+
+func (c *conn) inTransaction() bool {
+	return c.tx != nil || c.baseTx || c.wire != nil && c.wire.TxStatus() != 'I'
+}
 
 // evict forgets a prepared statement that failed in a way that may be the
 // plan's fault, and reports whether the server refused to run it because it is
@@ -246,7 +258,7 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 	}
 	switch {
 	case pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
-		c.cache.Clear()
+		c.forget()
 		c.suspect = true
 		return true
 	case pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":

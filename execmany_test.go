@@ -1,0 +1,238 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// argRows is n rows of arguments.
+func argRows(n int, row func(i int) []any) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		for i := range n {
+			if !yield(row(i), nil) {
+				return
+			}
+		}
+	}
+}
+
+// listed is the rows of a slice.
+func listed(rows ...[]any) iter.Seq2[[]any, error] {
+	return argRows(len(rows), func(i int) []any { return rows[i] })
+}
+
+func TestExecMany(t *testing.T) {
+	at := time.Date(2024, 2, 29, 12, 30, 0, 123456000, time.FixedZone("", 3600))
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		mustExec(t, db, `CREATE TABLE t (a bigint, b text, c bytea, d timestamptz, e float8, f int[], g boolean)`)
+		for _, tt := range []struct {
+			name, query string
+			rows        [][]any
+		}{
+			{"psycopg", "INSERT INTO t VALUES (%s, %s, %s, %s, %s, %s, %s)", [][]any{
+				{1, "one", []byte("\x00\xff"), at, 1.5, []int{1, 2}, true},
+				{nil, nil, nil, nil, nil, nil, nil},
+				{int64(1) << 40, `\x41'`, []byte(`\x41`), time.Date(-10, 1, 1, 0, 0, 0, 0, time.UTC), -0.25, []int(nil), false},
+				{"7", []byte("bytes"), "text", "2020-01-01 00:00:00Z", 3, "{5}", "yes"},
+			}},
+			{"native", "INSERT INTO t VALUES ($1, $2, $3, $4, $5, $6, $7)", [][]any{
+				{nil, "one", []byte("\x00\xff"), at, 1.5, pq.Array([]int{1, 2}), true},
+				{1, nil, "text", at, nil, pq.Array([]int64(nil)), nil},
+				{uint8(3), "", []byte{}, nil, float32(2), nil, false},
+			}},
+			{"named", "INSERT INTO t (b, a) VALUES (%(b)s, %(a)s)", [][]any{
+				{map[string]any{"a": 1, "b": "x"}},
+				{struct {
+					A int
+					B string
+				}{2, "y"}},
+				{sql.Named("a", 3), sql.Named("b", "z")},
+			}},
+			{"no arguments", "INSERT INTO t (b) VALUES ('100%')", [][]any{{}, {}}},
+		} {
+			for _, row := range tt.rows {
+				mustExec(t, db, tt.query, row...)
+			}
+			want := all(t, db, "SELECT t::text FROM t")
+			mustExec(t, db, "TRUNCATE t")
+			for round := range 3 {
+				n, err := psyco.ExecMany(ctx, db, tt.query, listed(tt.rows...))
+				if err != nil || n != int64(len(tt.rows)) {
+					t.Fatalf("%s, round %d: %d rows, %v", tt.name, round, n, err)
+				}
+				if got := all(t, db, "SELECT t::text FROM t"); strings.Join(got, "\n") != strings.Join(want, "\n") {
+					t.Errorf("%s, round %d:\n got %q\nwant %q", tt.name, round, got, want)
+				}
+				mustExec(t, db, "TRUNCATE t")
+			}
+		}
+	})
+}
+
+// TestExecManyTypes gives rows that need different types for one text. The
+// server cannot infer the type of $1 in it.
+func TestExecManyTypes(t *testing.T) {
+	ctx := context.Background()
+	values := []any{nil, 1, "s", nil, int64(1) << 40, true, 1.5, nil, []string{"a"}, 2, time.Hour, nil, []byte{1}}
+	want := strings.Split("text,integer,text,,bigint,boolean,double precision,,text[],integer,interval,,bytea", ",")
+	for _, mode := range []string{"", " prepare_threshold=1", " statement_cache_capacity=0", " statement_cache_capacity=1", " binary_parameters=yes"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			db := open(t, pgserver.TestDSN(t)+mode)
+			mustExec(t, db, "CREATE TABLE t (v text)")
+			exec := func(h psyco.Handle) error {
+				n, err := psyco.ExecMany(ctx, h, "INSERT INTO t SELECT pg_typeof(%s)", argRows(len(values), func(i int) []any { return values[i : i+1] }))
+				if err == nil && n != int64(len(values)) {
+					t.Errorf("%d rows", n)
+				}
+				return err
+			}
+			for name, err := range map[string]error{
+				"alone":       exec(db),
+				"transaction": psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error { return exec(tx) }),
+			} {
+				if err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			for i, got := range all(t, db, "SELECT v FROM t") {
+				if want := want[i%len(want)]; want != "" && got != want {
+					t.Errorf("%v (%T) is %s, want %s", values[i%len(want)], values[i%len(want)], got, want)
+				}
+			}
+		})
+	}
+}
+
+func TestExecManyRoundTrips(t *testing.T) {
+	ctx := context.Background()
+	conn, err := testDB(t).Conn(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	mustExec(t, conn, "CREATE TABLE t (a int, b text)")
+	const query = "INSERT INTO t VALUES (%s, %s)"
+	in := func(h psyco.Handle, n int) {
+		t.Helper()
+		got, err := psyco.ExecMany(ctx, h, query, argRows(n, func(i int) []any { return []any{i, "text"} }))
+		if err != nil || got != int64(n) {
+			t.Fatalf("%d rows, %v", got, err)
+		}
+	}
+	inTx := func(n int) {
+		tx, err := conn.BeginTx(ctx, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in(tx, n)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct {
+		name string
+		want uint64
+		run  func()
+	}{
+		{"no rows", 0, func() { in(conn, 0) }},
+		{"new", 2, func() { in(conn, 1000) }},
+		{"prepared", 1, func() { in(conn, 1000) }},
+		{"one row", 1, func() { in(conn, 1) }},
+		{"three chunks and COMMIT", 4, func() { in(conn, 10_000) }},
+		{"transaction", 2, func() { inTx(1000) }},
+		{"transaction, three chunks", 4, func() { inTx(10_000) }},
+	} {
+		if got := roundTrips(t, conn, tt.run); got != tt.want {
+			t.Errorf("%s: %d round trips, want %d", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestExecManyErrors(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY, b int)")
+		const query = "INSERT INTO t VALUES (%s, %s)"
+		bad := errors.New("no more rows")
+		for _, tt := range []struct {
+			name string
+			n    int
+			row  func(i int) ([]any, error)
+			at   int
+			text string
+		}{
+			{"duplicate", 100, func(i int) ([]any, error) { return []any{i % 70, 0}, nil }, 70, "duplicate key"},
+			{"duplicate in the second chunk", 6000, func(i int) ([]any, error) { return []any{i % 5000, 0}, nil }, 5000, "duplicate key"},
+			{"value", 100, func(i int) ([]any, error) {
+				if i == 42 {
+					return []any{i, map[string]int{}}, nil
+				}
+				return []any{i, 0}, nil
+			}, 42, "parameter 2"},
+			{"value in the second chunk", 6000, func(i int) ([]any, error) {
+				if i == 5000 {
+					return []any{i, "x"}, nil
+				}
+				return []any{i, 0}, nil
+			}, 5000, "integer"},
+			{"too many values", 3, func(i int) ([]any, error) {
+				if i == 2 {
+					return []any{i, 0, 0}, nil
+				}
+				return []any{i, 0}, nil
+			}, 2, "2 placeholders but 3 parameters"},
+			{"iterator", 6000, func(i int) ([]any, error) {
+				if i == 5500 {
+					return nil, bad
+				}
+				return []any{i, 0}, nil
+			}, 5500, "no more rows"},
+			{"first row", 3, func(i int) ([]any, error) { return nil, bad }, 0, "no more rows"},
+		} {
+			rows := func(yield func([]any, error) bool) {
+				for i := range tt.n {
+					if !yield(tt.row(i)) {
+						return
+					}
+				}
+			}
+			for _, in := range []string{"alone", "transaction"} {
+				var n int64
+				var err error
+				if in == "alone" {
+					n, err = psyco.ExecMany(ctx, db, query, rows)
+				} else {
+					err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+						n, err = psyco.ExecMany(ctx, tx, query, rows)
+						return err
+					})
+				}
+				var re *psyco.RowError
+				if n != 0 || !errors.As(err, &re) || re.Row != tt.at+1 || re.Rows != 1 || !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("%s, %s: %d, %v; want an error about row %d with %q", tt.name, in, n, err, tt.at+1, tt.text)
+				}
+				if tt.text == "duplicate key" && (pq.As(err) == nil || pq.As(err).Constraint != "t_pkey") {
+					t.Errorf("%s, %s: no *pq.Error in %v", tt.name, in, err)
+				}
+				if tt.text == bad.Error() && !errors.Is(err, bad) {
+					t.Errorf("%s, %s: the iterator's error is lost in %v", tt.name, in, err)
+				}
+				if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "0" {
+					t.Errorf("%s, %s: %s rows are left", tt.name, in, got[0])
+				}
+			}
+		}
+	})
+}
