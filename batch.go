@@ -1,0 +1,289 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// ErrPipelineAborted is the error of statements in a Batch that were not run
+// because one before them failed (psycopg: PipelineAborted).
+var ErrPipelineAborted = errors.New("psyco: the statement was not run, because another one of the batch failed")
+
+// A BatchError tells which statement of a Batch failed. The server's *pq.Error
+// is in its chain.
+type BatchError struct {
+	Statement int // its number, counted from 1 in the order of Queue
+	Query     string
+	Err       error
+}
+
+func (e *BatchError) Error() string {
+	return fmt.Sprintf("psyco: statement %d of the batch: %s", e.Statement, strings.TrimPrefix(e.Err.Error(), "psyco: "))
+}
+
+func (e *BatchError) Unwrap() error { return e.Err }
+
+// A Batch is a list of statements that are sent together (psycopg: pipeline
+// mode). The zero value is an empty batch. It is not safe for concurrent use.
+//
+//	var b psyco.Batch
+//	b.Queue("INSERT INTO log (line) VALUES (%s)", line)
+//	b.Queue("SELECT id, name FROM item WHERE box = %s", box).Each(func(row *sql.Rows) error {
+//		…
+//	})
+//	err := b.Run(ctx, db)
+//
+// Statements that the connection has run before cost one round trip for all of
+// them. Before that, those with arguments are prepared, all in one more.
+type Batch struct{ statements []*BatchStatement }
+
+// A BatchStatement is one statement of a Batch.
+type BatchStatement struct {
+	query    string
+	args     []any
+	each     func(row *sql.Rows) error
+	affected int64
+	err      error
+}
+
+var errNotRun = errors.New("psyco: the batch has not been run")
+
+// Queue adds a statement at the end. query and args are as in sql.DB.Exec, but
+// a query without arguments is one statement, not several. args must stay as they
+// are until Run.
+func (b *Batch) Queue(query string, args ...any) *BatchStatement {
+	s := &BatchStatement{query: query, args: args, err: errNotRun}
+	b.statements = append(b.statements, s)
+	return s
+}
+
+// Each makes Run call f for each row that the statement returns. The rows are
+// in memory by then. f may use Columns, ColumnTypes and Scan of row; see Run for
+// when it is called. Without Each the rows are dropped. Each returns s.
+func (s *BatchStatement) Each(f func(row *sql.Rows) error) *BatchStatement {
+	s.each = f
+	return s
+}
+
+// RowsAffected returns how many rows the statement has inserted, updated, deleted
+// or returned, or its error: that of the server, or ErrPipelineAborted.
+func (s *BatchStatement) RowsAffected() (int64, error) { return s.affected, s.err }
+
+// Len returns the number of statements.
+func (b *Batch) Len() int { return len(b.statements) }
+
+// Run sends the statements, waits for all answers, and then calls the functions
+// given to Each, in the order of the statements.
+//
+// It is all or nothing. In a transaction the statements are part of that, which
+// fails if one of them does. Otherwise they are a transaction of their own, and
+// after an error none of them has happened, including those before the failed
+// one, whose RowsAffected tells what it was for them; those after it have
+// ErrPipelineAborted. The error of Run is a *BatchError if it is that of a
+// statement. If the connection is lost while a batch outside a transaction is
+// under way, it is not known whether it has happened, and the error says so;
+// it is never driver.ErrBadConn once something was sent.
+//
+// The functions of Each are called if all statements have succeeded, and may use
+// h. The first error that one of them returns ends the calls and is that of Run;
+// outside a transaction the statements stay committed.
+//
+// A statement with arguments that comes after a CREATE, ALTER, DROP, SET or the
+// like in the same batch, and is new to the connection, is prepared when that
+// has run, which costs two more round trips. COPY is an error.
+// Behind Wrap, behind a pooler (binary_parameters=yes) and with binding=client the statements
+// are sent one by one, with the same results. A Batch may be run again.
+func (b *Batch) Run(ctx context.Context, h Handle) error {
+	rows := false
+	for i, s := range b.statements {
+		s.affected, s.err = 0, errNotRun
+		rows = rows || s.each != nil
+		if err := noCopy(s.query); err != nil {
+			return &BatchError{i + 1, s.query, err}
+		}
+	}
+	if len(b.statements) == 0 {
+		return nil
+	}
+	if !rows {
+		_, err := do(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Result, error) {
+			_, err := b.run(ctx, c)
+			return driver.RowsAffected(0), err
+		})
+		return err
+	}
+	res, err := doQuery(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Rows, error) {
+		sets, err := b.run(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return memoryRows(c, sets), nil
+	})
+	if err != nil {
+		return err
+	}
+	defer res.Close()
+	for _, s := range b.statements {
+		if s.each == nil {
+			continue
+		}
+		if err := eachRow(res, s.each); err != nil {
+			return err
+		}
+		res.NextResultSet()
+	}
+	return res.Err()
+}
+
+// batchRun is one run of a batch on a connection.
+type batchRun struct {
+	c    *conn
+	b    *Batch
+	pipe *pipeline // nil where statements go one by one
+	sets []resultSet
+	ran  bool // something was done: no retry by database/sql any more
+}
+
+func (b *Batch) run(ctx context.Context, c *conn) ([]resultSet, error) {
+	r := &batchRun{c: c, b: b}
+	outdated, err := r.attempt(ctx)
+	if outdated && !c.inTransaction() && c.lost == nil {
+		if c.behindPooler() {
+			return nil, errNothingDone
+		}
+		_, err = r.attempt(ctx)
+	}
+	return r.sets, err
+}
+
+func (r *batchRun) attempt(ctx context.Context) (outdated bool, err error) {
+	c, b := r.c, r.b
+	r.sets, r.ran, r.pipe = nil, false, nil
+	if !c.pipelined() {
+		return false, c.atomically(ctx, len(b.statements) > 1, func() error { return r.oneByOne(ctx) })
+	}
+	statements, err := r.bind()
+	if err != nil {
+		return false, err
+	}
+	r.pipe = newPipeline(c)
+	plans := make([]*plan, len(statements))
+	for i := range statements {
+		plans[i] = r.pipe.find(&statements[i])
+		statements[i].types, statements[i].open = nil, nil // scratch of the connection
+	}
+	parts := cutBatch(statements, plans)
+	err = c.atomically(ctx, len(parts) > 1, func() error {
+		first := 0
+		for _, n := range parts {
+			if err := r.part(ctx, first, statements[first:first+n], plans[first:first+n]); err != nil {
+				return err
+			}
+			first += n
+		}
+		return nil
+	})
+	if err != nil {
+		return r.pipe.failed(err), err
+	}
+	r.pipe.keep()
+	return false, nil
+}
+
+// bind binds all arguments before anything is sent.
+func (r *batchRun) bind() ([]statement, error) {
+	statements := make([]statement, len(r.b.statements))
+	for i, s := range r.b.statements {
+		st := &statements[i]
+		if err := r.c.resolve(st, s.query, appendArguments(nil, s.args)); err != nil {
+			return nil, r.failed(i, err)
+		}
+		st.types, st.open = slices.Clone(st.types), slices.Clone(st.open)
+	}
+	return statements, nil
+}
+
+// cutBatch divides a batch where a statement has to be prepared behind one
+// that may define what it is about, and returns the sizes of the parts.
+func cutBatch(statements []statement, plans []*plan) []int {
+	var parts []int
+	n, defined := 0, false
+	for i := range statements {
+		if defined && plans[i] != nil && !plans[i].ready {
+			parts = append(parts, n)
+			n, defined = 0, false
+		}
+		defined = defined || !isQuery(statements[i].sql)
+		n++
+	}
+	return append(parts, n)
+}
+
+// part runs some of the statements in one exchange. first is the number of the
+// first.
+func (r *batchRun) part(ctx context.Context, first int, statements []statement, plans []*plan) error {
+	p := r.pipe
+	p.reset()
+	if refused, err := p.prepareSome(ctx, plans); err != nil {
+		return r.failed(first+max(0, slices.Index(plans, refused)), err)
+	}
+	for i := range statements {
+		if err := p.add(&statements[i], plans[i], r.b.statements[first+i].each != nil); err != nil {
+			return r.failed(first+i, err)
+		}
+	}
+	err := p.send(ctx)
+	for i, n := range p.affected {
+		r.b.statements[first+i].affected, r.b.statements[first+i].err = n, nil
+	}
+	if err != nil {
+		return r.failed(first+p.answered, err)
+	}
+	r.ran = true
+	r.sets = append(r.sets, p.sets...)
+	return p.unread
+}
+
+func (r *batchRun) oneByOne(ctx context.Context) error {
+	for i, s := range r.b.statements {
+		var st statement
+		if err := r.c.resolve(&st, s.query, appendArguments(nil, s.args)); err != nil {
+			return r.failed(i, err)
+		}
+		n, set, err := r.c.once(ctx, &st, s.each != nil)
+		if err != nil {
+			return r.failed(i, err)
+		}
+		r.ran = true
+		s.affected, s.err = n, nil
+		if s.each != nil {
+			r.sets = append(r.sets, set)
+		}
+	}
+	return nil
+}
+
+// failed notes the error of statement i, and turns it into that of Run.
+func (r *batchRun) failed(i int, err error) error {
+	c, statements := r.c, r.b.statements
+	if c.lost != nil || err == driver.ErrBadConn {
+		err = c.broken(r.ran, err)
+		for _, s := range statements {
+			s.affected, s.err = 0, err
+		}
+		return err
+	}
+	for _, s := range statements[i:] {
+		s.affected, s.err = 0, ErrPipelineAborted
+	}
+	if r.pipe != nil && r.pipe.aside {
+		return err
+	}
+	statements[i].err = err
+	return &BatchError{i + 1, statements[i].query, err}
+}
