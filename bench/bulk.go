@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/psyco-go/psyco"
 )
 
 const (
@@ -145,6 +147,21 @@ func manyInserts(n int) []way {
 	for i := range ways {
 		ways[i].contestant += " loop"
 	}
+	ways = append(ways, onDB("psyco ExecMany", "psyco", func(ctx context.Context, db *sql.DB) error {
+		return inTx(ctx, db, func(tx *sql.Tx) error {
+			rows, err := psyco.ExecMany(ctx, tx, dollar.ReplaceAllLiteralString(insertOne, "%s"), func(yield func([]any, error) bool) {
+				for i := range n {
+					if !yield([]any{i, body, at}, nil) {
+						return
+					}
+				}
+			})
+			if err != nil {
+				return err
+			}
+			return wantRows(int(rows), n)
+		})
+	}))
 	return append(ways, viaPgx(1, func(pool *pgxpool.Pool) operation {
 		return func(ctx context.Context, _ int) error {
 			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
