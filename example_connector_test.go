@@ -1,0 +1,236 @@
+package psyco_test
+
+import (
+	"context"
+	"crypto/tls"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"os"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+)
+
+func ExampleConnector_Config() {
+	connector, err := psyco.NewConnector("host=db1 user=app password=secret")
+	if err != nil {
+		log.Fatal(err)
+	}
+	cfg := connector.Config() // a copy
+	cfg.Database = "reports"
+	reports, err := psyco.NewConnectorConfig(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(connector.Config().Database, reports.Config().Database)
+	// Output: app reports
+}
+
+// A connection without a pool.
+func ExampleConnector_Connect() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	connector, err := psyco.NewConnector(dsn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	conn, err := connector.Connect(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conn.Close())
+	// Output: <nil>
+}
+
+func ExampleConnector_Driver() {
+	connector, err := psyco.NewConnector("dbname=shop")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Printf("%T\n", connector.Driver())
+	// Output: *psyco.Driver
+}
+
+func ExampleDriver_Open() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	var d psyco.Driver
+	conn, err := d.Open(dsn)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(conn.Close())
+	// Output: <nil>
+}
+
+func ExampleDriver_OpenConnector() {
+	var d psyco.Driver
+	_, err := d.OpenConnector("host=db1 sslmode=always")
+	fmt.Println(err)
+	// Output: psyco: invalid sslmode value: "always" (expected disable, allow, prefer, require, verify-ca, verify-full)
+}
+
+// Options are values: a program can collect them.
+func ExampleOption() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	options := []psyco.Option{psyco.WithCancelGrace(time.Second)}
+	if os.Getenv("SHOW_NOTICES") != "" {
+		options = append(options, psyco.WithNoticeHandler(func(e *pq.Error) { fmt.Println(e.Message) }))
+	}
+	connector, err := psyco.NewConnector(dsn, options...)
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
+// A dialer that says where it connects to.
+func ExampleDialFunc() {
+	var dial psyco.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		fmt.Println("dialling", network, address)
+		return nil, errors.New("the network is down")
+	}
+	connector, err := psyco.NewConnector("host=db1.example.test user=app", psyco.WithDialer(dial))
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = connector.Connect(context.Background())
+	fmt.Println(err)
+	// Output:
+	// dialling tcp db1.example.test:5432
+	// the network is down
+}
+
+// Through a tunnel, which knows names that this machine does not.
+func ExampleWithDialer() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	tunnel := new(net.Dialer) // or an SSH client: its DialContext fits, too
+	connector, err := psyco.NewConnector(dsn, psyco.WithDialer(tunnel.DialContext))
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
+// A token that expires takes the place of a password.
+func ExampleWithPassword() {
+	db, done := exampleDB(psyco.WithPassword(func(ctx context.Context, cfg *psyco.Config, host psyco.Host) (string, error) {
+		return "token for " + cfg.User, ctx.Err() // asked for with every new connection
+	}))
+	defer done()
+
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
+// What every session is to have set.
+func ExampleWithOnConnect() {
+	db, done := exampleDB(psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {
+		if v := c.ServerVersion(); v < 120000 {
+			return fmt.Errorf("the server is too old: %d", v)
+		}
+		return nil
+	}))
+	defer done()
+
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
+func ExampleWithNoticeHandler() {
+	db, done := exampleDB(psyco.WithNoticeHandler(func(e *pq.Error) {
+		fmt.Println(e.Severity+":", e.Message)
+	}))
+	defer done()
+
+	if _, err := db.Exec("DROP TABLE IF EXISTS nonexistent"); err != nil {
+		log.Fatal(err)
+	}
+	// Output: NOTICE: table "nonexistent" does not exist, skipping
+}
+
+// Notifications come with the answers to the statements of the connection that
+// listens.
+func ExampleWithNotificationHandler() {
+	db, done := exampleDB(psyco.WithNotificationHandler(func(n *pq.Notification) {
+		fmt.Println(n.Channel, n.Extra)
+	}))
+	defer done()
+
+	db.SetMaxOpenConns(1)
+	if _, err := db.Exec("LISTEN orders"); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := db.Exec("SELECT pg_notify(%s, %s)", "orders", "42"); err != nil {
+		log.Fatal(err)
+	}
+	// Output: orders 42
+}
+
+func ExampleWithTLSConfig() {
+	config := &tls.Config{MinVersion: tls.VersionTLS13} // RootCAs, Certificates, …
+	connector, err := psyco.NewConnector("host=db1.example.test user=app", psyco.WithTLSConfig(config))
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	fmt.Println(connector.Config().SSLMode) // not disable, so TLS is required
+	// Output: prefer
+}
+
+// cents is an amount of money.
+type cents int64
+
+func ExampleWithTypeMap() {
+	var types psyco.TypeMap
+	psyco.RegisterAdapter(&types, func(m cents) (any, uint32, error) {
+		return psyco.Numeric(fmt.Sprintf("%d.%02d", m/100, m%100)), 0, nil
+	})
+	db, done := exampleDB(psyco.WithTypeMap(&types))
+	defer done()
+
+	var total string
+	err := db.QueryRow("UPDATE clients SET total = total + %s WHERE id = %s RETURNING total", cents(1995), 1).Scan(&total)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(total)
+	// Output: 19.95
+}
+
+func ExampleWithCancelGrace() {
+	db, done := exampleDB(psyco.WithCancelGrace(500 * time.Millisecond))
+	defer done()
+
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, err := db.ExecContext(ctx, "SELECT pg_sleep(%s)", 60)
+	fmt.Println(errors.Is(err, context.DeadlineExceeded))
+	fmt.Println(err)
+	// Output:
+	// true
+	// pq: canceling statement due to user request (57014)
+}
+
+func ExampleDefaultCancelGrace() {
+	fmt.Println(psyco.DefaultCancelGrace)
+	// Output: 3s
+}
