@@ -1,0 +1,310 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco"
+)
+
+// The Go halves of docs/psycopg.md.
+
+// must ends an example that went wrong.
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func Example_parameters() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var (
+		email, name string
+		count       int
+		err         error
+	)
+
+	_, err = db.ExecContext(ctx, "INSERT INTO clients (name, email) VALUES (%s, %s)", "Hooli", "hi@hooli.example")
+	must(err)
+	row := db.QueryRowContext(ctx, "SELECT email FROM clients WHERE name = %(name)s", map[string]any{"name": "Hooli"})
+	err = row.Scan(&email)
+	must(err)
+	rows, err := db.QueryContext(ctx, "SELECT name FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 3})
+	must(err)
+	defer rows.Close()
+	for rows.Next() {
+		err = rows.Scan(&name)
+		must(err)
+		fmt.Println(name)
+	}
+	must(rows.Err())
+	err = db.QueryRowContext(ctx, "SELECT count(*) FROM clients WHERE email LIKE '%%.example' AND id > %s", 1).Scan(&count)
+	must(err)
+	fmt.Println(email, count)
+	// Output:
+	// ACME Corp.
+	// Globex
+	// Initech
+	// hi@hooli.example 3
+}
+
+func Example_compose() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var name string
+
+	query, err := psyco.Compose("SELECT {} FROM {} WHERE id = %s", psyco.Identifier{"name"}, psyco.Identifier{"public", "clients"})
+	must(err)
+	err = db.QueryRowContext(ctx, query, 2).Scan(&name)
+	must(err)
+	text, err := psyco.Mogrify("SELECT %s, %s", 7, "it's")
+	must(err)
+	fmt.Println(name)
+	fmt.Println(text)
+	// Output:
+	// Globex
+	// SELECT 7, 'it''s'
+}
+
+func Example_adaptation() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var (
+		numbers []int
+		wait    time.Duration
+		price   psyco.Numeric
+		size    int
+		row     *sql.Row
+		err     error
+	)
+
+	row = db.QueryRowContext(ctx, "SELECT %s::int[], %s::interval, %s", []int{1, 2}, 36*time.Hour, psyco.Numeric("1.50"))
+	err = row.Scan(psyco.Into(&numbers), psyco.Into(&wait), &price)
+	must(err)
+	err = db.QueryRowContext(ctx, "SELECT %s::jsonb -> 'size'", psyco.JSON[any]{V: map[string]any{"size": 14}}).Scan(&size)
+	must(err)
+	fmt.Println(numbers, wait, price, size)
+	// Output: [1 2] 36h0m0s 1.50 14
+}
+
+func Example_transactions() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+
+	_, err := db.Exec("UPDATE clients SET total = 100")
+	must(err)
+	err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, "UPDATE clients SET total = total - %s WHERE id = %s", 50, 1); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "UPDATE clients SET total = total + %s WHERE id = %s", 50, 2)
+		return err
+	})
+	must(err)
+	err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+		err := psyco.Savepoint(ctx, tx, func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, "INSERT INTO clients (email) VALUES (%s)", "info@acme.co")
+			return err
+		})
+		if err != nil && pq.As(err, pqerror.UniqueViolation) == nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "UPDATE clients SET total = 0 WHERE id = %s", 3)
+		return err
+	})
+	must(err)
+
+	tx, err := psyco.BeginTx(ctx, db, &psyco.TxOptions{Isolation: sql.LevelSerializable, ReadOnly: true, Deferrable: true})
+	must(err)
+	defer tx.Rollback()
+	rows, err := tx.Query("SELECT name || ' ' || total FROM clients ORDER BY id")
+	must(err)
+	printNames(rows)
+	// Output:
+	// ACME Corp. 50
+	// Globex 150
+	// Initech 0
+}
+
+func Example_serverSideCursors() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var i, total int
+
+	tx, err := db.Begin()
+	must(err)
+	defer tx.Rollback()
+	rows, err := tx.QueryContext(ctx, "SELECT i FROM generate_series(1, %s) i", 5000, psyco.ServerSide(1000))
+	must(err)
+	defer rows.Close()
+	for rows.Next() {
+		err = rows.Scan(&i)
+		must(err)
+		total += i
+	}
+	must(rows.Err())
+	fmt.Println(total)
+
+	cur, err := psyco.DeclareCursor(ctx, tx, "big", &psyco.CursorOptions{Scroll: true}, "SELECT i FROM generate_series(1, %s) i", 5000)
+	must(err)
+	_, err = cur.Scroll(ctx, 99, psyco.ScrollRelative)
+	must(err)
+	rows, err = cur.Fetch(ctx, 1)
+	must(err)
+	printNames(rows)
+	_, err = cur.Scroll(ctx, 0, psyco.ScrollAbsolute)
+	must(err)
+	rows, err = cur.Fetch(ctx, 1)
+	must(err)
+	printNames(rows)
+	err = cur.Close(ctx)
+	must(err)
+	// Output:
+	// 12502500
+	// 100
+	// 1
+}
+
+func Example_largeObjects() {
+	ctx := context.Background()
+	inExample(func(tx *sql.Tx) error {
+		store := psyco.LargeObjects(tx)
+		lob, err := store.Open(ctx, 0, psyco.LargeObjectReadWrite)
+		must(err)
+		_, err = lob.Write([]byte("hello, world"))
+		must(err)
+		_, err = lob.Seek(7, io.SeekStart)
+		must(err)
+		rest, err := io.ReadAll(lob)
+		must(err)
+		fmt.Printf("%s\n", rest)
+		err = lob.Truncate(5)
+		must(err)
+		err = lob.Close()
+		must(err)
+		err = store.Unlink(ctx, lob.Oid())
+		return err
+	})
+	// Output: world
+}
+
+func Example_twoPhase() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+
+	xid := psyco.Xid{FormatID: 42, GTRID: "order-7", BQual: "warehouse"}
+	tx, err := db.BeginTx(ctx, nil)
+	must(err)
+	_, err = tx.ExecContext(ctx, "UPDATE clients SET total = total + %s WHERE id = %s", 1, 1)
+	must(err)
+	err = psyco.PrepareTx(ctx, tx, xid)
+	must(err)
+	waiting, err := psyco.RecoverPrepared(ctx, db)
+	must(err)
+	for _, p := range waiting {
+		if p.Xid == xid {
+			fmt.Println(p.GTRID, "waits")
+		}
+	}
+	err = psyco.CommitPrepared(ctx, db, xid)
+	must(err)
+	rows, err := db.Query("SELECT total FROM clients WHERE id = %s", 1)
+	must(err)
+	printNames(rows)
+	// Output:
+	// order-7 waits
+	// 1
+}
+
+func Example_notifications() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	work := func(ctx context.Context, connector *psyco.Connector) error {
+		db := sql.OpenDB(connector)
+		defer db.Close()
+		var err error
+
+		l := psyco.NewListener(connector, nil)
+		defer l.Close()
+		err = l.Listen(ctx, "jobs")
+		must(err)
+		must(psyco.Notify(ctx, db, "jobs", "wash the dishes"))
+		for n, err := range l.Notifications(ctx) {
+			if err != nil && !errors.Is(err, psyco.ErrNotificationsMissed) {
+				return err
+			}
+			fmt.Println(n.Channel, n.Payload)
+			break
+		}
+		return nil
+	}
+	connector, err := psyco.NewConnector(dsn)
+	must(err)
+	must(work(context.Background(), connector))
+	// Output: jobs wash the dishes
+}
+
+func Example_notices() {
+	ctx := context.Background()
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	connector, err := psyco.NewConnector(dsn, psyco.WithNoticeHandler(func(n *pq.Error) {
+		fmt.Println(n.Severity, n.Message)
+	}))
+	must(err)
+	db := sql.OpenDB(connector)
+	defer db.Close()
+	_, err = db.ExecContext(ctx, "DO $$ BEGIN RAISE NOTICE 'hello'; END $$")
+	must(err)
+	// Output: NOTICE hello
+}
+
+func Example_errors() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+
+	var err error
+	_, err = db.ExecContext(ctx, "INSERT INTO clients (email) VALUES (%s)", "info@acme.co")
+	if e := pq.As(err, pqerror.UniqueViolation); e != nil {
+		fmt.Println(e.Code, e.Constraint)
+	}
+	// Output: 23505 clients_email_key
+}
+
+// ORDER BY takes no parameter for a column: that is for Compose, or for
+// psycopg 2's way of binding.
+func Example_clientBinding() {
+	dsn, drop := exampleDSN()
+	defer drop()
+
+	for _, binding := range []string{"server", "client"} {
+		db, err := sql.Open("psyco", dsn+" binding="+binding)
+		must(err)
+		defer db.Close()
+		var first, wait string
+		must(db.QueryRow("SELECT b FROM (VALUES (2, 'b'), (1, 'a'), (3, 'c')) AS t (a, b) ORDER BY %s DESC LIMIT 1", 1).Scan(&first))
+		err = db.QueryRow("SELECT INTERVAL %s", "2 days").Scan(&wait)
+		fmt.Println(binding, first, wait, err)
+	}
+	// Output:
+	// server b  pq: syntax error at or near "$1" at column 17 (42601)
+	// client c 2 days <nil>
+}
