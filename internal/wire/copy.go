@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"sync/atomic"
@@ -10,19 +11,20 @@ import (
 // reports an error of the server with the same text; [Conn.CopyDone] returns these.
 var (
 	ErrNoCopyReader = errors.New("psyco: COPY … FROM STDIN needs an io.Reader: pass one as the argument, or use CopyFrom")
-	ErrNoCopyWriter = errors.New("psyco: COPY … TO STDOUT needs an io.Writer: pass one as the argument, or use CopyTo")
+	ErrNoCopyWriter = errors.New("psyco: COPY TO is not supported without an io.Writer: pass one as the argument, or use CopyTo")
 )
 
 // copying is the state of COPY in both directions.
 type copying struct {
-	in    io.Reader // armed
-	pump  *pump     // started
-	allow bool      // lib/pq's own copyin is at work
+	armed *pump // for the next COPY FROM STDIN
+	pump  *pump // started
+	allow bool  // lib/pq's own copyin is at work
 
 	open    atomic.Bool            // the server is waiting for data
 	failure atomic.Pointer[string] // why it should not wait any longer
 
 	out     sink
+	tag     string // of the COPY that was armed
 	refused error
 	abort   func()
 }
@@ -33,8 +35,23 @@ type copying struct {
 // on its own, its data dropped. The statement must be a simple Query. Only the
 // first COPY of a multi-statement string gets r. End it with [Conn.CopyDone].
 func (c *Conn) CopyIn(r io.Reader) {
-	c.copying.in = r
-	c.copying.pump = nil
+	p := &pump{background: newBackground()}
+	p.produce = func(send func([]byte) error) error { return p.pumpReader(r, send) }
+	c.armCopyIn(p)
+}
+
+// CopyInFunc is [Conn.CopyIn] for data that is made, not read: produce is called
+// in the goroutine and gives send one frame after the other. The first
+// [CopyHeader] bytes of a frame are send's to fill, the data follows; the memory
+// is produce's again when send returns. Once send has returned an error nothing
+// more is sent, and produce should return that error.
+func (c *Conn) CopyInFunc(produce func(send func(frame []byte) error) error) {
+	c.armCopyIn(&pump{background: newBackground(), produce: produce})
+}
+
+func (c *Conn) armCopyIn(p *pump) {
+	c.copying.armed, c.copying.pump = p, nil
+	c.copying.failure.Store(nil)
 }
 
 // CopyOut arms a COPY TO STDOUT: its data is written to w, in the goroutine that
@@ -55,7 +72,7 @@ func (c *Conn) CopyOut(w io.Writer, abort func()) {
 func (c *Conn) CopyDone() (bytes int64, err error) {
 	k := &c.copying
 	pump, out := k.pump, k.out
-	k.in, k.pump, k.out = nil, nil, sink{}
+	k.armed, k.pump, k.out, k.tag = nil, nil, sink{}, ""
 	if c.reader.modes&modeCopyOut != 0 {
 		k.out.err = io.ErrClosedPipe // drops what may still come
 	}
@@ -75,11 +92,22 @@ func (c *Conn) CopyDone() (bytes int64, err error) {
 
 // CopyUsed reports whether the server has begun the COPY that was armed last. It
 // is valid until [Conn.CopyDone].
-func (c *Conn) CopyUsed() bool { return c.copying.pump != nil || c.copying.out.used }
+func (c *Conn) CopyUsed() bool { return c.copying.used() }
+
+func (k *copying) used() bool { return k.pump != nil || k.out.used }
+
+// CopyTag returns the command tag of the COPY that was armed last, "" if the
+// server has not completed it. It is valid until [Conn.CopyDone].
+func (c *Conn) CopyTag() string { return c.copying.tag }
 
 // AllowCopyIn says whether lib/pq itself is ready for a CopyInResponse, as it is
 // while it prepares pq.CopyIn, but not when it executes. Else the Conn makes a COPY fail that has no reader.
-func (c *Conn) AllowCopyIn(allow bool) { c.copying.allow = allow }
+func (c *Conn) AllowCopyIn(allow bool) {
+	c.copying.allow = allow
+	if allow {
+		c.copying.failure.Store(nil)
+	}
+}
 
 // SetCopyAbort sets what is called when the server begins a COPY TO STDOUT that
 // has no writer, so that it needn't be read to its end. See [Conn.CopyOut].
@@ -89,13 +117,14 @@ func (c *Conn) SetCopyAbort(abort func()) { c.copying.abort = abort }
 // pq.CopyIn: no more data is sent, but a CopyFail. It may be called from any
 // goroutine and doesn't wait: if data is being written, CopyFail comes after it. A
 // server that waits for data heeds no CancelRequest, so this is how to cancel.
-// Without a COPY in progress it does nothing.
+// It also fails a COPY that was armed and that the server is about to begin.
+// Without either it does nothing.
 func (c *Conn) FailCopy(reason string) error {
 	k := &c.copying
-	if !k.open.Load() {
-		return nil
-	}
 	k.failure.Store(&reason)
+	if !k.open.Load() {
+		return nil // copyInResponse will see the failure
+	}
 	if !c.writer.mu.TryLock() {
 		return nil // who holds it will see the failure
 	}
@@ -173,8 +202,7 @@ func (c *Conn) copyAnswer(typ byte, total int) (verdict, error) {
 		return c.drop(total)
 	case msgCopyData:
 		if rd.modes&modeCopyOut != 0 {
-			rd.r += headerSize
-			rd.drop, rd.toSink = total-headerSize, true
+			c.copyRun()
 			return verdictDrop, nil
 		}
 		if rd.modes&modeRefuse != 0 {
@@ -193,26 +221,64 @@ func (c *Conn) copyAnswer(typ byte, total int) (verdict, error) {
 		if rd.modes&modeRefuse != 0 {
 			return c.refuse(total)
 		}
+		if k.tag == "" && k.used() {
+			k.tag = string(c.session.tag)
+		}
 	}
 	return c.pass(total)
+}
+
+// copyRun takes the CopyData messages at the start of the buffer, since there is
+// one for each row. Of the last one a part may not have arrived; a header that
+// cannot be right is left for next to find.
+func (c *Conn) copyRun() {
+	rd := &c.reader
+	for rd.w-rd.r >= headerSize && rd.buf[rd.r] == msgCopyData {
+		size := int(binary.BigEndian.Uint32(rd.buf[rd.r+1:])) - 4
+		if size < 0 || size > longLimit-4 {
+			return
+		}
+		rd.r += headerSize
+		if rd.w-rd.r < size {
+			rd.drop, rd.toSink = size, true
+			return
+		}
+		c.copying.out.write(rd.buf[rd.r:rd.r+size], true)
+		rd.r += size
+	}
 }
 
 // copyInResponse starts the COPY FROM STDIN, or makes it fail.
 func (c *Conn) copyInResponse(total int) (verdict, error) {
 	k := &c.copying
-	k.failure.Store(nil)
 	switch {
 	case k.allow:
 		k.open.Store(true)
+		if _, err := c.failIfAsked(); err != nil {
+			return verdictAwait, err
+		}
 		return c.pass(total)
-	case k.in != nil && !c.writer.extended:
+	case k.armed != nil && !c.writer.extended:
+		p := k.armed
+		k.armed = nil
 		k.open.Store(true)
-		k.pump = &pump{r: k.in, background: newBackground()}
-		k.in = nil
-		go c.run(k.pump)
+		switch failed, err := c.failIfAsked(); {
+		case err != nil:
+			return verdictAwait, err
+		case !failed:
+			k.pump = p
+			go c.run(p)
+		}
 		return c.drop(total)
 	}
-	k.refused = ErrNoCopyReader
+	return c.refuseCopyIn(total)
+}
+
+// refuseCopyIn makes a COPY fail that nobody has data for.
+func (c *Conn) refuseCopyIn(total int) (verdict, error) {
+	if c.copying.refused == nil {
+		c.copying.refused = ErrNoCopyReader
+	}
 	b := appendCopyFail(nil, ErrNoCopyReader.Error())
 	if c.writer.extended {
 		// The server has ignored the Sync that it found where data should be.
@@ -224,6 +290,16 @@ func (c *Conn) copyInResponse(total int) (verdict, error) {
 		return verdictAwait, err
 	}
 	return c.drop(total)
+}
+
+// failIfAsked sends what FailCopy asked for before the server began the COPY.
+func (c *Conn) failIfAsked() (failed bool, err error) {
+	if c.copying.failure.Load() == nil {
+		return false, nil
+	}
+	c.writer.mu.Lock()
+	defer c.writer.mu.Unlock()
+	return true, c.sendFailure()
 }
 
 // refuse gives lib/pq an error in place of the outcome of a COPY TO STDOUT that

@@ -93,6 +93,9 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 		c.reader.end = true
 		return c.pass(total)
 	case modes&modeDiscard != 0:
+		if typ == backCopyInResponse {
+			return c.refuseCopyIn(total) // or the server would wait for ever
+		}
 		return c.drop(total)
 	case modes&modeSkipRows != 0 && typ == DataRow:
 		return c.drop(total)

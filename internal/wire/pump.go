@@ -45,13 +45,16 @@ func (g *background) end() bool {
 	return true
 }
 
-// pump sends what it reads as the data of COPY FROM STDIN.
+// pump sends the data of COPY FROM STDIN.
 type pump struct {
 	background
-	r     io.Reader
-	bytes atomic.Int64
-	err   error // of the reader; valid once done
+	produce func(send func(frame []byte) error) error
+	bytes   atomic.Int64
+	err     error // of produce; valid once done
 }
+
+// CopyHeader is what a frame of [Conn.CopyInFunc] leaves free at its start.
+const CopyHeader = headerSize
 
 func (p *pump) finish() (int64, error) {
 	if !p.end() {
@@ -62,42 +65,67 @@ func (p *pump) finish() (int64, error) {
 
 func (c *Conn) run(p *pump) {
 	defer close(p.done)
-	buf := make([]byte, headerSize+copyFrame)
+	err := p.protect(func(frame []byte) error {
+		if len(frame)-1 > longLimit {
+			return fmt.Errorf("psyco: %d bytes of COPY data in one piece are more than the protocol's limit of 1 GiB", len(frame)-CopyHeader)
+		}
+		frame[0] = msgCopyData
+		binary.BigEndian.PutUint32(frame[1:], uint32(len(frame)-1))
+		if !c.pumpMessage(p, frame) {
+			return errCopyOver
+		}
+		p.bytes.Add(int64(len(frame) - CopyHeader))
+		return nil
+	})
+	switch err {
+	case nil:
+		c.pumpMessage(p, []byte{msgCopyDone, 0, 0, 0, 4})
+	case errCopyOver:
+	default:
+		p.err = err
+		c.pumpMessage(p, appendCopyFail(nil, err.Error()))
+	}
+}
+
+// protect calls produce. A panic of it fails the COPY, and continues in the
+// goroutine that uses the connection.
+func (p *pump) protect(send func([]byte) error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.panicked = v
+			err = fmt.Errorf("psyco: the source of the data panicked: %v", v)
+		}
+	}()
+	return p.produce(send)
+}
+
+// pumpReader sends what it reads from r.
+func (p *pump) pumpReader(r io.Reader, send func([]byte) error) error {
+	frame := make([]byte, CopyHeader+copyFrame)
 	for !p.stopped.Load() {
-		n, err := p.read(buf[headerSize:])
+		n, err := p.fill(frame[CopyHeader:], r)
 		if n > 0 {
-			buf[0] = msgCopyData
-			binary.BigEndian.PutUint32(buf[1:], uint32(n+4))
-			if !c.pumpMessage(p, buf[:headerSize+n]) {
-				return
+			if err := send(frame[:CopyHeader+n]); err != nil {
+				return err
 			}
-			p.bytes.Add(int64(n))
 		}
 		switch err {
 		case nil:
 		case io.EOF:
-			c.pumpMessage(p, []byte{msgCopyDone, 0, 0, 0, 4})
-			return
+			return nil
 		default:
-			p.err = err
-			c.pumpMessage(p, appendCopyFail(nil, err.Error()))
-			return
+			return err
 		}
 	}
+	return errCopyOver
 }
 
-// read fills b as far as the reader goes. Whole frames save system calls, and the
+// fill fills b as far as the reader goes. Whole frames save system calls, and the
 // server shows nothing of a COPY before its end anyway.
-func (p *pump) read(b []byte) (n int, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			p.panicked = v
-			err = fmt.Errorf("psyco: the reader panicked: %v", v)
-		}
-	}()
+func (p *pump) fill(b []byte, r io.Reader) (n int, err error) {
 	for empty := 0; n < len(b) && err == nil && !p.stopped.Load(); {
 		var m int
-		m, err = p.r.Read(b[n:])
+		m, err = r.Read(b[n:])
 		if m < 0 || m > len(b)-n {
 			return n, fmt.Errorf("psyco: the reader returned an impossible count: %d", m)
 		}
