@@ -70,7 +70,7 @@ func newConn(con *Connector, s *session) *conn {
 	c.cache = stmtcache.New[prepared](capacity)
 	c.plans = stmtcache.New[*plan](capacity)
 	if c.wire != nil {
-		c.wire.SetCopyAbort(func() { s.cancelWithin(con.grace) })
+		c.wire.SetCopyAbort(c.abortCopy)
 		if !s.onePacket {
 			c.wire.SetStatementPrefix(statementPrefix())
 			c.nameUnnamed()
@@ -117,6 +117,11 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 	if len(args) == 1 {
 		if op, ok := args[0].Value.(operation); ok {
 			return operate(ctx, c, op)
+		}
+	}
+	if len(args) > 0 {
+		if res, ok, err := c.execCopy(ctx, text, args); ok {
+			return res, err
 		}
 	}
 	var st statement

@@ -1,0 +1,287 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// CopyFrom runs a COPY … FROM STDIN statement with what r gives as its data, in
+// the format that the statement asks for: text, CSV or binary. It returns the
+// number of rows loaded (psycopg: cursor.copy_expert, copy.write). args are for
+// the placeholders of the statement. h may be a *sql.DB, *sql.Conn or *sql.Tx;
+// ExecContext with r as the last argument does the same.
+//
+// The rows are loaded all or not at all. An error of r makes the statement fail
+// and is in the returned error's chain; so is ctx.Err() if ctx ends. In a
+// transaction a failed COPY fails the transaction, outside of one the connection
+// stays usable. Memory use does not depend on the size of the data.
+//
+// r is read in another goroutine than CopyFrom's, which waits for it. Only if
+// the COPY ends early, because the server refuses a row or ctx ends, a Read that
+// is in progress may still be running when CopyFrom returns; what it
+// reads is dropped.
+func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...any) (rows int64, err error) {
+	if r == nil {
+		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
+	}
+	return doCopy(ctx, h, "CopyFrom", func(ctx context.Context, c *conn) (int64, error) {
+		return c.copyFrom(ctx, "CopyFrom", sql, r, copyArguments(args))
+	})
+}
+
+// CopyTo runs a COPY … TO STDOUT statement and writes the data that the server
+// sends to w, in the format that the statement asks for: text, CSV or binary. It
+// returns the number of rows (psycopg: cursor.copy_expert, copy.read). args are
+// for the placeholders of the statement:
+//
+//	CopyTo(ctx, db, w, "COPY (SELECT * FROM event WHERE day = %s) TO STDOUT (FORMAT csv)", day)
+//
+// h may be a *sql.DB, *sql.Conn or *sql.Tx; ExecContext with w as the last
+// argument does the same.
+//
+// w gets the data in pieces of up to 64 KiB, in CopyTo's goroutine; memory use
+// does not depend on the size of the data. An error of w stops the statement and
+// is in the returned error's chain; so is ctx.Err() if ctx ends, for which CopyTo
+// does not interrupt a Write in progress. After an error w may have got a part of
+// the data. In a transaction a COPY that failed or was stopped fails the
+// transaction, outside of one the connection stays usable.
+func CopyTo(ctx context.Context, h Handle, w io.Writer, sql string, args ...any) (rows int64, err error) {
+	if w == nil {
+		return 0, errors.New("psyco: CopyTo was given a nil io.Writer")
+	}
+	return doCopy(ctx, h, "CopyTo", func(ctx context.Context, c *conn) (int64, error) {
+		return c.copyTo(ctx, "CopyTo", sql, w, copyArguments(args))
+	})
+}
+
+// doCopy runs a COPY on h's connection. An error of the program's own reader,
+// writer or rows must not pass through database/sql: one that wraps
+// driver.ErrBadConn, because the data comes from another database, would make it
+// run the operation again, with what is left of the data.
+func doCopy(ctx context.Context, h Handle, name string, op func(ctx context.Context, c *conn) (int64, error)) (rows int64, err error) {
+	var failed *streamError
+	_, err = do(ctx, h, name, func(ctx context.Context, c *conn) (driver.Result, error) {
+		rows, err = op(ctx, c)
+		if errors.As(err, &failed) {
+			return driver.RowsAffected(0), nil
+		}
+		return driver.RowsAffected(rows), err
+	})
+	if failed != nil {
+		return 0, failed
+	}
+	if err != nil {
+		return 0, err
+	}
+	return rows, nil
+}
+
+// copyArguments numbers arguments as database/sql does.
+func copyArguments(args []any) []driver.NamedValue {
+	named := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+		if n, ok := a.(sql.NamedArg); ok {
+			named[i].Name, named[i].Value = n.Name, n.Value
+		}
+	}
+	return named
+}
+
+// execCopy runs a COPY statement whose last argument is its reader or writer. It
+// reports false for everything else.
+func (c *conn) execCopy(ctx context.Context, text string, args []driver.NamedValue) (res driver.Result, ok bool, err error) {
+	last := len(args) - 1
+	switch args[last].Value.(type) {
+	case io.Reader, io.Writer:
+	default:
+		return nil, false, nil
+	}
+	if sqllex.Keyword(text) != "COPY" {
+		return nil, false, nil
+	}
+	r, isReader := args[last].Value.(io.Reader)
+	w, isWriter := args[last].Value.(io.Writer)
+	var rows int64
+	if isReader && (!isWriter || copyDirection(text) == copyFromClient) {
+		rows, err = c.copyFrom(ctx, "COPY", text, r, args[:last])
+	} else {
+		rows, err = c.copyTo(ctx, "COPY", text, w, args[:last])
+	}
+	var failed *streamError
+	if errors.As(err, &failed) && errors.Is(err, driver.ErrBadConn) {
+		err = errors.New(failed.Error()) // see doCopy
+	}
+	if err != nil {
+		return nil, true, err
+	}
+	return driver.RowsAffected(rows), true, nil
+}
+
+func (c *conn) copyFrom(ctx context.Context, name, text string, r io.Reader, args []driver.NamedValue) (int64, error) {
+	text, err := c.copyStatement(name, text, args, copyFromClient)
+	if err != nil {
+		return 0, err
+	}
+	c.wire.CopyIn(r)
+	return c.runCopy(ctx, name+": the reader failed", text)
+}
+
+func (c *conn) copyTo(ctx context.Context, name, text string, w io.Writer, args []driver.NamedValue) (int64, error) {
+	text, err := c.copyStatement(name, text, args, copyToClient)
+	if err != nil {
+		return 0, err
+	}
+	c.wire.CopyOut(w, c.abortCopy)
+	return c.runCopy(ctx, name+": the writer failed", text)
+}
+
+// copyStatement checks a COPY statement and puts its arguments into it.
+func (c *conn) copyStatement(name, text string, args []driver.NamedValue, want copyKind) (string, error) {
+	switch {
+	case c.wire == nil:
+		return "", wrappedError(name)
+	case copyDirection(text) == want:
+	case want == copyFromClient:
+		return "", fmt.Errorf("psyco: %s with an io.Reader needs a COPY … FROM STDIN statement, not %.60q", name, text)
+	default:
+		return "", fmt.Errorf("psyco: %s with an io.Writer needs a COPY … TO STDOUT statement, not %.60q", name, text)
+	}
+	if len(args) == 0 {
+		return text, nil
+	}
+	q, err := c.con.rewriter.lookup(text)
+	if err != nil {
+		return "", err
+	}
+	return c.mogrify(q, args)
+}
+
+func wrappedError(name string) error {
+	return fmt.Errorf("psyco: %s needs psyco's own connection, not one behind Wrap", name)
+}
+
+// copyKind says where a COPY statement's data comes from or goes to.
+type copyKind uint8
+
+const (
+	copyOther      copyKind = iota // a file or program of the server, or no COPY at all
+	copyFromClient                 // COPY … FROM STDIN
+	copyToClient                   // COPY … TO STDOUT
+)
+
+// copyDirection finds out what kind of COPY the first statement of a text is.
+// The server takes STDIN and STDOUT for the same (PostgreSQL: copy_file_name).
+func copyDirection(text string) copyKind {
+	if sqllex.Keyword(text) != "COPY" {
+		return copyOther
+	}
+	kind, depth := copyOther, 0
+	for s := sqllex.NewScanner(text); ; {
+		t := s.Next()
+		switch {
+		case t.Kind.IsSpace():
+			continue
+		case kind != copyOther:
+			word := sqllex.Upper(t.Text(text))
+			if t.Kind == sqllex.Word && (word == "STDIN" || word == "STDOUT") {
+				return kind
+			}
+			return copyOther
+		case t.Kind == sqllex.End:
+			return copyOther
+		case t.Kind == sqllex.Symbol:
+			switch t.Text(text) {
+			case "(":
+				depth++
+			case ")":
+				depth--
+			case ";":
+				if depth == 0 {
+					return copyOther
+				}
+			}
+		case t.Kind == sqllex.Word && depth == 0:
+			switch sqllex.Upper(t.Text(text)) {
+			case "FROM":
+				kind = copyFromClient
+			case "TO":
+				kind = copyToClient
+			}
+		}
+	}
+}
+
+// runCopy sends a COPY statement for which the wire has been armed, and returns
+// the number of rows. what says whose error it is if it is not the server's.
+func (c *conn) runCopy(ctx context.Context, what, text string) (int64, error) {
+	// The wire is armed before the context is watched, so that a context which
+	// ends before the server begins the COPY stops it too.
+	k := c.watch(ctx)
+	err := c.flush()
+	if err == nil {
+		err = c.simple(text)
+	}
+	rows, _ := wire.RowsAffected(c.wire.CopyTag())
+	err = c.finish(k, err)
+	_, cause := c.wire.CopyDone()
+	c.observe()
+	if err = streamOutcome(what, cause, err); err != nil {
+		return 0, err
+	}
+	return rows, nil
+}
+
+// streamOutcome decides between the error of the program's side of a COPY and
+// the statement's.
+func streamOutcome(what string, cause, err error) error {
+	var canceled *canceledError
+	switch {
+	case cause == nil, errors.Is(cause, wire.ErrNoCopyReader), errors.Is(cause, wire.ErrNoCopyWriter):
+		return err
+	case errors.As(err, &canceled):
+		return err
+	case pq.As(err) != nil && pq.As(err, pqerror.QueryCanceled) == nil:
+		return err // the server had found something first
+	}
+	return &streamError{what: what, cause: cause, err: err}
+}
+
+// streamError is the failure of a COPY for which the program's reader, writer or
+// rows are the reason.
+type streamError struct {
+	what       string
+	cause, err error // err is the statement's, nil if it had ended by then
+}
+
+func (e *streamError) Error() string {
+	text := "psyco: " + e.what + ": " + strings.TrimPrefix(e.cause.Error(), "psyco: ")
+	if e.err != nil && pq.As(e.err) == nil {
+		text += " (" + strings.TrimPrefix(e.err.Error(), "psyco: ") + ")" // the connection was lost too
+	}
+	return text
+}
+
+func (e *streamError) Unwrap() error { return e.cause }
+
+// abortCopy makes the server stop a COPY TO STDOUT whose data nobody takes. If
+// that does not work the connection is cut: reading on to the end could take for
+// ever, and the request could still hit the next statement.
+func (c *conn) abortCopy() {
+	if err := c.sess.cancelWithin(c.con.grace); err != nil {
+		c.lost = err
+		c.wire.SetDeadline(time.Unix(1, 0))
+	}
+}

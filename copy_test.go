@@ -1,0 +1,773 @@
+package psyco_test
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// onHandles runs f with a database, a connection and a transaction.
+func onHandles(t *testing.T, db *sql.DB, f func(t *testing.T, h psyco.Handle)) {
+	t.Helper()
+	ctx := context.Background()
+	t.Run("DB", func(t *testing.T) { f(t, db) })
+	t.Run("Conn", func(t *testing.T) {
+		c, err := db.Conn(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		f(t, c)
+	})
+	t.Run("Tx", func(t *testing.T) {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		f(t, tx)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("used Tx", func(t *testing.T) {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tx.Rollback()
+		mustExec(t, tx, "SELECT %s", 1)
+		f(t, tx)
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func equalRows(t testing.TB, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+// copyData is two rows for the table (id int, name text) in each format.
+var copyData = []struct{ name, options, data string }{
+	{"text", "", "1\tone\n2\t\\N\n"},
+	{"csv", "(FORMAT csv)", "1,one\n2,\n"},
+	{"binary", "(FORMAT binary)", "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00" +
+		"\x00\x02\x00\x00\x00\x04\x00\x00\x00\x01\x00\x00\x00\x03one" +
+		"\x00\x02\x00\x00\x00\x04\x00\x00\x00\x02\xff\xff\xff\xff" + "\xff\xff"},
+}
+
+func TestCopyBothWays(t *testing.T) {
+	ctx := context.Background()
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE t (id int, name text)")
+	for _, f := range copyData {
+		t.Run(f.name, func(t *testing.T) {
+			onHandles(t, db, func(t *testing.T, h psyco.Handle) {
+				mustExec(t, h, "TRUNCATE t")
+				n, err := psyco.CopyFrom(ctx, h, "COPY t FROM STDIN "+f.options, iotest.OneByteReader(strings.NewReader(f.data)))
+				if err != nil || n != 2 {
+					t.Fatalf("%d rows, %v", n, err)
+				}
+				equalRows(t, all(t, h, "SELECT id, name FROM t ORDER BY id"), "1,one", "2,<nil>")
+				var out bytes.Buffer
+				n, err = psyco.CopyTo(ctx, h, &out, "COPY t TO STDOUT "+f.options)
+				if err != nil || n != 2 || out.String() != f.data {
+					t.Fatalf("%d rows, %v: %q", n, err, out.String())
+				}
+
+				// The same through plain Exec.
+				mustExec(t, h, "TRUNCATE t")
+				if n, err := mustExec(t, h, "COPY t FROM STDIN "+f.options, strings.NewReader(f.data)).RowsAffected(); err != nil || n != 2 {
+					t.Fatalf("%d rows, %v", n, err)
+				}
+				out.Reset()
+				if n, err := mustExec(t, h, "COPY t TO STDOUT "+f.options, &out).RowsAffected(); err != nil || n != 2 {
+					t.Fatalf("%d rows, %v", n, err)
+				}
+				if out.String() != f.data {
+					t.Fatalf("%q", out.String())
+				}
+				mustExec(t, h, "TRUNCATE t")
+				mustExec(t, h, "COPY t FROM STDIN "+f.options, &out) // a Buffer is a reader too
+				equalRows(t, all(t, h, "SELECT id, name FROM t ORDER BY id"), "1,one", "2,<nil>")
+			})
+		})
+	}
+}
+
+func TestCopyArguments(t *testing.T) {
+	ctx := context.Background()
+	db := testDB(t)
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+		want        string
+	}{
+		{"positional", "COPY (SELECT i, %s FROM generate_series(1, 4) i WHERE i > %s) TO STDOUT", []any{"it's\t", 2}, "3\tit's\\t\n4\tit's\\t\n"},
+		{"named", "COPY (SELECT %(v)s, %(v)s) TO STDOUT (FORMAT csv)", []any{map[string]any{"v": "a,b"}}, "\"a,b\",\"a,b\"\n"},
+		{"sql.Named", "COPY (SELECT %(v)s) TO STDOUT", []any{sql.Named("v", 7)}, "7\n"},
+		{"in the options", "COPY (SELECT NULL) TO STDOUT (NULL %s)", []any{"nothing"}, "nothing\n"},
+		{"none", "COPY (SELECT 5 % 3, '%s') TO STDOUT", nil, "2\t%s\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var out bytes.Buffer
+			if _, err := psyco.CopyTo(ctx, db, &out, tt.query, tt.args...); err != nil || out.String() != tt.want {
+				t.Errorf("%q, %v", out.String(), err)
+			}
+			out.Reset()
+			if _, err := db.Exec(tt.query, append(slices.Clone(tt.args), &out)...); err != nil || out.String() != tt.want {
+				t.Errorf("Exec: %q, %v", out.String(), err)
+			}
+		})
+	}
+	mustExec(t, db, "CREATE TABLE t (id int, name text)")
+	n, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN (DELIMITER %s) WHERE id < %s", strings.NewReader("1|a\n2|b\n"), "|", 2)
+	if err != nil || n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+}
+
+// backend is the server process behind the only connection of h.
+func backend(t testing.TB, h psyco.Handle) string { return all(t, h, "SELECT pg_backend_pid()")[0] }
+
+// copyConn is a database with one connection, and a check that it is still the
+// same one, idle and out of COPY.
+func copyConn(t *testing.T, opts ...psyco.Option) (db *sql.DB, same func()) {
+	t.Helper()
+	db = testDB(t, opts...)
+	db.SetMaxOpenConns(1)
+	pid := backend(t, db)
+	return db, func() {
+		t.Helper()
+		if got := backend(t, db); got != pid {
+			t.Errorf("the connection was dropped")
+		}
+	}
+}
+
+func TestCopyReaderFails(t *testing.T) {
+	ctx := context.Background()
+	db, same := copyConn(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	for _, cause := range []error{
+		errors.New("disk on fire"),
+		fmt.Errorf("the other database: %w", driver.ErrBadConn), // must not start a second attempt
+		context.Canceled,
+	} {
+		for _, rows := range []int{0, 1, 100_000} {
+			calls := 0
+			reader := func() io.Reader {
+				return io.MultiReader(strings.NewReader(strings.Repeat("1\n", rows)), readerFunc(func([]byte) (int, error) {
+					calls++
+					return 0, cause
+				}))
+			}
+			n, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", reader())
+			if n != 0 || !errors.Is(err, cause) || !strings.Contains(err.Error(), "psyco: CopyFrom: the reader failed: "+cause.Error()) || calls != 1 {
+				t.Fatalf("%d rows, %d calls, %v", n, calls, err)
+			}
+			if _, err = db.Exec("COPY t FROM STDIN", reader()); err == nil || !strings.Contains(err.Error(), cause.Error()) || calls != 2 {
+				t.Fatalf("Exec: %d calls, %v", calls, err)
+			}
+			if !errors.Is(cause, driver.ErrBadConn) && !errors.Is(err, cause) {
+				t.Fatalf("Exec: %v", err)
+			}
+			_, err = psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"id"}, func(yield func([]any, error) bool) {
+				for range rows {
+					if !yield([]any{1}, nil) {
+						return
+					}
+				}
+				calls++
+				yield(nil, cause)
+			})
+			if !errors.Is(err, cause) || !strings.Contains(err.Error(), fmt.Sprintf("psyco: CopyRows: row %d: ", rows+1)) || calls != 3 {
+				t.Fatalf("CopyRows: %d calls, %v", calls, err)
+			}
+			equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+			same()
+		}
+	}
+
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, tx, "INSERT INTO t VALUES (%s)", 1)
+	if _, err := psyco.CopyFrom(ctx, tx, "COPY t FROM STDIN", iotest.ErrReader(io.ErrUnexpectedEOF)); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("in a transaction: %v", err)
+	}
+	if err := tx.Commit(); !errors.Is(err, pq.ErrInFailedTransaction) {
+		t.Errorf("Commit: %v", err)
+	}
+	equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+	same()
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestCopyReaderPanics(t *testing.T) {
+	db, same := copyConn(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	func() {
+		defer func() {
+			if v := recover(); v != "out of paper" {
+				t.Errorf("recovered %v", v)
+			}
+		}()
+		psyco.CopyFrom(context.Background(), db, "COPY t FROM STDIN", readerFunc(func([]byte) (int, error) { panic("out of paper") }))
+	}()
+	equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+	same()
+}
+
+func TestCopyWriterFails(t *testing.T) {
+	ctx := context.Background()
+	db, same := copyConn(t)
+	full := fmt.Errorf("disk full: %w", driver.ErrBadConn)
+	for _, tt := range []struct {
+		name  string
+		rows  int
+		after int // writes that succeed
+	}{{"at once", 1, 0}, {"endless, at once", 1_000_000_000, 0}, {"endless, in the middle", 1_000_000_000, 5}} {
+		t.Run(tt.name, func(t *testing.T) {
+			writes := 0
+			query := fmt.Sprintf("COPY (SELECT generate_series(1, %d)) TO STDOUT", tt.rows)
+			w := writerFunc(func(p []byte) (int, error) {
+				if writes++; writes > tt.after {
+					return 0, full
+				}
+				return len(p), nil
+			})
+			n, err := psyco.CopyTo(ctx, db, w, query)
+			if n != 0 || !errors.Is(err, full) || !strings.Contains(err.Error(), "psyco: CopyTo: the writer failed: disk full") || writes != tt.after+1 {
+				t.Errorf("%d rows, %d writes, %v", n, writes, err)
+			}
+			same()
+			writes = 0
+			if _, err := db.Exec(query, w); err == nil || !strings.Contains(err.Error(), "disk full") || writes != tt.after+1 {
+				t.Errorf("Exec: %d writes, %v", writes, err)
+			}
+			same()
+		})
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := psyco.CopyTo(ctx, tx, writerFunc(func([]byte) (int, error) { return 0, full }), "COPY (SELECT generate_series(1, 1000000000)) TO STDOUT"); !errors.Is(err, full) {
+		t.Errorf("in a transaction: %v", err)
+	}
+	if err := tx.Commit(); !errors.Is(err, pq.ErrInFailedTransaction) {
+		t.Errorf("Commit: %v", err)
+	}
+	same()
+}
+
+// TestCopyCanceled ends the context of a COPY that would never end by itself.
+func TestCopyCanceled(t *testing.T) {
+	db, same := copyConn(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	ids := []string{"id"}
+	for _, tt := range []struct {
+		name string
+		run  func(ctx context.Context, cancel func(), h psyco.Handle) error
+	}{
+		{"a reader that is held up", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			r, w := io.Pipe()
+			defer w.Close() // lets go of the Read that CopyFrom leaves behind
+			go func() {
+				io.WriteString(w, "1\n")
+				cancel()
+			}()
+			_, err := psyco.CopyFrom(ctx, h, "COPY t FROM STDIN", r)
+			return err
+		}},
+		{"a reader without end", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			calls := 0
+			_, err := psyco.CopyFrom(ctx, h, "COPY t FROM STDIN", readerFunc(func(p []byte) (int, error) {
+				if calls++; calls == 100 {
+					cancel()
+				}
+				return copy(p, "1\n"), nil
+			}))
+			return err
+		}},
+		{"rows that are held up", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			hold := make(chan struct{})
+			defer close(hold)
+			_, err := psyco.CopyRows(ctx, h, psyco.Identifier{"t"}, ids, func(yield func([]any, error) bool) {
+				yield([]any{1}, nil)
+				cancel()
+				<-hold
+			})
+			return err
+		}},
+		{"rows without end", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			_, err := psyco.CopyRows(ctx, h, psyco.Identifier{"t"}, ids, func(yield func([]any, error) bool) {
+				for i := 0; yield([]any{i}, nil); i++ {
+					if i == 100_000 {
+						cancel()
+					}
+				}
+			})
+			return err
+		}},
+		{"out", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			writes := 0
+			_, err := psyco.CopyTo(ctx, h, writerFunc(func(p []byte) (int, error) {
+				if writes++; writes == 3 {
+					cancel()
+				}
+				return len(p), nil
+			}), "COPY (SELECT generate_series(1, 1000000000)) TO STDOUT")
+			return err
+		}},
+		{"out before the first row", func(ctx context.Context, cancel func(), h psyco.Handle) error {
+			time.AfterFunc(50*time.Millisecond, cancel)
+			_, err := psyco.CopyTo(ctx, h, io.Discard, "COPY (SELECT pg_sleep(600)) TO STDOUT")
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			check := func(ctx context.Context, err error) {
+				t.Helper()
+				if !errors.Is(err, context.Canceled) || pq.As(err, "57014") == nil {
+					t.Errorf("got %v", err)
+				}
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			check(ctx, tt.run(ctx, cancel, db))
+			same()
+			ctx, cancel = context.WithCancel(context.Background())
+			defer cancel()
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			check(ctx, tt.run(ctx, cancel, tx))
+			if err := tx.Commit(); !errors.Is(err, pq.ErrInFailedTransaction) {
+				t.Errorf("Commit: %v", err)
+			}
+			same()
+			equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+		})
+	}
+}
+
+// TestCopyCanceledBeforeBegin ends the context while the server still waits for
+// a lock, before it asks for data.
+func TestCopyCanceledBeforeBegin(t *testing.T) {
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	mustExec(t, tx, "LOCK TABLE t")
+	ctx, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	reads := 0
+	_, err = psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", readerFunc(func([]byte) (int, error) {
+		reads++
+		return 0, io.EOF
+	}))
+	if !errors.Is(err, context.Canceled) || reads != 0 {
+		t.Errorf("%d reads, %v", reads, err)
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err = psyco.CopyFrom(ended, db, "COPY t FROM STDIN", strings.NewReader("")); err != context.Canceled {
+		t.Errorf("with a context that has ended: %v", err)
+	}
+}
+
+// TestCopyNotices has the server talk back while it is being written to.
+func TestCopyNotices(t *testing.T) {
+	const rows = 20_000
+	notices := 0
+	db := testDB(t, psyco.WithNoticeHandler(func(*pq.Error) { notices++ }))
+	mustExec(t, db, `CREATE TABLE t (id int, name text);
+		CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '% %', NEW.id, repeat('x', 500); RETURN NEW; END$$;
+		CREATE TRIGGER shout BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION shout()`)
+	line := "1\t" + strings.Repeat("y", 500) + "\n"
+	n, err := psyco.CopyFrom(context.Background(), db, "COPY t FROM STDIN", strings.NewReader(strings.Repeat(line, rows)))
+	if err != nil || n != rows || notices != rows {
+		t.Errorf("%d rows, %d notices, %v", n, notices, err)
+	}
+}
+
+// TestCopyMemory counts all that is allocated while much more is copied.
+func TestCopyMemory(t *testing.T) {
+	const size, limit = 64 << 20, 4 << 20
+	ctx := context.Background()
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE t (id int, name text)")
+	allocated := func(f func()) uint64 {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		f()
+		runtime.ReadMemStats(&after)
+		return after.TotalAlloc - before.TotalAlloc
+	}
+	check := func(what string, f func() (int64, error)) {
+		t.Helper()
+		got := allocated(func() {
+			if n, err := f(); err != nil || n < size {
+				t.Fatalf("%s: %d bytes, %v", what, n, err)
+			}
+		})
+		if got > limit {
+			t.Errorf("%s: %d bytes allocated for %d", what, got, size)
+		}
+	}
+	line := []byte("1\t" + strings.Repeat("x", 200) + "\n")
+	check("CopyFrom", func() (read int64, err error) {
+		_, err = psyco.CopyFrom(ctx, db, "COPY t FROM STDIN WHERE id > 1", readerFunc(func(p []byte) (int, error) {
+			at := int(read) % len(line)
+			if read >= size && at == 0 {
+				return 0, io.EOF
+			}
+			n := copy(p, line[at:])
+			read += int64(n)
+			return n, nil
+		}))
+		return read, err
+	})
+	check("CopyTo", func() (written int64, err error) {
+		_, err = psyco.CopyTo(ctx, db, writerFunc(func(p []byte) (int, error) {
+			written += int64(len(p))
+			return len(p), nil
+		}), "COPY (SELECT repeat('x', 200) FROM generate_series(1, %s)) TO STDOUT", size/200)
+		return written, err
+	})
+	check("CopyRows", func() (sent int64, err error) {
+		row := []any{int32(1), string(line[2:])}
+		mustExec(t, db, "CREATE RULE nothing AS ON INSERT TO t DO INSTEAD NOTHING; TRUNCATE t")
+		_, err = psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"id", "name"}, func(yield func([]any, error) bool) {
+			for range size / 200 {
+				if !yield(row, nil) {
+					return
+				}
+			}
+		}, psyco.CopyProgress(func(_, bytes int64) { sent = bytes }))
+		return sent, err
+	})
+}
+
+func TestCopyWithoutStream(t *testing.T) {
+	db, same := copyConn(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	for query, hint := range map[string]string{
+		"COPY t FROM STDIN": "io.Reader",
+		"COPY t TO STDOUT":  "COPY TO is not supported",
+		"COPY (SELECT generate_series(1, 1000000000)) TO STDOUT": "io.Writer",
+		"INSERT INTO t VALUES (1); COPY t FROM STDIN":            "io.Reader",
+		"COPY t TO STDOUT; SELECT 1":                             "io.Writer",
+		"COPY t TO STDOUT; COPY t FROM STDIN":                    "io.Writer",
+	} {
+		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
+			if _, ok := h.(*sql.Tx); ok {
+				mustExec(t, h, "SAVEPOINT a")
+				defer mustExec(t, h, "ROLLBACK TO SAVEPOINT a")
+			}
+			if _, err := h.ExecContext(context.Background(), query); err == nil || !strings.Contains(err.Error(), hint) {
+				t.Errorf("Exec(%q): %v", query, err)
+			}
+			if _, ok := h.(*sql.Tx); ok {
+				mustExec(t, h, "ROLLBACK TO SAVEPOINT a")
+			}
+			rows, err := h.QueryContext(context.Background(), query)
+			if err == nil {
+				for rows.Next() {
+				}
+				err = rows.Err()
+				rows.Close()
+			}
+			if err == nil || !strings.Contains(err.Error(), hint) {
+				t.Errorf("Query(%q): %v", query, err)
+			}
+		})
+		same()
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Prepare("COPY t TO STDOUT"); err == nil || !strings.Contains(err.Error(), "COPY TO is not supported") {
+		t.Errorf("Prepare: %v", err)
+	}
+	tx.Rollback()
+	same()
+	equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+
+	// The reader is for the first COPY only, and both are one transaction.
+	if _, err := psyco.CopyFrom(context.Background(), db, "COPY t FROM STDIN; COPY t FROM STDIN", strings.NewReader("1\n")); err == nil || !strings.Contains(err.Error(), "io.Reader") {
+		t.Errorf("two of them: %v", err)
+	}
+	equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+	n, err := psyco.CopyFrom(context.Background(), db, "COPY t FROM STDIN; SELECT 1, 2; INSERT INTO t SELECT generate_series(5, 9)", strings.NewReader("1\n"))
+	if n != 1 || err != nil {
+		t.Errorf("followed by others: %d rows, %v", n, err)
+	}
+}
+
+func TestCopyMisuse(t *testing.T) {
+	ctx := context.Background()
+	db, same := copyConn(t)
+	mustExec(t, db, `CREATE TABLE t (id int); CREATE TABLE "to" ("from" int)`)
+	from := func(query string) error {
+		_, err := psyco.CopyFrom(ctx, db, query, strings.NewReader(""))
+		return err
+	}
+	to := func(query string) error {
+		_, err := psyco.CopyTo(ctx, db, io.Discard, query)
+		return err
+	}
+	for _, tt := range []struct {
+		name string
+		err  error
+		want string // "" for none
+	}{
+		{"no COPY", from("SELECT 1"), "needs a COPY … FROM STDIN statement"},
+		{"no COPY to", to("DELETE FROM t"), "needs a COPY … TO STDOUT statement"},
+		{"the other way", from("COPY t TO STDOUT"), "needs a COPY … FROM STDIN statement"},
+		{"the other way to", to("COPY t FROM STDIN"), "needs a COPY … TO STDOUT statement"},
+		{"a file", from("COPY t FROM '/etc/passwd'"), "needs a COPY … FROM STDIN statement"},
+		{"a program", to("COPY t TO PROGRAM 'cat'"), "needs a COPY … TO STDOUT statement"},
+		{"behind another", from("SELECT 1; COPY t FROM STDIN"), "needs a COPY … FROM STDIN statement"},
+		{"no end", to("COPY t; COPY t TO STDOUT"), "needs a COPY … TO STDOUT statement"},
+		{"empty", to(""), "needs a COPY … TO STDOUT statement"},
+		{"quoted", to(`copy "to" ("from") /* FROM */ to stdout`), ""},
+		{"quoted from", from(`/* TO */ COPY "to" ("from") FROM STDOUT`), ""},
+		{"a query", to(`COPY (SELECT "from" FROM "to" WHERE true) TO STDIN (FORMAT csv)`), ""},
+	} {
+		if tt.want == "" && tt.err != nil || tt.want != "" && (tt.err == nil || !strings.Contains(tt.err.Error(), tt.want)) {
+			t.Errorf("%s: %v", tt.name, tt.err)
+		}
+	}
+	if _, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", nil); err == nil {
+		t.Error("no error for a nil reader")
+	}
+	if _, err := psyco.CopyTo(ctx, db, nil, "COPY t TO STDOUT"); err == nil {
+		t.Error("no error for a nil writer")
+	}
+	if _, err := db.Exec("COPY t FROM STDIN", io.Discard); err == nil || !strings.Contains(err.Error(), "COPY with an io.Writer needs") {
+		t.Errorf("Exec with the wrong one: %v", err)
+	}
+	if _, err := db.Exec("SELECT %s", strings.NewReader("x")); err == nil {
+		t.Error("no error for a reader that is a parameter")
+	}
+	same()
+
+	base, err := pq.NewConnector(pgserver.TestDSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrapped := openDB(t, psyco.Wrap(base))
+	if _, err := psyco.CopyTo(ctx, wrapped, io.Discard, "COPY t TO STDOUT"); err == nil || !strings.Contains(err.Error(), "psyco: CopyTo needs psyco's own connection, not one behind Wrap") {
+		t.Errorf("behind Wrap: %v", err)
+	}
+	if _, err := psyco.CopyRows(ctx, wrapped, psyco.Identifier{"t"}, []string{"id"}, psyco.SliceRows(nil)); err == nil || !strings.Contains(err.Error(), "Wrap") {
+		t.Errorf("behind Wrap: %v", err)
+	}
+}
+
+// TestCopyInClosedEarly ends a pq.CopyIn without its last Exec.
+func TestCopyInClosedEarly(t *testing.T) {
+	db, same := copyConn(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	for _, rows := range []int{0, 1, 50_000} {
+		tx, err := db.Begin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		//lint:ignore SA1019 programs use it
+		stmt, err := tx.Prepare(pq.CopyIn("t", "id"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range rows {
+			if _, err := stmt.Exec(i); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := stmt.Close(); err == nil || !strings.Contains(err.Error(), "closed before its last Exec") {
+			t.Errorf("%d rows: Close: %v", rows, err)
+		}
+		if err := tx.Commit(); !errors.Is(err, pq.ErrInFailedTransaction) {
+			t.Errorf("%d rows: Commit: %v", rows, err)
+		}
+		equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
+		same()
+	}
+}
+
+// TestCopyCutAnywhere cuts the network at every boundary between two messages:
+// all of the rows are there or none, and no error means all.
+func TestCopyCutAnywhere(t *testing.T) {
+	const rows = 5_000
+	ctx := context.Background()
+	data := strings.Repeat("%d\t"+strings.Repeat("x", 20)+"\n", 1)
+	loads := []struct {
+		name string
+		load func(db *sql.DB, key int) error
+	}{
+		{"CopyFrom", func(db *sql.DB, key int) error {
+			line := fmt.Sprintf(data, key)
+			_, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", strings.NewReader(strings.Repeat(line, rows)))
+			return err
+		}},
+		{"Exec", func(db *sql.DB, key int) error {
+			line := fmt.Sprintf(data, key)
+			_, err := db.Exec("COPY t FROM STDIN", strings.NewReader(strings.Repeat(line, rows)))
+			return err
+		}},
+		{"CopyRows", func(db *sql.DB, key int) error {
+			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"k", "v"}, func(yield func([]any, error) bool) {
+				for i := 0; i < rows && yield([]any{key, "some text"}, nil); i++ {
+				}
+			})
+			return err
+		}},
+		{"CopyRows in a transaction", func(db *sql.DB, key int) error {
+			return psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+				_, err := psyco.CopyRows(ctx, tx, psyco.Identifier{"t"}, []string{"k", "v"}, func(yield func([]any, error) bool) {
+					for i := 0; i < rows && yield([]any{key, "some text"}, nil); i++ {
+					}
+				})
+				return err
+			})
+		}},
+		{"CopyTo", func(db *sql.DB, key int) error {
+			n, err := psyco.CopyTo(ctx, db, io.Discard, "COPY (SELECT %s, repeat('x', 1000) FROM generate_series(1, 20)) TO STDOUT", key)
+			if err == nil && n != 20 {
+				return fmt.Errorf("%d rows without an error", n)
+			}
+			return err
+		}},
+	}
+	for _, l := range loads {
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			p, db, direct := faulty(t, "")
+			db.SetMaxOpenConns(1)
+			mustExec(t, direct, "CREATE TABLE t (k int, v text)")
+			if err := l.load(db, 0); err != nil {
+				t.Fatal(err)
+			}
+			p.ResetCounts()
+			if err := l.load(db, 0); err != nil {
+				t.Fatal(err)
+			}
+			counts := p.Counts()
+			messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
+			if messages < 5 {
+				t.Fatalf("only %d messages", messages)
+			}
+			failed := 0
+			for key := 1; key <= 2*messages; key++ {
+				if err := db.Ping(); err != nil {
+					t.Fatal(err)
+				}
+				point := faultproxy.Before
+				if key > messages {
+					point = faultproxy.After
+				}
+				n := (key-1)%messages + 1
+				p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
+				err := l.load(db, key)
+				p.Disarm()
+				got := len(rowsWithKey(t, direct, key))
+				if l.name == "CopyTo" {
+					got = rows
+				}
+				switch {
+				case got != 0 && got != rows:
+					t.Fatalf("message %d: %d of %d rows; %v", n, got, rows, err)
+				case err == nil && got == 0:
+					t.Fatalf("message %d: no error, and no rows", n)
+				case err != nil:
+					failed++
+				}
+			}
+			if failed == 0 {
+				t.Error("no cut was noticed")
+			}
+		})
+	}
+}
+
+// TestCopyStalledNetwork checks that a caller with a deadline comes back although
+// nothing gets through.
+func TestCopyStalledNetwork(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		run  func(ctx context.Context, db *sql.DB, stall func()) error
+	}{
+		{"CopyFrom", func(ctx context.Context, db *sql.DB, stall func()) error {
+			_, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", readerFunc(func(p []byte) (int, error) {
+				stall()
+				return copy(p, "1\n"), nil
+			}))
+			return err
+		}},
+		{"CopyTo", func(ctx context.Context, db *sql.DB, stall func()) error {
+			_, err := psyco.CopyTo(ctx, db, writerFunc(func(p []byte) (int, error) {
+				stall()
+				return len(p), nil
+			}), "COPY (SELECT generate_series(1, 1000000000)) TO STDOUT")
+			return err
+		}},
+		{"CopyRows", func(ctx context.Context, db *sql.DB, stall func()) error {
+			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"id"}, func(yield func([]any, error) bool) {
+				for yield([]any{1}, nil) {
+					stall()
+				}
+			})
+			return err
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			p, db, direct := faulty(t, "", psyco.WithCancelGrace(100*time.Millisecond))
+			mustExec(t, direct, "CREATE TABLE t (id int)")
+			ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
+			defer cancel()
+			if err := tt.run(ctx, db, func() { p.Stall(faultproxy.Both) }); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v", err)
+			}
+			p.Resume(faultproxy.Both)
+			terminateOthers(t, direct)
+			equalRows(t, all(t, direct, "SELECT count(*) FROM t"), "0")
+		})
+	}
+}

@@ -1,0 +1,543 @@
+package psyco
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The types that only COPY has a use for (PostgreSQL: pg_type.dat).
+const (
+	oidName    = 19
+	oidInt2    = 21
+	oidOID     = 26
+	oidJSON    = 114
+	oidFloat4  = 700
+	oidBpchar  = 1042
+	oidVarchar = 1043
+	oidTime    = 1083
+)
+
+// binaryEncoders are the built-in types that have a binary form here
+// (PostgreSQL: the typreceive functions).
+var binaryEncoders = map[uint32]valueEncoder{
+	oidBool:        encodeBool,
+	oidInt2:        encodeInt("int2", 2, math.MinInt16, math.MaxInt16),
+	oidInt4:        encodeInt("int4", 4, math.MinInt32, math.MaxInt32),
+	oidInt8:        encodeInt("int8", 8, math.MinInt64, math.MaxInt64),
+	oidOID:         encodeInt("oid", 4, 0, math.MaxUint32),
+	oidFloat4:      encodeFloat4,
+	oidFloat8:      encodeFloat8,
+	oidNumeric:     encodeNumeric,
+	oidText:        encodeText,
+	oidVarchar:     encodeText,
+	oidBpchar:      encodeText,
+	oidName:        encodeText,
+	oidBytea:       encodeBytea,
+	oidUUID:        encodeUUID,
+	oidDate:        encodeDate,
+	oidTime:        encodeTime,
+	oidTimestamp:   encodeTimestamp,
+	oidTimestamptz: encodeTimestamptz,
+	oidInterval:    encodeInterval,
+	oidJSON:        encodeJSON,
+	oidJSONB:       encodeJSONB,
+	oidInet:        encodeInet(0),
+	oidCIDR:        encodeInet(1),
+}
+
+// elementOIDs is arrayOIDs the other way round.
+var elementOIDs = func() map[uint32]uint32 {
+	m := make(map[uint32]uint32, len(arrayOIDs))
+	for elem, array := range arrayOIDs {
+		m[array] = elem
+	}
+	return m
+}()
+
+// binaryEncoder returns the encoder of a type, nil if it has none.
+func binaryEncoder(kind columnKind) valueEncoder {
+	if encode := binaryEncoders[kind.base]; encode != nil {
+		return encode
+	}
+	if kind.elem != nil {
+		if encode := binaryEncoder(*kind.elem); encode != nil {
+			return encodeArray(kind.elem.oid, encode)
+		}
+	}
+	return nil
+}
+
+// misfit refuses a value for a column of a type.
+func misfit(v any, typ string) error {
+	switch x := v.(type) {
+	case string:
+		return fmt.Errorf("%.60q is no %s", x, typ)
+	case []byte:
+		return fmt.Errorf("%.60q is no %s", x, typ)
+	}
+	if k := reflect.ValueOf(v).Kind(); k >= reflect.Bool && k <= reflect.Float64 {
+		return fmt.Errorf("%T(%v) is no %s", v, v, typ)
+	}
+	return fmt.Errorf("a %T does not fit the type %s", v, typ)
+}
+
+func encodeBool(m *TypeMap, b []byte, v any) ([]byte, error) {
+	x, ok := v.(bool)
+	if !ok {
+		value, err := basicValue(m, v)
+		if err != nil {
+			return b, err
+		}
+		switch value := textOf(value).(type) {
+		case bool:
+			x, ok = value, true
+		case string:
+			switch strings.ToLower(value) {
+			case "t", "true":
+				x, ok = true, true
+			case "f", "false":
+				x, ok = false, true
+			}
+		}
+		if !ok {
+			return b, misfit(v, "bool")
+		}
+	}
+	if x {
+		return append(b, 1), nil
+	}
+	return append(b, 0), nil
+}
+
+// textOf takes bytes for text.
+func textOf(v any) any {
+	if b, ok := v.([]byte); ok {
+		return string(b)
+	}
+	return v
+}
+
+// integerOf converts the predeclared integer types.
+func integerOf(v any) (n int64, ok bool) {
+	switch x := v.(type) {
+	case int:
+		return int64(x), true
+	case int64:
+		return x, true
+	case int32:
+		return int64(x), true
+	case int16:
+		return int64(x), true
+	case int8:
+		return int64(x), true
+	case uint8:
+		return int64(x), true
+	case uint16:
+		return int64(x), true
+	case uint32:
+		return int64(x), true
+	case uint:
+		return int64(x), x <= math.MaxInt64
+	case uint64:
+		return int64(x), x <= math.MaxInt64
+	}
+	return 0, false
+}
+
+func encodeInt(typ string, size int, low, high int64) valueEncoder {
+	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
+		n, ok := integerOf(v)
+		if !ok {
+			value, err := basicValue(m, v)
+			if err != nil {
+				return b, err
+			}
+			switch x := textOf(value).(type) {
+			case int64:
+				n, ok = x, true
+			case float64:
+				n = int64(x)
+				ok = float64(n) == x && x < math.MaxInt64 // which is 1<<63 as a float64
+			case string:
+				n, err = strconv.ParseInt(x, 10, 64)
+				ok = err == nil
+			}
+			if !ok {
+				return b, misfit(v, typ)
+			}
+		}
+		if n < low || n > high {
+			return b, fmt.Errorf("%d is out of the range of %s", n, typ)
+		}
+		switch size {
+		case 2:
+			return binary.BigEndian.AppendUint16(b, uint16(n)), nil
+		case 4:
+			return binary.BigEndian.AppendUint32(b, uint32(n)), nil
+		}
+		return binary.BigEndian.AppendUint64(b, uint64(n)), nil
+	}
+}
+
+func floatOf(m *TypeMap, v any, typ string, bits int) (float64, error) {
+	switch x := v.(type) {
+	case float64:
+		return x, nil
+	case float32:
+		return float64(x), nil
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return 0, err
+	}
+	switch x := textOf(value).(type) {
+	case float64:
+		return x, nil
+	case int64:
+		return float64(x), nil
+	case string:
+		if f, err := strconv.ParseFloat(x, bits); err == nil && isNumeric(x) {
+			return f, nil
+		}
+	}
+	return 0, misfit(v, typ)
+}
+
+func encodeFloat8(m *TypeMap, b []byte, v any) ([]byte, error) {
+	f, err := floatOf(m, v, "float8", 64)
+	if err != nil {
+		return b, err
+	}
+	return binary.BigEndian.AppendUint64(b, math.Float64bits(f)), nil
+}
+
+func encodeFloat4(m *TypeMap, b []byte, v any) ([]byte, error) {
+	f, err := floatOf(m, v, "float4", 32)
+	if err != nil {
+		return b, err
+	}
+	small := float32(f)
+	if math.IsInf(float64(small), 0) && !math.IsInf(f, 0) || small == 0 && f != 0 {
+		return b, fmt.Errorf("%v is out of the range of float4", f)
+	}
+	return binary.BigEndian.AppendUint32(b, math.Float32bits(small)), nil
+}
+
+func encodeNumeric(m *TypeMap, b []byte, v any) ([]byte, error) {
+	var room [32]byte
+	if n, ok := integerOf(v); ok {
+		return appendNumeric(b, string(strconv.AppendInt(room[:0], n, 10)))
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return b, err
+	}
+	switch x := textOf(value).(type) {
+	case int64:
+		return appendNumeric(b, string(strconv.AppendInt(room[:0], x, 10)))
+	case float64:
+		return appendNumeric(b, string(appendFloat(room[:0], x)))
+	case string:
+		if isNumeric(x) {
+			return appendNumeric(b, x)
+		}
+	}
+	return b, misfit(v, "numeric")
+}
+
+// appendNumeric writes a decimal number that isNumeric accepts: the count of its
+// digits to base 10,000, the weight of the first of them, sign, display scale,
+// digits (PostgreSQL: numeric_recv).
+func appendNumeric(b []byte, text string) ([]byte, error) {
+	const (
+		negative    = 0x4000
+		notANumber  = 0xC000
+		infinite    = 0xD000
+		negInfinite = 0xF000
+	)
+	appendHead := func(b []byte, digits, weight int, sign uint16, scale int) []byte {
+		b = binary.BigEndian.AppendUint16(b, uint16(digits))
+		b = binary.BigEndian.AppendUint16(b, uint16(weight))
+		b = binary.BigEndian.AppendUint16(b, sign)
+		return binary.BigEndian.AppendUint16(b, uint16(scale))
+	}
+	minus, number := cutSign(text)
+	var sign uint16
+	if minus {
+		sign = negative
+	}
+	switch number[0] | 0x20 {
+	case 'n':
+		return appendHead(b, 0, 0, notANumber, 0), nil
+	case 'i':
+		if minus {
+			return appendHead(b, 0, 0, negInfinite, 0), nil
+		}
+		return appendHead(b, 0, 0, infinite, 0), nil
+	}
+	exponent := 0
+	if i := strings.IndexAny(number, "eE"); i >= 0 {
+		var err error
+		if exponent, err = strconv.Atoi(number[i+1:]); err != nil || exponent > maxNumericWhole || exponent < -maxNumericWhole {
+			return b, numericRange(text)
+		}
+		number = number[:i]
+	}
+	whole, fraction, _ := strings.Cut(number, ".")
+	exponent -= len(fraction) // the number is whole+fraction times 10 to the exponent
+	scale := max(0, -exponent)
+	digits := strings.TrimLeft(whole+fraction, "0")
+	if digits == "" {
+		if scale > maxNumericScale {
+			return b, numericRange(text)
+		}
+		return appendHead(b, 0, 0, 0, scale), nil
+	}
+	if pad := (exponent%4 + 4) % 4; pad > 0 {
+		digits += "000"[:pad]
+		exponent -= pad
+	}
+	first := (len(digits)-1)%4 + 1 // decimal digits of the first digit to base 10,000
+	groups := (len(digits)-first)/4 + 1
+	weight := exponent/4 + groups - 1
+	for groups > 1 && digits[len(digits)-4:] == "0000" {
+		digits, groups = digits[:len(digits)-4], groups-1
+	}
+	if scale > maxNumericScale || (weight+1)*4 > maxNumericWhole || groups > math.MaxUint16 {
+		return b, numericRange(text)
+	}
+	b = appendHead(b, groups, weight, sign, scale)
+	for start, end := 0, first; end <= len(digits); start, end = end, end+4 {
+		digit := uint16(0)
+		for _, c := range []byte(digits[start:end]) {
+			digit = digit*10 + uint16(c-'0')
+		}
+		b = binary.BigEndian.AppendUint16(b, digit)
+	}
+	return b, nil
+}
+
+func numericRange(text string) error {
+	return fmt.Errorf("%.40s is out of numeric's range, %d digits before the point and %d after it", text, maxNumericWhole, maxNumericScale)
+}
+
+// byteaValue converts v for a bytea column.
+func byteaValue(m *TypeMap, v any) ([]byte, error) {
+	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Array && isByteList(rv.Type()) {
+		addressable := reflect.New(rv.Type()).Elem()
+		addressable.Set(rv)
+		return addressable.Bytes(), nil
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return nil, err
+	}
+	switch x := value.(type) {
+	case []byte:
+		return x, nil
+	case string:
+		digits, isHex := strings.CutPrefix(x, `\x`)
+		if isHex {
+			if raw, err := hex.DecodeString(digits); err == nil {
+				return raw, nil
+			}
+		} else if !strings.Contains(x, `\`) {
+			return []byte(x), nil
+		}
+	}
+	return nil, misfit(v, `bytea: pass []byte, or text in the hex format (\x…)`)
+}
+
+func encodeBytea(m *TypeMap, b []byte, v any) ([]byte, error) {
+	if x, ok := v.([]byte); ok && x != nil {
+		return append(b, x...), nil
+	}
+	raw, err := byteaValue(m, v)
+	return append(b, raw...), err
+}
+
+func encodeUUID(m *TypeMap, b []byte, v any) ([]byte, error) {
+	if x, ok := v.([16]byte); ok {
+		return append(b, x[:]...), nil
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return b, err
+	}
+	switch x := value.(type) {
+	case []byte:
+		if len(x) == 16 {
+			return append(b, x...), nil
+		}
+		value = string(x)
+	}
+	if text, ok := value.(string); ok {
+		text = strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
+		if raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", "")); err == nil && len(raw) == 16 {
+			return append(b, raw...), nil
+		}
+	}
+	return b, misfit(v, "uuid")
+}
+
+func encodeInterval(m *TypeMap, b []byte, v any) ([]byte, error) {
+	var i Interval
+	switch x := v.(type) {
+	case time.Duration:
+		i = IntervalOf(x)
+	case Interval:
+		i = x
+	default:
+		value, err := basicValue(m, v)
+		if err != nil {
+			return b, err
+		}
+		text, ok := textOf(value).(string)
+		if !ok {
+			return b, misfit(v, "interval")
+		}
+		if i, err = parseInterval(text); err != nil {
+			return b, err
+		}
+	}
+	b = binary.BigEndian.AppendUint64(b, uint64(i.Microseconds))
+	b = binary.BigEndian.AppendUint32(b, uint32(i.Days))
+	return binary.BigEndian.AppendUint32(b, uint32(i.Months)), nil
+}
+
+func encodeJSONB(m *TypeMap, b []byte, v any) ([]byte, error) {
+	return encodeJSON(m, append(b, 1), v) // the version of the format
+}
+
+func encodeInet(isCIDR byte) valueEncoder {
+	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
+		prefix, err := inetOf(m, v)
+		if err != nil {
+			return b, err
+		}
+		const inet4, inet6 = 2, 3 // PostgreSQL: PGSQL_AF_INET
+		addr := prefix.Addr().AsSlice()
+		family := byte(inet4)
+		if len(addr) == 16 {
+			family = inet6
+		}
+		b = append(b, family, byte(prefix.Bits()), isCIDR, byte(len(addr)))
+		return append(b, addr...), nil
+	}
+}
+
+func inetOf(m *TypeMap, v any) (netip.Prefix, error) {
+	value, err := basicValue(m, v)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	text, ok := textOf(value).(string)
+	if !ok {
+		return netip.Prefix{}, misfit(v, "inet")
+	}
+	return parseInet(text)
+}
+
+// encodeArray gives the encoder of arrays whose elements are of type oid.
+func encodeArray(oid uint32, encode valueEncoder) valueEncoder {
+	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
+		var elements []any
+		var dims []int
+		switch x := v.(type) {
+		case []string:
+			elements, dims = boxed(x)
+		case []int:
+			elements, dims = boxed(x)
+		case []int32:
+			elements, dims = boxed(x)
+		case []int64:
+			elements, dims = boxed(x)
+		case []float64:
+			elements, dims = boxed(x)
+		case []time.Time:
+			elements, dims = boxed(x)
+		case [][]byte:
+			elements, dims = boxed(x)
+		default:
+			value, err := basicValue(m, v)
+			if err != nil {
+				return b, err
+			}
+			text, ok := textOf(value).(string)
+			if !ok {
+				return b, misfit(v, "array")
+			}
+			if elements, dims, err = parsedArray(text); err != nil {
+				return b, err
+			}
+		}
+		if dims == nil && len(elements) == 0 && isNilSlice(v) {
+			return b, errNull
+		}
+		return appendArray(m, b, oid, encode, elements, dims)
+	}
+}
+
+func isNilSlice(v any) bool {
+	rv := reflect.ValueOf(v)
+	return rv.Kind() == reflect.Slice && rv.IsNil()
+}
+
+// boxed gives the elements and dimensions of a plain slice.
+func boxed[T any](list []T) (elements []any, dims []int) {
+	elements = make([]any, len(list))
+	for i := range list {
+		elements[i] = list[i]
+	}
+	if len(list) > 0 {
+		dims = []int{len(list)}
+	}
+	return elements, dims
+}
+
+// parsedArray gives the elements and dimensions of an array in text form.
+func parsedArray(text string) (elements []any, dims []int, err error) {
+	parsed, dims, err := parseArray(text, ',')
+	if err != nil {
+		return nil, nil, err
+	}
+	elements = make([]any, len(parsed))
+	for i, e := range parsed {
+		if !e.null {
+			elements[i] = e.text
+		}
+	}
+	if len(elements) == 0 {
+		dims = nil
+	}
+	return elements, dims, nil
+}
+
+// appendArray writes an array (PostgreSQL: array_recv).
+func appendArray(m *TypeMap, b []byte, oid uint32, encode valueEncoder, elements []any, dims []int) ([]byte, error) {
+	if len(dims) > maxDims {
+		return b, errors.New("the array has more than 6 dimensions")
+	}
+	b = binary.BigEndian.AppendUint32(b, uint32(len(dims)))
+	b = binary.BigEndian.AppendUint32(b, 1) // there may be NULLs
+	b = binary.BigEndian.AppendUint32(b, oid)
+	for _, n := range dims {
+		b = binary.BigEndian.AppendUint32(b, uint32(n))
+		b = binary.BigEndian.AppendUint32(b, 1) // the lower bound
+	}
+	var err error
+	for i, v := range elements {
+		if b, err = appendField(m, b, encode, v); err != nil {
+			return b, fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return b, nil
+}

@@ -1,0 +1,353 @@
+package psyco
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// A CopyOption changes how CopyRows works.
+type CopyOption func(*copyOptions)
+
+type copyOptions struct {
+	progress func(rows, bytes int64)
+	text     bool
+}
+
+// CopyProgress calls f each time some 64 KiB have been sent, and at the end, with
+// the rows and the bytes sent so far. f runs in the goroutine that sends.
+func CopyProgress(f func(rows, bytes int64)) CopyOption {
+	return func(o *copyOptions) { o.progress = f }
+}
+
+// CopyTextFormat makes CopyRows use COPY's text format, in which the server
+// reads strings for any column by its own rules ("tomorrow", "1 000,00 €").
+func CopyTextFormat() CopyOption {
+	return func(o *copyOptions) { o.text = true }
+}
+
+// CopyRows loads rows into the named columns of a table with COPY FROM STDIN, the
+// fastest way in, and returns how many the server has loaded (psycopg:
+// copy.write_row). [SliceRows] and [StructRows] make rows of what is in memory. h
+// may be a *sql.DB, *sql.Conn or *sql.Tx. All rows are loaded or none; in a
+// transaction a failure fails the transaction.
+//
+// The data goes in the binary format if all columns are of these types, else in
+// the text format: bool, integers, oid, floats, numeric, text types, bytea, uuid,
+// date, time, timestamp and timestamptz, interval, json and jsonb, inet and cidr,
+// enums, and domains and arrays over these.
+//
+// A value is what a psycopg-style parameter could be, converted to the type of
+// its column if that loses nothing: an int also fits a numeric column, 2.0 an
+// integer one. A string fits every column whose type the server would write in
+// that way (with datestyle ISO); for more, use [CopyTextFormat]. For json columns
+// other structs, maps and slices are marshalled with encoding/json. A time.Time
+// gives a timestamptz column its instant, and timestamp, date and time columns
+// what its own clock shows. A value that does not fit is an error that names the
+// row, counted from 1, and the column.
+//
+// rows runs in another goroutine than CopyRows', which waits for it; a row is used up
+// when the next one is asked for. An error of rows ends the COPY and is in
+// the returned error's chain; so is ctx.Err() if ctx ends, and then a
+// step of rows that is in progress may outlast CopyRows.
+func CopyRows(ctx context.Context, h Handle, table Identifier, columns []string, rows iter.Seq2[[]any, error], opts ...CopyOption) (int64, error) {
+	if err := checkCopyTarget(table, columns); err != nil {
+		return 0, prefixed(fmt.Errorf("CopyRows: %w", err))
+	}
+	source := copySource{rows: rows}
+	for _, o := range opts {
+		o(&source.copyOptions)
+	}
+	return doCopy(ctx, h, "CopyRows", func(ctx context.Context, c *conn) (int64, error) {
+		if c.wire == nil {
+			return 0, wrappedError("CopyRows")
+		}
+		return c.copyRows(ctx, table, columns, source)
+	})
+}
+
+func checkCopyTarget(table Identifier, columns []string) error {
+	if err := table.check(); err != nil {
+		return err
+	}
+	if len(columns) == 0 {
+		return errors.New("no columns are named: list those that the rows have values for")
+	}
+	for _, name := range columns {
+		if err := (Identifier{name}).check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// SliceRows gives the rows of a slice to CopyRows.
+func SliceRows(rows [][]any) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		for _, row := range rows {
+			if !yield(row, nil) {
+				return
+			}
+		}
+	}
+}
+
+// StructColumns returns the columns that the exported fields of the struct T
+// stand for, in their order: the names in their db tags, else their own in
+// snake_case, without those tagged "-". It is empty for a T that is no struct.
+func StructColumns[T any]() []string {
+	typ := indirectType(reflect.TypeFor[T]())
+	if typ.Kind() != reflect.Struct {
+		return nil
+	}
+	var columns []string
+	for _, field := range fieldsOf(typ).list {
+		columns = append(columns, field.name)
+	}
+	return columns
+}
+
+// StructRows gives structs, or pointers to structs, to CopyRows: the fields that
+// stand for columns as in [StructColumns]. A column without a field is an error.
+func StructRows[T any](columns []string, items iter.Seq[T]) iter.Seq2[[]any, error] {
+	return func(yield func([]any, error) bool) {
+		typ := indirectType(reflect.TypeFor[T]())
+		if typ.Kind() != reflect.Struct {
+			yield(nil, prefixed(fmt.Errorf("StructRows: %s is no struct", reflect.TypeFor[T]())))
+			return
+		}
+		fields := fieldsOf(typ)
+		indexes := make([][]int, len(columns))
+		for i, name := range columns {
+			at, ok := fields.byName[name]
+			if !ok {
+				yield(nil, prefixed(fmt.Errorf("StructRows: %s has no field for the column %q", typ, name)))
+				return
+			}
+			indexes[i] = fields.list[at].index
+		}
+		row := make([]any, len(columns))
+		for item := range items {
+			err := structValues(row, reflect.ValueOf(&item).Elem(), indexes)
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+func structValues(row []any, v reflect.Value, indexes [][]int) error {
+	for v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return prefixed(fmt.Errorf("StructRows: a nil %s", v.Type()))
+		}
+		v = v.Elem()
+	}
+	for i, index := range indexes {
+		field, err := v.FieldByIndexErr(index)
+		if err != nil {
+			row[i] = nil // of an embedded struct that is not there
+			continue
+		}
+		row[i] = field.Interface()
+	}
+	return nil
+}
+
+// copyRows finds out the types of the columns and loads the rows, in one
+// transaction: between the two nobody may change a type, whose new form could
+// read the old one's bytes without noticing.
+func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string, source copySource) (rows int64, err error) {
+	into := table.String() + " (" + quoteNames(columns) + ")"
+	text := "COPY " + into + " FROM STDIN"
+	own := !c.inTransaction()
+	if own {
+		c.queue = append(c.queue, "BEGIN")
+		defer func() {
+			if rerr := c.endOwn(); err == nil {
+				err = rerr
+			}
+		}()
+	}
+	types, err := c.columnTypes(ctx, into, len(columns))
+	if err != nil {
+		return 0, err
+	}
+	source.encoder = newRowEncoder(c.con.types, columns, types, source.text)
+	if source.binary {
+		text += " (FORMAT binary)"
+	}
+	if own {
+		text += ";COMMIT"
+	}
+	c.wire.CopyInFunc(source.produce)
+	return c.runCopy(ctx, "CopyRows", text)
+}
+
+// endOwn makes sure that the transaction of a CopyRows outside of one is over.
+func (c *conn) endOwn() error {
+	c.queue = c.queue[:0]
+	if c.lost != nil || c.wire.TxStatus() == 'I' {
+		return nil
+	}
+	return c.bounded(func() error { return c.simple("ROLLBACK") })
+}
+
+func quoteNames(names []string) string {
+	var b strings.Builder
+	for i, name := range names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(Identifier{name}.String())
+	}
+	return b.String()
+}
+
+// columnTypes asks for the types of columns by having an INSERT parsed. This is
+// the truth even in a transaction whose snapshot of the catalog is older, it
+// takes the lock that COPY takes, and needs no privileges that COPY does not.
+func (c *conn) columnTypes(ctx context.Context, into string, n int) ([]columnKind, error) {
+	params := make([]byte, 0, 4*n)
+	for i := range n {
+		params = strconv.AppendInt(append(params, ",$"...), int64(i+1), 10)
+	}
+	sql := "INSERT INTO " + into + " OVERRIDING SYSTEM VALUE VALUES (" + string(params[1:]) + ")"
+	k := c.watch(ctx)
+	oids, err := c.parameterTypes(sql)
+	var kinds []columnKind
+	if err == nil {
+		kinds, err = c.kinds(oids)
+	}
+	return kinds, c.finish(k, err)
+}
+
+// parameterTypes has a statement parsed and returns the types of its parameters.
+func (c *conn) parameterTypes(sql string) (oids []uint32, err error) {
+	packet, err := wire.AppendParse(nil, "", sql, nil)
+	if err != nil {
+		return nil, err
+	}
+	packet = wire.AppendDescribe(packet, 'S', "")
+	c.ride()
+	c.wire.Exchange(wire.Exchange{
+		Next: func(buf []byte) ([]byte, bool) { return append(buf, packet...), false },
+		Handle: func(typ byte, payload []byte) error {
+			switch typ {
+			case wire.ErrorResponse:
+				e, err := wire.ParseError(payload)
+				if err != nil {
+					return err
+				}
+				return pqError(e)
+			case wire.ParameterDescription:
+				oids, err = wire.ParseParameterDescription(nil, payload)
+				return err
+			}
+			return nil
+		},
+	})
+	err = c.simple("-- psyco.CopyRows")
+	if handled := c.wire.ExchangeDone(); handled != nil {
+		err = handled
+	}
+	c.rode(err)
+	return oids, err
+}
+
+// columnKind is a type as far as its encoding depends on it.
+type columnKind struct {
+	oid  uint32 // as declared
+	base uint32 // the type it is a domain over, text for enums; else oid
+	elem *columnKind
+}
+
+// kinds looks up what types are. Only types that are not built in cost a query.
+func (c *conn) kinds(oids []uint32) ([]columnKind, error) {
+	known := make(map[uint32]catalogType)
+	for wanted := unknownTypes(nil, oids); len(wanted) > 0; {
+		types, err := c.catalogTypes(wanted)
+		if err != nil {
+			return nil, err
+		}
+		var further []uint32
+		for _, t := range types {
+			known[t.oid] = t
+			further = append(further, t.base, t.elem)
+		}
+		for _, oid := range wanted {
+			if _, ok := known[oid]; !ok {
+				known[oid] = catalogType{oid: oid} // of another transaction's making: as text
+			}
+		}
+		wanted = unknownTypes(known, further)
+	}
+	kinds := make([]columnKind, len(oids))
+	for i, oid := range oids {
+		kinds[i] = kindOf(known, oid)
+	}
+	return kinds, nil
+}
+
+// catalogType is a row of pg_type. base and elem are 0 where there are none.
+type catalogType struct{ oid, base, elem uint32 }
+
+func unknownTypes(known map[uint32]catalogType, oids []uint32) (unknown []uint32) {
+	for _, oid := range oids {
+		if _, ok := known[oid]; !ok && oid != 0 && binaryEncoders[oid] == nil && elementOIDs[oid] == 0 {
+			unknown = append(unknown, oid)
+		}
+	}
+	return unknown
+}
+
+func kindOf(known map[uint32]catalogType, oid uint32) columnKind {
+	kind := columnKind{oid: oid, base: oid}
+	for known[kind.base].base != 0 {
+		kind.base = known[kind.base].base
+	}
+	elem := elementOIDs[kind.base]
+	if elem == 0 {
+		elem = known[kind.base].elem
+	}
+	if elem != 0 {
+		k := kindOf(known, elem)
+		kind.elem = &k
+	}
+	return kind
+}
+
+func (c *conn) catalogTypes(oids []uint32) (types []catalogType, err error) {
+	// int2vector and oidvector have elements too, but are no arrays.
+	sql := []byte(`SELECT t.oid::int8, CASE t.typtype WHEN 'd' THEN t.typbasetype::int8 WHEN 'e' THEN 25 ELSE 0 END,
+		CASE t.oid WHEN e.typarray THEN t.typelem::int8 ELSE 0 END
+		FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN (0`)
+	for _, oid := range oids {
+		sql = strconv.AppendUint(append(sql, ','), uint64(oid), 10)
+	}
+	rows, err := c.base.(driver.QueryerContext).QueryContext(background, string(append(sql, ')')), nil)
+	if err != nil {
+		return nil, err
+	}
+	row := make([]driver.Value, 3)
+	for err = rows.Next(row); err == nil; err = rows.Next(row) {
+		var t catalogType
+		for i, dest := range []*uint32{&t.oid, &t.base, &t.elem} {
+			n, _ := row[i].(int64)
+			*dest = uint32(n)
+		}
+		types = append(types, t)
+	}
+	if err == io.EOF {
+		err = nil
+	}
+	return types, errors.Join(err, rows.Close())
+}
