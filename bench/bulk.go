@@ -56,6 +56,14 @@ func bulk() []workload {
 
 func copyInRows() []way {
 	return []way{
+		onDB("psyco", "psyco", func(ctx context.Context, db *sql.DB) error {
+			rows, _ := copied()
+			n, err := psyco.CopyRows(ctx, db, psyco.Identifier{"copied"}, copyColumns, psyco.SliceRows(rows))
+			if err != nil {
+				return err
+			}
+			return wantRows(int(n), copyRows)
+		}),
 		onDB("lib/pq COPY", "postgres", func(ctx context.Context, db *sql.DB) error {
 			return inTx(ctx, db, func(tx *sql.Tx) error {
 				stmt, err := tx.PrepareContext(ctx, "COPY copied FROM STDIN")
@@ -88,6 +96,14 @@ func copyInRows() []way {
 func copyInFile() []way {
 	const copyCSV = "COPY copied FROM STDIN (FORMAT csv)"
 	return []way{
+		onDB("psyco", "psyco", func(ctx context.Context, db *sql.DB) error {
+			_, csv := copied()
+			n, err := psyco.CopyFrom(ctx, db, copyCSV, bytes.NewReader(csv))
+			if err != nil {
+				return err
+			}
+			return wantRows(int(n), copyRows)
+		}),
 		onPgx("pgx CopyFrom", func(ctx context.Context, conn *pgx.Conn) error {
 			_, csv := copied()
 			tag, err := conn.PgConn().CopyFrom(ctx, bytes.NewReader(csv), copyCSV)
@@ -114,6 +130,13 @@ func copyInFile() []way {
 func copyOut() []way {
 	const copyText = "COPY copied TO STDOUT"
 	return []way{
+		onDB("psyco", "psyco", func(ctx context.Context, db *sql.DB) error {
+			n, err := psyco.CopyTo(ctx, db, io.Discard, copyText)
+			if err != nil {
+				return err
+			}
+			return wantRows(int(n), copyRows)
+		}),
 		onPgx("pgx CopyTo", func(ctx context.Context, conn *pgx.Conn) error {
 			tag, err := conn.PgConn().CopyTo(ctx, io.Discard, copyText)
 			if err != nil {
