@@ -430,3 +430,71 @@ func TestServerPqCopyIn(t *testing.T) {
 	s.must("COMMIT")
 	s.usable()
 }
+
+// TestServerCopyInFunc makes the data itself, and finds out when it is not wanted.
+func TestServerCopyInFunc(t *testing.T) {
+	s := open(t)
+	s.must("CREATE TABLE t (i int)")
+	frame := func(data string) []byte { return append(make([]byte, wire.CopyHeader), data...) }
+	s.CopyInFunc(func(send func([]byte) error) error {
+		return errors.Join(send(frame("1\n2")), send(frame("\n3\n")))
+	})
+	s.must("COPY t FROM STDIN; SELECT 1")
+	equal(t, "tag", s.CopyTag(), "COPY 3")
+	if n, err := s.CopyDone(); n != 6 || err != nil {
+		t.Errorf("CopyDone: %d, %v", n, err)
+	}
+	var last error
+	s.CopyInFunc(func(send func([]byte) error) error {
+		for last == nil {
+			last = send(frame("no number\n"))
+		}
+		return last
+	})
+	equal(t, "code", code(s.exec("COPY t FROM STDIN")), "22P02")
+	equal(t, "tag", s.CopyTag(), "")
+	if _, err := s.CopyDone(); err != nil || last == nil {
+		t.Errorf("CopyDone: %v, send: %v", err, last)
+	}
+	s.usable()
+}
+
+// TestServerFailCopyEarly asks for failure before the server begins the COPY.
+func TestServerFailCopyEarly(t *testing.T) {
+	s := open(t)
+	s.must("CREATE TABLE t (i int)")
+	s.CopyInFunc(func(func([]byte) error) error {
+		t.Error("data was asked for")
+		return nil
+	})
+	if err := s.FailCopy("changed my mind"); err != nil {
+		t.Fatal(err)
+	}
+	err := s.exec("COPY t FROM STDIN")
+	equal(t, "code", code(err), "57014")
+	if !strings.Contains(err.Error(), "changed my mind") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := s.CopyDone(); err != nil {
+		t.Errorf("CopyDone: %v", err)
+	}
+	// It is not left over for the next one.
+	s.CopyIn(strings.NewReader("1\n"))
+	s.must("COPY t FROM STDIN")
+	if _, err := s.CopyDone(); err != nil {
+		t.Errorf("CopyDone: %v", err)
+	}
+	s.usable()
+}
+
+// TestServerCopyInBehindRefused has a COPY wait for data whose predecessor in the
+// same string was refused.
+func TestServerCopyInBehindRefused(t *testing.T) {
+	s := open(t)
+	s.must("CREATE TABLE t (i int)")
+	equal(t, "code", code(s.exec("COPY t TO STDOUT; COPY t FROM STDIN")), "0A000")
+	if _, err := s.CopyDone(); err != wire.ErrNoCopyWriter {
+		t.Errorf("CopyDone: %v", err)
+	}
+	s.usable()
+}
