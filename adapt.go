@@ -135,6 +135,8 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 		return networkValue(v)
 	case big.Int, *big.Int, big.Float, *big.Float, big.Rat, *big.Rat:
 		return bigValue(v)
+	case Composable:
+		return nil, 0, 0, fmt.Errorf("a %T is a part of a query, not a value: put it in with Compose", v)
 	case list:
 		if rv := reflect.ValueOf(v); rv.Kind() == reflect.Slice {
 			return m.list(rv, nesting)

@@ -142,6 +142,7 @@ func TestPlaceholderErrors(t *testing.T) {
 		{"too few", "SELECT %s, %s, %s", []any{1, 2}, "the query has 3 placeholders but 2 parameters were passed"},
 		{"missing names", "SELECT %(a)s, %(b)s", []any{map[string]any{"c": 1}}, "query parameter missing: a, b"},
 		{"quoted", "SELECT '%s' WHERE %s = 1", []any{1}, "quotes"},
+		{"part of a query", "SELECT * FROM %s", []any{psyco.Identifier{"t"}}, "put it in with Compose"},
 		{"unsuitable value", "SELECT %s", []any{map[string]int{"a": 1}}, "parameter 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
