@@ -3,7 +3,6 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"log"
 	"strings"
@@ -154,6 +153,30 @@ func ExampleConn() {
 	// T
 }
 
+// A handler for one connection, while somebody has it.
+func ExampleConn_SetNotificationHandler() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer conn.Close()
+	err = psyco.WithConn(ctx, conn, func(c *psyco.Conn) error {
+		c.SetNotificationHandler(func(n *pq.Notification) { fmt.Println(n.Channel, n.Extra) })
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := conn.ExecContext(ctx, "LISTEN jobs; NOTIFY jobs, 'wash the dishes'"); err != nil {
+		log.Fatal(err)
+	}
+	// Output: jobs wash the dishes
+}
+
 // How often a statement makes the client wait.
 func ExampleWithConn() {
 	db, done := exampleDB()
@@ -247,29 +270,6 @@ func ExampleTxOptions() {
 	})
 	fmt.Println(attempts, err)
 	// Output: 3 pq: serialization_failure (40001)
-}
-
-// What may be said about an order after Commit.
-func ExampleBeginTx_commitUnknown() {
-	db, done := exampleDB()
-	defer done()
-
-	tx, err := db.Begin()
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := insertClient(context.Background(), tx, "Hooli"); err != nil {
-		log.Fatal(err)
-	}
-	switch err := tx.Commit(); {
-	case err == nil:
-		fmt.Println("stored")
-	case errors.Is(err, psyco.ErrCommitUnknown):
-		fmt.Println("perhaps stored: look before you try again")
-	default:
-		fmt.Println("not stored")
-	}
-	// Output: stored
 }
 
 // money is an amount in cents.
