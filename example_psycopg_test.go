@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"os"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
@@ -97,6 +99,59 @@ func Example_adaptation() {
 	must(err)
 	fmt.Println(numbers, wait, price, size)
 	// Output: [1 2] 36h0m0s 1.50 14
+}
+
+func Example_copy() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	file := strings.NewReader("name,email\nStark,tony@stark.example\nWayne,\n")
+	report := os.Stdout
+
+	loaded, err := psyco.CopyFrom(ctx, db, "COPY clients (name, email) FROM STDIN (FORMAT csv, HEADER)", file)
+	must(err)
+	written, err := psyco.CopyTo(ctx, db, report, "COPY (SELECT name, email FROM clients WHERE id > %s ORDER BY id) TO STDOUT (FORMAT csv)", 3)
+	must(err)
+	fmt.Println(loaded, written)
+
+	rows := psyco.SliceRows([][]any{{"Hooli", "2020-01-01"}, {"Umbrella", nil}})
+	n, err := psyco.CopyRows(ctx, db, psyco.Identifier{"clients"}, []string{"name", "since"}, rows)
+	must(err)
+	fmt.Println(n)
+	// Output:
+	// Stark,tony@stark.example
+	// Wayne,
+	// 2 2
+	// 2
+}
+
+func Example_manyRows() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var name string
+
+	n, err := psyco.ExecMany(ctx, db, "UPDATE clients SET total = %s WHERE id = %s", psyco.SliceRows([][]any{{10, 1}, {20, 2}}))
+	must(err)
+	fmt.Println(n)
+	n, err = psyco.ExecValues(ctx, db, "INSERT INTO clients (name, email) VALUES %s",
+		psyco.SliceRows([][]any{{"Hooli", nil}, {"Umbrella", nil}}), nil)
+	must(err)
+	fmt.Println(n)
+
+	var b psyco.Batch
+	b.Queue("UPDATE clients SET total = %s WHERE id = %s", 30, 3)
+	b.Queue("SELECT name FROM clients WHERE total > %s ORDER BY id", 15).Each(func(row *sql.Rows) error {
+		defer func() { fmt.Println(name) }()
+		return row.Scan(&name)
+	})
+	err = b.Run(ctx, db)
+	must(err)
+	// Output:
+	// 2
+	// 2
+	// Globex
+	// Initech
 }
 
 func Example_transactions() {
