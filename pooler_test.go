@@ -117,6 +117,36 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// TestBulkPooler runs bulk operations through a pgbouncer in transaction mode,
+// whose servers lose the statements that are prepared for them.
+func TestBulkPooler(t *testing.T) {
+	for _, w := range bulkWrites {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			dsn, direct := pgbouncer(t, "transaction")
+			server := open(t, direct)
+			mustExec(t, server, "CREATE TABLE t (k int)")
+			db := open(t, dsn)
+			const clients, writes = 3, 3
+			var wg sync.WaitGroup
+			for client := range clients {
+				wg.Go(func() {
+					for i := range writes {
+						if err := w.write(context.Background(), db, client*writes+i); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			got := all(t, server, "SELECT count(*), count(DISTINCT k), min(n), max(n) FROM (SELECT k, count(*) OVER (PARTITION BY k) n FROM t) t")
+			if want := fmt.Sprintf("%d,%d,%d,%[3]d", clients*writes*bulkRows, clients*writes, bulkRows); got[0] != want {
+				t.Errorf("got %s, want %s", got[0], want)
+			}
+		})
+	}
+}
+
 // TestPooler runs many clients through a pgbouncer in transaction mode: no
 // statement may run in another's place, be lost or run twice, and after the
 // first meetings none may fail.

@@ -51,6 +51,25 @@ func TestEvictionHandsOutStatements(t *testing.T) {
 	}
 }
 
+func TestFindNeverEvicts(t *testing.T) {
+	c := New[string](2)
+	a := c.Use("a", []uint32{23})
+	c.Use("b", nil)
+	if e := c.Find("c", nil); e != nil || c.Len() != 2 {
+		t.Fatalf("found %+v, and %d are left", e, c.Len())
+	}
+	if e := c.Find("a", []uint32{25}); e != nil {
+		t.Fatalf("found %+v for other types", e)
+	}
+	if e := c.Find("a", []uint32{23}); e != a || e.Uses != 1 {
+		t.Fatalf("found %+v, want %+v", e, a)
+	}
+	c.Use("d", nil) // evicts b, because a was found later
+	if c.Find("a", []uint32{23}) != a || c.Find("b", nil) != nil {
+		t.Fatal("what was found is not the most recent")
+	}
+}
+
 func TestClear(t *testing.T) {
 	c := New[string](2)
 	a := c.Use("a", nil)
