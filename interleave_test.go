@@ -57,7 +57,7 @@ func TestInterleaving(t *testing.T) {
 				case op < 50: // a new result, small or larger than lib/pq's buffer
 					r := &openResult{next: rnd.IntN(100)}
 					r.to = r.next + rnd.IntN(1+rnd.IntN(3000))
-					switch rnd.IntN(4) {
+					switch rnd.IntN(5) {
 					case 0:
 						r.rows, err = tx.Query(fmt.Sprintf("SELECT i, repeat('x', i %% 50) FROM generate_series(%d, %d) i", r.next, r.to))
 					case 1:
@@ -65,6 +65,8 @@ func TestInterleaving(t *testing.T) {
 					case 2:
 						r.rows, err = tx.Query("SELECT i, repeat('x', i %% 50) FROM generate_series(%s::int, %s::int) i", r.next, r.to)
 					case 3:
+						r.rows, err = tx.Query("SELECT i, repeat('x', i %% 50) FROM generate_series(%s::int, %s::int) i", r.next, r.to, psyco.ServerSide(rnd.IntN(500)))
+					case 4:
 						if r.stmt, err = tx.Prepare("SELECT i, repeat('x', i %% 50) FROM generate_series(%s::int, %s::int) i"); err == nil {
 							r.rows, err = r.stmt.Query(r.next, r.to)
 						}

@@ -71,7 +71,7 @@ func FuzzXid(f *testing.F) {
 		if got := psyco.ParseXid(text).String(); got != text {
 			t.Errorf("%q comes back as %q", text, got)
 		}
-		if id < 0 || !utf8.ValidString(gtrid+bqual) || strings.Contains(gtrid+bqual, "\x00") ||
+		if id < 0 || !utf8.ValidString(gtrid) || !utf8.ValidString(bqual) || strings.Contains(gtrid+bqual, "\x00") ||
 			len(gtrid) > 64 || len(bqual) > 64 {
 			return
 		}
