@@ -147,7 +147,9 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 		}
 	}
 	if rest, size, ok := takeServerSide(args); ok {
-		return c.queryServerSide(ctx, text, rest, size)
+		return operate(ctx, c, func(ctx context.Context, c *conn) (driver.Rows, error) {
+			return c.queryServerSide(ctx, text, rest, size)
+		})
 	}
 	var st statement
 	if err := c.resolve(&st, text, args); err != nil {

@@ -156,7 +156,7 @@ func (c *conn) stream(r *serverRows) (driver.Rows, error) {
 func (r *serverRows) fetch() error {
 	c := r.c
 	if err := c.ready(); err != nil {
-		return afterFirst(err)
+		return err
 	}
 	if !r.kept && c.tx != r.tx {
 		return errors.New("psyco: the transaction of these rows, from a query with ServerSide, is over")
@@ -169,19 +169,10 @@ func (r *serverRows) fetch() error {
 	c.rode(err)
 	if err != nil {
 		c.wire.FetchPortal("", 0)
-		return afterFirst(c.finish(k, err))
+		return c.finish(k, err)
 	}
 	r.rows = c.open(base, k, "FETCH")
 	return nil
-}
-
-// afterFirst keeps database/sql from running a query again of which a part has
-// run.
-func afterFirst(err error) error {
-	if err == driver.ErrBadConn {
-		return &lostError{errors.New("the server closed it")}
-	}
-	return err
 }
 
 // Next reads a row, and fetches the next batch if need be.
@@ -204,6 +195,9 @@ func (r *serverRows) Next(dest []driver.Value) error {
 			r.size = nextSize(r.size, r.c.wire.Stats().BytesReceived-r.start)
 		}
 		if err := r.fetch(); err != nil {
+			if err == driver.ErrBadConn {
+				err = &lostError{errors.New("the server closed it")}
+			}
 			r.end(err)
 			return err
 		}
