@@ -155,6 +155,9 @@ func (c *conn) stream(r *serverRows) (driver.Rows, error) {
 // fetch asks for the next batch.
 func (r *serverRows) fetch() error {
 	c := r.c
+	if err := r.ctx.Err(); err != nil {
+		return err
+	}
 	if err := c.ready(); err != nil {
 		return err
 	}

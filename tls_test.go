@@ -387,7 +387,11 @@ func TestClientCertificates(t *testing.T) {
 				testcert.Write(t, home, "postgresql.key", keyPEM(client))
 			}
 			got := outcome(t, d)
-			if !strings.Contains(got, tt.want) {
+			// In TLS 1.3 the server refuses a certificate when the client has
+			// begun to write, whose failure may come before the server's word.
+			refused := strings.HasSuffix(tt.want, "authority") || strings.HasSuffix(tt.want, "expired certificate")
+			early := strings.Contains(got, "write: connection reset by peer") || strings.Contains(got, "write: broken pipe")
+			if !strings.Contains(got, tt.want) && !(refused && early) {
 				t.Errorf("got %s, want %s", got, tt.want)
 			}
 			if strings.Contains(got, "wrong-secret") {
