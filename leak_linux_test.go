@@ -30,7 +30,8 @@ var abuse = []func(ctx context.Context, db *sql.DB){
 	func(ctx context.Context, db *sql.DB) { // cancelled while it runs
 		ctx, cancel := context.WithTimeout(ctx, 5*time.Millisecond)
 		defer cancel()
-		db.ExecContext(ctx, "SELECT pg_sleep(%s)", 60)
+		// Short, since a server whose client is gone finishes its sleep.
+		db.ExecContext(ctx, "SELECT pg_sleep(%s)", 0.5)
 	},
 	func(ctx context.Context, db *sql.DB) { // rows that are left open
 		ctx, cancel := context.WithCancel(ctx)
