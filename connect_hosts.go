@@ -10,7 +10,6 @@ import (
 	"path"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/lib/pq"
 )
@@ -120,7 +119,7 @@ func (d *dialer) passwordFor(ctx context.Context, host Host) (string, error) {
 // the name: it may know names that are unknown here.
 func (d *dialer) endpoints(ctx context.Context, host Host) ([]endpoint, error) {
 	port := strconv.Itoa(int(host.Port))
-	if host.Hostaddr == "" && isSocketDir(host.Host) {
+	if host.Hostaddr == "" && isSocket(host.Host) {
 		return []endpoint{{host, "unix", path.Join(host.Host, ".s.PGSQL."+port)}}, nil
 	}
 	name := host.Hostaddr
@@ -147,12 +146,6 @@ func (d *dialer) endpoints(ctx context.Context, host Host) ([]endpoint, error) {
 		endpoints[i] = endpoint{host, "tcp", net.JoinHostPort(addr.String(), port)}
 	}
 	return endpoints, nil
-}
-
-// isSocketDir tells the directory of a Unix-domain socket, or an abstract one,
-// from a host's name (libpq: is_unixsock_path).
-func isSocketDir(host string) bool {
-	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@")
 }
 
 func last(failed []*attemptError) *attemptError { return failed[len(failed)-1] }
