@@ -12,10 +12,10 @@
 //
 // A query is written with psycopg's placeholders, or with lib/pq's:
 //
-//	db.Query("SELECT name FROM clients WHERE id = %s", 7)
-//	db.Query("SELECT name FROM clients WHERE id = %(id)s", map[string]any{"id": 7})
-//	db.Query("SELECT name FROM clients WHERE id IN %s", []int{7, 8, 9})
-//	db.Query("SELECT name FROM clients WHERE id = $1", 7)
+//	rows, err := db.Query("SELECT name FROM clients WHERE id = %s", 7)
+//	rows, err = db.Query("SELECT name FROM clients WHERE id = %(id)s", map[string]any{"id": 7})
+//	rows, err = db.Query("SELECT name FROM clients WHERE id IN %s", []int{7, 8, 9})
+//	rows, err = db.Query("SELECT name FROM clients WHERE id = $1", 7)
 //
 // A query without psycopg's placeholders is a native query: it reaches the
 // server unchanged and its arguments are converted exactly as lib/pq does, so a

@@ -2,6 +2,7 @@ package psyco_test
 
 import (
 	"go/ast"
+	"go/doc/comment"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -17,36 +18,38 @@ import (
 )
 
 // Every Go block of the documents stands in a function that go test compiles and
-// runs: a test, or an example whose output is checked. The function may hold
-// more, such as preparations and the handling of errors, but it has all lines
+// runs: a test, an example whose output is checked, or what the tests of a
+// program in examples/ call. The function may hold more, such as preparations and the handling of errors, but it has all lines
 // of the block in the same order. A line "// …" stands for anything, and where
 // a block opens a database with a connection string, the function has dsn.
 func TestDocsCode(t *testing.T) {
 	functions, imports := testedCode(t)
+	blocks := packageBlocks(t, "doc.go")
 	for _, doc := range documents(t) {
-		for _, b := range codeBlocks(t, doc, "go") {
-			t.Run(b.where, func(t *testing.T) {
-				lines := checkImports(t, b.lines, imports)
-				for i, line := range lines {
-					lines[i] = openLiteral.ReplaceAllStringFunc(line, func(call string) string {
-						m := openLiteral.FindStringSubmatch(call)
-						if _, err := psyco.ParseDSN(m[2]); err != nil {
-							t.Errorf("the connection string: %v", err)
-						}
-						return m[1] + "dsn"
-					})
-				}
-				longest := 0
-				for _, f := range functions {
-					n := inOrder(lines, f)
-					if n == len(lines) {
-						return
+		blocks = append(blocks, codeBlocks(t, doc, "go")...)
+	}
+	for _, b := range blocks {
+		t.Run(b.where, func(t *testing.T) {
+			lines := checkImports(t, b.lines, imports)
+			for i, line := range lines {
+				lines[i] = openLiteral.ReplaceAllStringFunc(line, func(call string) string {
+					m := openLiteral.FindStringSubmatch(call)
+					if _, err := psyco.ParseDSN(m[2]); err != nil {
+						t.Errorf("the connection string: %v", err)
 					}
-					longest = max(longest, n)
+					return m[1] + "dsn"
+				})
+			}
+			longest := 0
+			for _, f := range functions {
+				n := inOrder(lines, f)
+				if n == len(lines) {
+					return
 				}
-				t.Errorf("no test or example runs this block; the best has all up to this line:\n\t%s", lines[longest])
-			})
-		}
+				longest = max(longest, n)
+			}
+			t.Errorf("no test or example runs this block; the best has all up to this line:\n\t%s", lines[longest])
+		})
 	}
 }
 
@@ -84,10 +87,12 @@ func checkImports(t *testing.T, lines []string, known map[string]bool) (rest []s
 
 var importPath = regexp.MustCompile(`"[^"]+"`)
 
-// testedCode returns the lines of every test and example of the module, and
-// every path that is imported.
+// testedCode returns the lines of every test and example of the module and of
+// the functions that programs in examples/ are tested by, and every path that
+// is imported.
 func testedCode(t *testing.T) (functions [][]string, imports map[string]bool) {
 	imports = map[string]bool{}
+	programs := map[string]program{}
 	for _, name := range files(t, ".go") {
 		source := read(t, name)
 		fset := token.NewFileSet()
@@ -97,6 +102,14 @@ func testedCode(t *testing.T) (functions [][]string, imports map[string]bool) {
 		}
 		for _, spec := range file.Imports {
 			imports[spec.Path.Value] = true
+		}
+		if dir := strings.Split(name, "/"); dir[0] == "examples" {
+			if programs[dir[1]] == nil {
+				programs[dir[1]] = program{}
+			}
+			programs[dir[1]].add(file, func(n ast.Node) string {
+				return source[fset.Position(n.Pos()).Offset:fset.Position(n.End()).Offset]
+			})
 		}
 		if !strings.HasSuffix(name, "_test.go") {
 			continue
@@ -113,7 +126,65 @@ func testedCode(t *testing.T) (functions [][]string, imports map[string]bool) {
 			}
 		}
 	}
+	for _, p := range programs {
+		functions = append(functions, p.tested()...)
+	}
 	return functions, imports
+}
+
+// program is what the packages of an example declare, by name.
+type program map[string][]declaration
+
+type declaration struct {
+	node   ast.Node
+	source string
+}
+
+func (p program) add(file *ast.File, source func(ast.Node) string) {
+	for _, decl := range file.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			p[decl.Name.Name] = append(p[decl.Name.Name], declaration{decl, source(decl)})
+		case *ast.GenDecl:
+			for _, spec := range decl.Specs {
+				if v, ok := spec.(*ast.ValueSpec); ok { // it may hold functions
+					for _, name := range v.Names {
+						p[name.Name] = append(p[name.Name], declaration{v, ""})
+					}
+				}
+			}
+		}
+	}
+}
+
+// tested returns the lines of the functions that are reached from the program's
+// tests: everything is that has a name which something reached mentions.
+func (p program) tested() (functions [][]string) {
+	var names []string
+	for name := range p {
+		if strings.HasPrefix(name, "Test") {
+			names = append(names, name)
+		}
+	}
+	reached := map[string]bool{}
+	for len(names) > 0 {
+		name := names[0]
+		names = names[1:]
+		if reached[name] {
+			continue
+		}
+		reached[name] = true
+		for _, d := range p[name] {
+			functions = append(functions, trimmed(d.source))
+			ast.Inspect(d.node, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok && p[id.Name] != nil {
+					names = append(names, id.Name)
+				}
+				return true
+			})
+		}
+	}
+	return functions
 }
 
 var exampleOutput = regexp.MustCompile(`(?m)^\s*// (Output|Unordered output):`)
@@ -195,6 +266,43 @@ func codeBlocks(t *testing.T, doc, language string) (blocks []block) {
 	}
 	return blocks
 }
+
+// packageBlocks returns the code in the comment of a package.
+func packageBlocks(t *testing.T, name string) (blocks []block) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range new(comment.Parser).Parse(file.Doc.Text()).Content {
+		if code, ok := part.(*comment.Code); ok {
+			where := name + ":" + strconv.Itoa(len(blocks)+1)
+			blocks = append(blocks, block{where, trimmed(code.Text)})
+		}
+	}
+	if len(blocks) == 0 {
+		t.Errorf("%s has no code", name)
+	}
+	return blocks
+}
+
+// Code of Go is in fenced blocks, where TestDocsCode sees it.
+func TestDocsFences(t *testing.T) {
+	for _, doc := range documents(t) {
+		fenced := false
+		for i, line := range strings.Split(read(t, doc), "\n") {
+			text := strings.TrimSpace(line)
+			if strings.HasPrefix(text, "```") {
+				fenced = !fenced
+			}
+			if !fenced && strings.HasPrefix(line, "    ") && goLine.MatchString(text) {
+				t.Errorf("%s:%d: Go code outside of a block with ```go: %s", doc, i+1, text)
+			}
+		}
+	}
+}
+
+var goLine = regexp.MustCompile(`:= |^(import|func|var|type|if|for|return|defer) |^\w+\.\w+\(|err = `)
 
 func documents(t *testing.T) []string {
 	docs := files(t, ".md")

@@ -100,3 +100,31 @@ func Example() {
 	// ACME Corp.
 	// ACME Corp.
 }
+
+// The ways to write a parameter.
+func Example_placeholders() {
+	db, done := exampleDB()
+	defer done()
+	_, err := db.Exec("UPDATE clients SET id = id + 6")
+	must(err)
+
+	rows, err := db.Query("SELECT name FROM clients WHERE id = %s", 7)
+	must(err)
+	printNames(rows)
+	rows, err = db.Query("SELECT name FROM clients WHERE id = %(id)s", map[string]any{"id": 7})
+	must(err)
+	printNames(rows)
+	rows, err = db.Query("SELECT name FROM clients WHERE id IN %s", []int{7, 8, 9})
+	must(err)
+	printNames(rows)
+	rows, err = db.Query("SELECT name FROM clients WHERE id = $1", 7)
+	must(err)
+	printNames(rows)
+	// Output:
+	// ACME Corp.
+	// ACME Corp.
+	// ACME Corp.
+	// Globex
+	// Initech
+	// ACME Corp.
+}
