@@ -99,3 +99,24 @@ func TestStringsStayInferred(t *testing.T) {
 		}
 	})
 }
+
+// TestFunctionsOwnTypeErrors checks that only the server's refusal of a query
+// leads to a second attempt. A procedure that has begun may have committed.
+func TestFunctionsOwnTypeErrors(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, `CREATE TABLE log (n int);
+			CREATE PROCEDURE p(x text) LANGUAGE plpgsql AS $$
+			BEGIN
+				INSERT INTO log VALUES (1);
+				COMMIT;
+				RAISE datatype_mismatch;
+			END $$`)
+		_, err := db.Exec("CALL p(%s)", "x")
+		if code(err) != "42804" {
+			t.Errorf("error %v", err)
+		}
+		if got := all(t, db, "SELECT count(*) FROM log"); got[0] != "1" {
+			t.Errorf("the procedure ran %s times", got[0])
+		}
+	})
+}

@@ -275,9 +275,10 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 // fallback returns the types to declare when the server could not infer those
 // that st leaves open, or nil if that is not what err says.
 func (c *conn) fallback(st *statement, known bool, err error) []uint32 {
-	if known || pq.As(err, pqerror.IndeterminateDatatype,
-		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch) == nil {
-		return nil
+	pe := pq.As(err, pqerror.IndeterminateDatatype,
+		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch)
+	if known || pe == nil || pe.Where != "" {
+		return nil // with a context it is an error of a function, which has run
 	}
 	return st.open
 }
