@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lib/pq"
+
 	"github.com/psyco-go/psyco"
 )
 
@@ -119,4 +121,36 @@ func TestFunctionsOwnTypeErrors(t *testing.T) {
 			t.Errorf("the procedure ran %s times", got[0])
 		}
 	})
+}
+
+// TestPrepareWithOpenTypes checks that Prepare refuses a query that no arguments
+// can make right, and no other, and leaves a transaction as it should.
+func TestPrepareWithOpenTypes(t *testing.T) {
+	db := testDB(t)
+	for _, tt := range []struct{ query, want string }{
+		{"SELECT unnest(%s)", "<nil>"},
+		{"SELECT array_length(%s, 1)", "<nil>"},
+		{"SELECT %s", "<nil>"},
+		{"SELECT %s FROM nowhere", "42P01"},
+		{"SELECT %s WHERE 1", "42804"},
+	} {
+		t.Run(tt.query, func(t *testing.T) {
+			if _, err := db.Prepare(tt.query); code(err) != tt.want {
+				t.Errorf("error %v", err)
+			}
+			tx := mustBegin(t, db)
+			mustExec(t, tx, "SELECT 1")
+			if _, err := tx.Prepare(tt.query); code(err) != tt.want {
+				t.Errorf("in a transaction: error %v", err)
+			}
+			want := pq.ErrInFailedTransaction
+			if tt.want == "<nil>" {
+				want = nil
+				all(t, tx, "SELECT 1 WHERE %s = 1", 1)
+			}
+			if err := tx.Commit(); err != want {
+				t.Errorf("Commit: %v", err)
+			}
+		})
+	}
 }

@@ -168,7 +168,7 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 	for len(todo) > 0 {
 		guard := guarded()
 		if guard {
-			c.queue = append(c.queue, "SAVEPOINT "+parseSavepoint)
+			c.queue = append(c.queue, savepointParse)
 		}
 		done, err := c.describe(todo, trial)
 		if done > 0 {
@@ -177,7 +177,7 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 		}
 		if err == nil {
 			if guard {
-				c.queue = append(c.queue, "RELEASE SAVEPOINT "+parseSavepoint)
+				c.queue = append(c.queue, releaseParse)
 			}
 			continue
 		}
@@ -196,7 +196,7 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 			if c.tx != nil && c.tx.failed != nil {
 				return nil, err
 			}
-			if err := c.simple("ROLLBACK TO SAVEPOINT " + parseSavepoint + ";RELEASE SAVEPOINT " + parseSavepoint); err != nil {
+			if err := c.simple(undoParse); err != nil {
 				return nil, err
 			}
 		}

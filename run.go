@@ -145,12 +145,12 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 	types, known := c.con.inference.lookup(st)
 	guard := !known && c.inTransaction()
 	if guard {
-		c.queue = append(c.queue, "SAVEPOINT "+parseSavepoint)
+		c.queue = append(c.queue, savepointParse)
 	}
 	p, err := c.parse(st.sql, types)
 	if err == nil {
 		if guard {
-			c.queue = append(c.queue, "RELEASE SAVEPOINT "+parseSavepoint)
+			c.queue = append(c.queue, releaseParse)
 		}
 		if !known {
 			c.con.inference.store(st, st.types)
@@ -165,7 +165,7 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 		if c.tx != nil && c.tx.failed != nil {
 			return p, err
 		}
-		if err := c.simple("ROLLBACK TO SAVEPOINT " + parseSavepoint + ";RELEASE SAVEPOINT " + parseSavepoint); err != nil {
+		if err := c.simple(undoParse); err != nil {
 			return p, err
 		}
 	}
@@ -178,7 +178,13 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 	return p, nil
 }
 
-const parseSavepoint = "psyco_parse"
+// The savepoint that keeps a query whose types the server cannot infer from
+// failing the transaction.
+const (
+	savepointParse = "SAVEPOINT psyco_parse"
+	releaseParse   = "RELEASE SAVEPOINT psyco_parse"
+	undoParse      = "ROLLBACK TO SAVEPOINT psyco_parse;" + releaseParse
+)
 
 // parse sends Parse and Describe for a new named statement.
 func (c *conn) parse(sql string, types []uint32) (prepared, error) {

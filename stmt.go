@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lib/pq"
+
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -140,17 +142,39 @@ type variant struct {
 }
 
 // check prepares the query without declaring types, to find mistakes in it. A
-// type that the server cannot infer is none.
+// type that the server cannot infer is none: if the query, with text for all
+// types, works or has another error, that depends on the arguments.
 func (s *psycopgStmt) check() error {
-	st := &statement{sql: s.q.sql, types: make([]uint32, s.q.params), open: make([]uint32, s.q.params)}
-	for i := range st.open {
-		st.open[i] = oidText
+	c := s.c
+	st := statement{open: slices.Repeat([]uint32{oidText}, s.q.params)}
+	guard := c.inTransaction()
+	var first *pq.Error
+	for _, types := range [][]uint32{nil, st.open} {
+		if guard {
+			c.queue = append(c.queue, savepointParse)
+		}
+		p, err := c.parse(s.q.sql, types)
+		if err == nil {
+			if guard {
+				c.queue = append(c.queue, releaseParse)
+			}
+			c.wire.PrefixClose(p.name)
+			return nil
+		}
+		pe := pq.As(err)
+		if pe == nil || first == nil && c.fallback(&st, false, err) == nil || c.tx != nil && c.tx.failed != nil {
+			return err
+		}
+		if first != nil && first.Message == pe.Message {
+			return err
+		}
+		if guard {
+			if err := c.simple(undoParse); err != nil {
+				return err
+			}
+		}
+		first = pe
 	}
-	p, err := s.c.prepare(st)
-	if err != nil {
-		return err
-	}
-	s.c.wire.PrefixClose(p.name)
 	return nil
 }
 
