@@ -40,8 +40,7 @@ func (c *conn) bind(st *statement, q *query, args []driver.NamedValue) (err erro
 		return nil
 	}
 	if q.utility || c.clientBinding() {
-		st.sql, err = c.mogrify(q, args)
-		return err
+		return c.bindLiterals(st, q, args)
 	}
 	st.sql, st.args, err = q.bind(args)
 	if err != nil {

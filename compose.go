@@ -105,10 +105,15 @@ func (r Raw) Format(parts ...any) Composable {
 // Literal is a value written into the query, as [Mogrify] writes it.
 func Literal(v any) Composable {
 	return composition(func(c *composer) error {
-		if _, err := new(binder).literal(&driver.NamedValue{Value: v}, true); err != nil {
+		b := new(binder)
+		value, err := b.constant(driver.NamedValue{Value: v})
+		if err != nil {
 			return err
 		}
-		c.pieces = append(c.pieces, piece{kind: literalPiece, text: "$0", value: v})
+		if _, err := b.literal(&value, true); err != nil {
+			return err
+		}
+		c.pieces = append(c.pieces, piece{kind: literalPiece, text: "$0", value: value})
 		return nil
 	})
 }

@@ -2,7 +2,6 @@ package psyco
 
 import (
 	"database/sql"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"reflect"
@@ -20,7 +19,7 @@ type composer struct{ pieces []piece }
 type piece struct {
 	kind  pieceKind
 	text  string
-	value any
+	value constant
 
 	template string // what asked for it, and where
 	offset   int
@@ -150,14 +149,14 @@ func (c *composer) query(double bool) (string, error) {
 		return "", err
 	}
 	b := binder{double: double}
-	return b.bind(text, func(t sqllex.Token) *driver.NamedValue {
+	return b.bind(text, func(t sqllex.Token) *constant {
 		for len(marks) > 0 && marks[0].offset < t.Start {
 			marks = marks[1:]
 		}
 		if len(marks) == 0 || marks[0].offset != t.Start {
 			return nil // a $1 of the template
 		}
-		return &driver.NamedValue{Value: c.pieces[marks[0].piece].value}
+		return &c.pieces[marks[0].piece].value
 	})
 }
 

@@ -285,6 +285,9 @@ func (c *conn) simple(sql string) error {
 
 // flush sends the queued small statements in a round trip of their own.
 func (c *conn) flush() error {
+	if c.wire.TxStatus() == 'E' {
+		c.queue = c.queue[:0] // would fail, and keep a ROLLBACK TO from its turn
+	}
 	if len(c.queue) == 0 {
 		return nil
 	}

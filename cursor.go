@@ -123,6 +123,9 @@ func (c *conn) cursorStatement(declare, query string, args []driver.NamedValue) 
 		return nil, err
 	}
 	st.sql = declare + st.sql
+	if st.trial != nil {
+		st.trial.before = declare
+	}
 	return st, nil
 }
 

@@ -5,12 +5,14 @@ import (
 	"database/sql"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
 // TestTypedParameters checks that a parameter has the type of its Go value, and
@@ -43,6 +45,11 @@ func TestTypedParameters(t *testing.T) {
 		{"a string becomes a date", "SELECT date '2020-01-01' + 1 = %s", []any{"2020-01-02"}, "true"},
 		{"a string becomes json", "SELECT %s::jsonb ->> 'a'", []any{`{"a": 5}`}, "5"},
 		{"a string becomes a number", "SELECT 1 + %s", []any{"41"}, "42"},
+		{"unnest floats", "SELECT pg_typeof(f) FROM unnest(%s) f", []any{[]float64{1.5}}, "double precision"},
+		{"unnest nil", "SELECT count(*) FROM unnest(%s) i", []any{[]int(nil)}, "0"},
+		{"array_append", "SELECT (array_append(%s, %s))[2]", []any{[]string{"a"}, "b"}, "b"},
+		{"array_agg", "SELECT array_to_string(array_agg(%s), ',')", []any{"a"}, "a"},
+		{"to_json", "SELECT to_json(%s)::text", []any{"a"}, `"a"`},
 		{"LIMIT", "SELECT count(*) FROM (SELECT 1 FROM generate_series(1, 10) LIMIT %s) t", []any{3}, "3"},
 		{"left", "SELECT left(%s, %s)", []any{"abc", 2}, "ab"},
 		{"pg_typeof of a string", "SELECT pg_typeof(%s)", []any{"x"}, "text"},
@@ -51,11 +58,10 @@ func TestTypedParameters(t *testing.T) {
 		if t.Name() == "TestTypedParameters/wrapped" {
 			return // types are declared through the wire only
 		}
-		client := t.Name() == "TestTypedParameters/client_binding"
 		mustExec(t, db, "CREATE TABLE log (n int)")
 		for i, tt := range tests {
-			if client && slices.Contains([]string{"pg_typeof of a string", "unnest", "unnest strings", "array_length"}, tt.name) {
-				continue // a literal that has no type stays without one
+			if clientBinding(t) && tt.name == "pg_typeof of a string" {
+				tt.want = "unknown" // as that of a literal, which is no error
 			}
 			t.Run(tt.name, func(t *testing.T) {
 				for range 3 {
@@ -81,7 +87,7 @@ func TestTypedParameters(t *testing.T) {
 				}
 			})
 		}
-		if got := all(t, db, "SELECT count(DISTINCT n) FROM log"); got[0] != fmt.Sprint(len(tests)) && !client {
+		if got := all(t, db, "SELECT count(DISTINCT n) FROM log"); got[0] != fmt.Sprint(len(tests)) {
 			t.Errorf("%s of %d transactions were committed", got[0], len(tests))
 		}
 	})
@@ -98,6 +104,86 @@ func TestStringsStayInferred(t *testing.T) {
 		got := all(t, db, "SELECT d::text, m, j ->> 'a', n, ts::text, b, i FROM t WHERE m = %s LIMIT 1", "happy")
 		if want := "2020-01-02,happy,1,1.50,2020-01-02 03:04:05,true,7"; got[0] != want {
 			t.Errorf("got %s, want %s", got[0], want)
+		}
+	})
+}
+
+func clientBinding(t *testing.T) bool { return strings.Contains(t.Name(), "/client_binding") }
+
+// TestInferredElsewhere checks the other ways in which a query with a type that
+// the server cannot infer may be run.
+func TestInferredElsewhere(t *testing.T) {
+	ctx := context.Background()
+	const query = "SELECT s FROM unnest(%s) s"
+	list := []string{"a", "b"}
+	tests := []struct {
+		name string
+		run  func(t *testing.T, tx *sql.Tx) []string
+	}{
+		{"query", func(t *testing.T, tx *sql.Tx) []string { return all(t, tx, query, list) }},
+		{"prepared", func(t *testing.T, tx *sql.Tx) []string {
+			stmt, err := tx.Prepare(query)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := stmt.Query(list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return scanAll(t, rows)
+		}},
+		{"ServerSide", func(t *testing.T, tx *sql.Tx) []string { return all(t, tx, query, list, psyco.ServerSide(1)) }},
+		{"cursor", func(t *testing.T, tx *sql.Tx) []string {
+			cur, err := psyco.DeclareCursor(ctx, tx, "c%s", nil, query, list)
+			if err != nil {
+				t.Fatal(err)
+			}
+			rows, err := cur.FetchAll(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return scanAll(t, rows)
+		}},
+		{"batch", func(t *testing.T, tx *sql.Tx) (got []string) {
+			var b psyco.Batch
+			b.Queue(query, list).Each(func(rows *sql.Rows) error {
+				var s string
+				err := rows.Scan(&s)
+				got = append(got, s)
+				return err
+			})
+			if err := b.Run(ctx, tx); err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}},
+		{"INSERT", func(t *testing.T, tx *sql.Tx) []string {
+			return all(t, tx, "INSERT INTO log SELECT unnest(%s) RETURNING s", list)
+		}},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // types are declared through the wire only
+		}
+		mustExec(t, db, "CREATE TABLE log (s text)")
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				for range 2 {
+					err := psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+						if got := tt.run(t, tx); !slices.Equal(got, list) {
+							t.Errorf("got %q", got)
+						}
+						mustExec(t, tx, "INSERT INTO log VALUES ('')") // the transaction is whole
+						return nil
+					})
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+		if got := all(t, db, "SELECT count(*), count(*) FILTER (WHERE s <> '') FROM log"); got[0] != fmt.Sprint(2*len(tests)+4)+",4" {
+			t.Errorf("the log has %s rows", got[0])
 		}
 	})
 }
@@ -121,6 +207,64 @@ func TestFunctionsOwnTypeErrors(t *testing.T) {
 			t.Errorf("the procedure ran %s times", got[0])
 		}
 	})
+}
+
+// TestLiteralsInTransactions counts what it costs to find out whether a query
+// does without casts, and looks at what is left behind.
+func TestLiteralsInTransactions(t *testing.T) {
+	db := open(t, pgserver.TestDSN(t)+" binding=client")
+	conn := mustConn(t, db)
+	begin := func() *sql.Tx { return mustBegin(t, conn) }
+	trips := func(want uint64, f func(tx *sql.Tx)) {
+		t.Helper()
+		tx := begin()
+		if got := roundTrips(t, tx, func() { f(tx) }); got != want {
+			t.Errorf("%d round trips, want %d", got, want)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+	}
+	once := func(query string, args ...any) func(*sql.Tx) {
+		return func(tx *sql.Tx) { all(t, tx, query, args...) }
+	}
+	// BEGIN and the savepoint, the query; once it is known, BEGIN and the query.
+	trips(2, once("SELECT 1 WHERE %s = 'x'", "x"))
+	trips(2, once("SELECT 1 WHERE %s = 'x'", "y"))
+	// Undoing and the second attempt come to that, the first time.
+	trips(4, once("SELECT count(*) FROM unnest(%s)", []int{1}))
+	trips(2, once("SELECT count(*) FROM unnest(%s)", []int{2, 3}))
+	trips(2, once("SELECT %s", 1)) // nothing to infer
+	// The release goes before the next statement, if there is one.
+	trips(4, func(tx *sql.Tx) {
+		all(t, tx, "SELECT 2 WHERE %s = 'x'", "x")
+		all(t, tx, "SELECT 2 WHERE %s = 'x'", "x")
+	})
+
+	// A query that fails while its rows are read leaves a savepoint that must not
+	// stand in the way of the program's own.
+	tx := begin()
+	mustExec(t, tx, "SAVEPOINT mine")
+	rows, err := tx.Query("SELECT 1/(5 - i), %s::text FROM generate_series(1, 10) i", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for rows.Next() {
+	}
+	if code(rows.Err()) != "22012" {
+		t.Errorf("error %v", rows.Err())
+	}
+	mustExec(t, tx, "ROLLBACK TO SAVEPOINT mine")
+	all(t, tx, "SELECT 1")
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
+
+	// What no cast can mend has the error of the query as it was written.
+	_, err = begin().Query("SELECT unnest(%s), nonsense(%s)", []int{1}, "x")
+	if err == nil || strings.Contains(err.Error(), "text") {
+		t.Errorf("error %v", err)
+	}
 }
 
 // TestPrepareWithOpenTypes checks that Prepare refuses a query that no arguments

@@ -11,7 +11,8 @@ import (
 // Mogrify returns query with the arguments in place of its placeholders, as
 // binding=client sends it (psycopg: cursor.mogrify). It takes the arguments that
 // Exec and Query take: values for %s and $1, one map or struct or [sql.Named]
-// values for %(name)s. Without arguments query comes back as it is. Adapters of a
+// values for %(name)s. (A query that the server refuses because it cannot infer a
+// type, unnest('{1,2}'), is sent once more with casts, '{1,2}'::int4[].) Without arguments query comes back as it is. Adapters of a
 // connector's [TypeMap] are not asked.
 //
 // Every value is a literal that stays one whatever is in it and whatever stands
@@ -48,32 +49,38 @@ func Mogrify(query string, args ...any) (string, error) {
 
 // mogrify returns q's text with the arguments in place of the placeholders.
 func (c *conn) mogrify(q *query, args []driver.NamedValue) (string, error) {
+	l, err := c.literals(q, args)
+	if err != nil {
+		return "", err
+	}
+	return l.sql(false)
+}
+
+// literals converts the arguments of q for their places in it.
+func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 	native := q.style == styleNative
 	if native {
 		for i := range args {
 			if err := c.nativeValue(&args[i]); err != nil {
-				return "", err
+				return nil, err
 			}
 		}
 	}
+	l := &literals{binder: binder{types: c.con.types, native: native, conforming: c.conformingStrings()}}
 	// How a literal is written depends on both sides of it: first its place is marked.
-	var values []driver.NamedValue
-	text, err := q.render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
-		values = append(values, arg)
+	var err error
+	l.text, err = q.render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
+		value, err := l.binder.constant(arg)
+		if err != nil {
+			return dst, argumentError(&arg, err)
+		}
+		l.values = append(l.values, value)
 		return append(dst, "$1"...), nil
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	b := binder{types: c.con.types, native: native, conforming: c.conformingStrings()}
-	return b.bind(text, func(sqllex.Token) *driver.NamedValue {
-		if len(values) == 0 {
-			return nil
-		}
-		value := &values[0]
-		values = values[1:]
-		return value
-	})
+	return l, nil
 }
 
 // conformingStrings reports whether the server is known to read '…' as sqllex does.
@@ -91,6 +98,7 @@ type binder struct {
 	native     bool // the values are what lib/pq sends: all text, typed by the server
 	conforming bool // standard_conforming_strings is known to be on
 	double     bool // for a text with placeholders, in which %% is a %
+	guess      bool // give a type also to what the server should infer
 }
 
 // bind writes a literal for each $n that argument has a value for, and leaves
@@ -99,7 +107,7 @@ type binder struct {
 // A parameter is one element of the query. So that its literal is one as well,
 // it is kept apart from what could join with it into something longer: a word,
 // a number, an operator, and a literal, also one on another line.
-func (b *binder) bind(text string, argument func(sqllex.Token) *driver.NamedValue) (string, error) {
+func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (string, error) {
 	if i := strings.IndexByte(text, 0); i >= 0 {
 		return "", errorAt(text, i, "a query cannot have a NUL byte")
 	}
@@ -110,22 +118,22 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *driver.NamedValu
 		scan = sqllex.NewScanner(text)
 	)
 	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
-		var arg *driver.NamedValue
+		var value *constant
 		switch t.Kind {
 		case sqllex.Param:
-			arg = argument(t)
+			value = argument(t)
 		case sqllex.String:
 			if !b.conforming && endsElsewhere(t.Text(text)) {
 				return "", errorAt(text, t.Start, "with standard_conforming_strings off this literal would end elsewhere: "+
 					`write it as E'…' with \\ for each backslash, which is always the same`)
 			}
 		}
-		if arg == nil {
+		if value == nil {
 			out = append(out, t.Text(text)...)
 		} else {
-			lit, err := b.literal(arg, expr.allowed())
+			lit, err := b.literal(value, expr.allowed())
 			if err != nil {
-				return "", argumentError(arg, err)
+				return "", argumentError(&value.arg, err)
 			}
 			if b.double {
 				lit.text = strings.ReplaceAll(lit.text, "%", "%%")

@@ -22,21 +22,44 @@ type literal struct {
 
 var nullLiteral = literal{text: "NULL"}
 
+// constant is an argument that was converted.
+type constant struct {
+	arg                driver.NamedValue // as the program gave it
+	value              driver.Value
+	declared, fallback uint32 // see TypeMap.convert; 0 for native queries
+}
+
+// constant converts an argument.
+func (b *binder) constant(arg driver.NamedValue) (constant, error) {
+	k := constant{arg: arg, value: arg.Value}
+	if b.native {
+		return k, nil
+	}
+	var err error
+	k.value, k.declared, k.fallback, err = b.types.convert(arg.Value, 0)
+	return k, err
+}
+
+// wanted returns the type of the literal: with guess, one also where the server
+// should infer it.
+func (k *constant) wanted(guess bool) uint32 {
+	if k.declared == 0 && guess {
+		return k.fallback
+	}
+	return k.declared
+}
+
 // literal writes an argument. Without typed, the place in the query takes
 // constants only: quoted text and numbers.
-func (b *binder) literal(arg *driver.NamedValue, typed bool) (literal, error) {
+func (b *binder) literal(k *constant, typed bool) (literal, error) {
 	if b.native {
-		return nativeLiteral(arg.Value, typed)
+		return nativeLiteral(k.value, typed)
 	}
-	value, declared, _, err := b.types.convert(arg.Value, 0)
-	if err != nil {
-		return literal{}, err
-	}
-	switch x := value.(type) {
+	declared := k.wanted(b.guess)
+	switch x := k.value.(type) {
 	case nil:
-		if declared == 0 {
-			return nullLiteral, nil
-		}
+		cast := castTo(declared, typed)
+		return literal{text: "NULL" + cast, cast: cast != ""}, nil
 	case bool:
 		if declared == oidBool {
 			return literal{text: strconv.FormatBool(x)}, nil
@@ -49,12 +72,12 @@ func (b *binder) literal(arg *driver.NamedValue, typed bool) (literal, error) {
 		switch {
 		case declared != 0 && declared != oidBytea:
 			return quoted(string(x), declared, typed)
-		case declared == 0 && !isBytes(reflect.TypeOf(arg.Value)):
+		case declared == 0 && !isBytes(reflect.TypeOf(k.arg.Value)):
 			return bytesOrText(x, typed)
 		}
 		declared = oidBytea
 	}
-	text, err := valueText(value)
+	text, err := valueText(k.value)
 	if err != nil {
 		return literal{}, err
 	}
@@ -124,16 +147,18 @@ func quoted(text string, declared uint32, typed bool) (literal, error) {
 	}
 	b.WriteString(strings.ReplaceAll(text, "'", "''"))
 	b.WriteByte('\'')
-	name := ""
-	if typed {
-		name = typeName(declared)
+	cast := castTo(declared, typed)
+	b.WriteString(cast)
+	return literal{text: b.String(), cast: cast != ""}, nil
+}
+
+// castTo returns what is put behind a constant to give it a type, or "".
+func castTo(declared uint32, typed bool) string {
+	name := typeName(declared)
+	if !typed || name == "" {
+		return ""
 	}
-	if name == "" {
-		return literal{text: b.String()}, nil
-	}
-	b.WriteString("::")
-	b.WriteString(name)
-	return literal{text: b.String(), cast: true}, nil
+	return "::" + name
 }
 
 // typeName returns how a query names a type, "" for those that do not come with

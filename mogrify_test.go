@@ -286,3 +286,16 @@ func TestAmbiguousLiterals(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
+
+// TestNullOfAdapter checks that a NULL for which an adapter declares a type has it.
+func TestNullOfAdapter(t *testing.T) {
+	type level int
+	m := new(psyco.TypeMap)
+	psyco.RegisterAdapter(m, func(level) (any, uint32, error) { return nil, 1043, nil })
+	for _, binding := range []string{"server", "client"} {
+		db := open(t, pgserver.TestDSN(t)+" binding="+binding, psyco.WithTypeMap(m))
+		if got := all(t, db, "SELECT %(a)s IS NULL, pg_typeof(%(a)s)", sql.Named("a", level(1))); got[0] != "true,character varying" {
+			t.Errorf("%s: got %q", binding, got)
+		}
+	}
+}

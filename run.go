@@ -18,6 +18,7 @@ type statement struct {
 	args  []driver.NamedValue // values that lib/pq encodes
 	types []uint32            // declared parameter types, 0: the server infers; nil for native queries
 	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
+	trial *trial              // literals that are not known to do without a cast
 }
 
 // prepared is a server-side statement of the cache.
@@ -58,6 +59,9 @@ func (queryMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Rows,
 // through lib/pq's unnamed statement, in its two round trips.
 func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
+	if st.trial != nil {
+		return runTrial(c, m, st)
+	}
 	if len(st.args) == 0 {
 		if err := c.flush(); err != nil {
 			return zero, err

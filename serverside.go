@@ -97,7 +97,7 @@ func (c *conn) queryServerSide(ctx context.Context, text string, args []driver.N
 		r.own, c.tx.stream = true, true
 	}
 	r.tx = c.tx
-	if len(st.args) == 0 {
+	if len(st.args) == 0 && st.trial == nil {
 		c.queue = append(c.queue, st.sql) // goes with the first batch
 		return c.stream(r)
 	}
