@@ -15,6 +15,11 @@ import (
 // resolve takes a query text and its arguments apart into what is sent.
 func (c *conn) resolve(st *statement, text string, args []driver.NamedValue) error {
 	st.sql = text
+	if c.wire != nil {
+		if err := strayCopy(text, args); err != nil {
+			return err
+		}
+	}
 	if len(args) == 0 {
 		return nil
 	}

@@ -104,12 +104,7 @@ func copyArguments(args []any) []driver.NamedValue {
 // reports false for everything else.
 func (c *conn) execCopy(ctx context.Context, text string, args []driver.NamedValue) (res driver.Result, ok bool, err error) {
 	last := len(args) - 1
-	switch args[last].Value.(type) {
-	case io.Reader, io.Writer:
-	default:
-		return nil, false, nil
-	}
-	if sqllex.Keyword(text) != "COPY" {
+	if !isStream(args[last].Value) || sqllex.Keyword(text) != "COPY" {
 		return nil, false, nil
 	}
 	r, isReader := args[last].Value.(io.Reader)
@@ -222,6 +217,42 @@ func copyDirection(text string) copyKind {
 			}
 		}
 	}
+}
+
+// strayCopy refuses a text with a COPY whose data nobody gives or takes, before
+// anything of it runs: a COPY TO STDOUT could only be dropped, and what stands
+// beside or inside of it be committed all the same.
+func strayCopy(text string, args []driver.NamedValue) error {
+	several := strings.Contains(strings.TrimRight(text, "; \t\r\n"), ";")
+	if !several && sqllex.Keyword(text) != "COPY" {
+		return nil
+	}
+	for statement := range sqllex.Statements(text) {
+		kind := copyDirection(statement)
+		switch {
+		case kind == copyOther:
+		case several && sqllex.Count(text, 2) > 1:
+			if kind == copyFromClient {
+				return errors.New("psyco: COPY FROM STDIN is not supported among other statements: run it by itself, with an io.Reader as the argument of Exec, or with CopyFrom")
+			}
+			return errors.New("psyco: COPY TO is not supported among other statements: run it by itself, with an io.Writer as the argument of Exec, or with CopyTo")
+		case len(args) > 0 && isStream(args[len(args)-1].Value):
+			return errors.New("psyco: COPY returns no rows: run it with Exec, CopyFrom or CopyTo, not with Query")
+		case kind == copyFromClient:
+			return wire.ErrNoCopyReader
+		default:
+			return wire.ErrNoCopyWriter
+		}
+	}
+	return nil
+}
+
+func isStream(v any) bool {
+	switch v.(type) {
+	case io.Reader, io.Writer:
+		return true
+	}
+	return false
 }
 
 // runCopy sends a COPY statement for which the wire has been armed, and returns

@@ -366,11 +366,14 @@ func TestCopyWithoutStream(t *testing.T) {
 	mustExec(t, db, "CREATE TABLE t (id int)")
 	for query, hint := range map[string]string{
 		"COPY t FROM STDIN": "io.Reader",
-		"COPY t TO STDOUT":  "COPY TO is not supported",
-		"COPY (SELECT generate_series(1, 1000000000)) TO STDOUT": "io.Writer",
-		"INSERT INTO t VALUES (1); COPY t FROM STDIN":            "io.Reader",
-		"COPY t TO STDOUT; SELECT 1":                             "io.Writer",
-		"COPY t TO STDOUT; COPY t FROM STDIN":                    "io.Writer",
+		"COPY t TO STDOUT":  "COPY TO is not supported without an io.Writer",
+		"COPY (SELECT generate_series(1, 1000000000)) TO STDOUT":  "io.Writer",
+		"COPY (INSERT INTO t VALUES (1) RETURNING id) TO STDOUT;": "io.Writer",
+		"INSERT INTO t VALUES (1); COPY t FROM STDIN":             "io.Reader",
+		"INSERT INTO t VALUES (1); COPY t TO STDOUT":              "among other statements",
+		"copy t to stdout; INSERT INTO t VALUES (1)":              "among other statements",
+		"COPY t TO STDOUT; SELECT 1":                              "io.Writer",
+		"COPY t TO STDOUT; COPY t FROM STDIN":                     "io.Writer",
 	} {
 		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
 			if _, ok := h.(*sql.Tx); ok {
@@ -395,6 +398,14 @@ func TestCopyWithoutStream(t *testing.T) {
 			}
 		})
 		same()
+	}
+	for query, stream := range map[string]any{"COPY t FROM STDIN": strings.NewReader("1\n"), "COPY t TO STDOUT": new(bytes.Buffer)} {
+		if _, err := db.Query(query, stream); err == nil || !strings.Contains(err.Error(), "not with Query") {
+			t.Errorf("Query(%q) with a %T: %v", query, stream, err)
+		}
+		if _, err := db.Exec("INSERT INTO t VALUES (1); "+query, stream); err == nil || !strings.Contains(err.Error(), "among other statements") {
+			t.Errorf("Exec of several statements: %v", err)
+		}
 	}
 	tx, err := db.Begin()
 	if err != nil {

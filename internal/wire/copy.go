@@ -10,8 +10,8 @@ import (
 // Errors of a COPY that the server started and nobody was ready for. lib/pq
 // reports an error of the server with the same text; [Conn.CopyDone] returns these.
 var (
-	ErrNoCopyReader = errors.New("psyco: COPY … FROM STDIN needs an io.Reader: pass one as the argument, or use CopyFrom")
-	ErrNoCopyWriter = errors.New("psyco: COPY TO is not supported without an io.Writer: pass one as the argument, or use CopyTo")
+	ErrNoCopyReader = errors.New("psyco: COPY … FROM STDIN needs an io.Reader: pass one as the argument of Exec, or use CopyFrom")
+	ErrNoCopyWriter = errors.New("psyco: COPY TO is not supported without an io.Writer: pass one as the argument of Exec, or use CopyTo")
 )
 
 // copying is the state of COPY in both directions.
