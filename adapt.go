@@ -15,33 +15,6 @@ import (
 	"time"
 )
 
-// adapt converts one argument of a psycopg-style query. value is something lib/pq
-// encodes: nil, bool, int64, float64, string, []byte or time.Time; oid is the
-// type to declare for it, 0 to let the server infer one. The error says what
-// was wrong with the value; its position or name is for the caller to add.
-//
-// The rules are psycopg 3's: a type is declared where the Go type has one. Text and
-// bytes have none (a string may become a date, an enum, json), and neither have
-// slices of integers and floats, because arrays, unlike numbers, only combine
-// with arrays of the very same type: bigint[] && integer[] does not exist.
-func (m *TypeMap) adapt(v any) (value driver.Value, oid uint32, err error) {
-	value, oid, _, err = m.convert(v, 0)
-	return value, oid, err
-}
-
-// fallbackOID is what the parameter v is declared as when the server could not
-// infer a type.
-func (m *TypeMap) fallbackOID(v any) uint32 {
-	_, oid, fallback, err := m.convert(v, 0)
-	switch {
-	case err != nil:
-		return oidText
-	case oid != 0:
-		return oid
-	}
-	return fallback
-}
-
 // maxNesting ends chains of pointers, Valuers and adapters that never arrive at
 // a value.
 const maxNesting = 32
@@ -62,8 +35,16 @@ var (
 	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
 )
 
-// convert is adapt and fallbackOID in one; fallback means something only if
-// oid is 0.
+// convert turns one argument of a psycopg-style query into something lib/pq
+// encodes: nil, bool, int64, float64, string, []byte or time.Time. oid is the
+// type to declare for it, 0 to let the server infer one; fallback is what to
+// declare when it cannot, and means something only if oid is 0. The error says
+// what was wrong with the value; its position or name is for the caller to add.
+//
+// The rules are psycopg 3's: a type is declared where the Go type has one. Text and
+// bytes have none (a string may become a date, an enum, json), and neither have
+// slices of integers and floats, because arrays, unlike numbers, only combine
+// with arrays of the very same type: bigint[] && integer[] does not exist.
 func (m *TypeMap) convert(v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
 	if nesting > maxNesting {
 		return nil, 0, 0, fmt.Errorf("%T leads to itself or is nested more than %d deep", v, maxNesting)

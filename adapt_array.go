@@ -33,7 +33,7 @@ func (m *TypeMap) isList(typ reflect.Type) bool {
 
 // arrayParameter turns what elements are declared as into what their array is.
 // Integers and floats are where Go's types do not say which array it has to be;
-// see adapt.
+// see convert.
 func arrayParameter(elemOID, elemFallback uint32) (oid, fallback uint32) {
 	switch elemOID {
 	case oidInt4, oidFloat8:

@@ -249,15 +249,15 @@ func TestAdapt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m *TypeMap
-			got, oid, err := m.adapt(tt.in)
+			got, oid, fallback, err := m.convert(tt.in, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !reflect.DeepEqual(got, tt.want) || oid != tt.oid {
-				t.Errorf("adapt(%#v) = %#v, %d; want %#v, %d", tt.in, got, oid, tt.want, tt.oid)
+			if oid != 0 {
+				fallback = oid
 			}
-			if fallback := m.fallbackOID(tt.in); fallback != tt.fallback {
-				t.Errorf("fallbackOID(%#v) = %d; want %d", tt.in, fallback, tt.fallback)
+			if !reflect.DeepEqual(got, tt.want) || oid != tt.oid || fallback != tt.fallback {
+				t.Errorf("convert(%#v) = %#v, %d, %d; want %#v, %d, %d", tt.in, got, oid, fallback, tt.want, tt.oid, tt.fallback)
 			}
 		})
 	}
@@ -305,7 +305,7 @@ func TestAdapt(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var m *TypeMap
-			v, _, err := m.adapt(tt.in)
+			v, _, _, err := m.convert(tt.in, 0)
 			if err == nil {
 				t.Fatalf("adapt gave %#v, want an error", v)
 			}
@@ -316,7 +316,7 @@ func TestAdapt(t *testing.T) {
 			}
 		})
 	}
-	if _, _, err := (*TypeMap)(nil).adapt([]any{failingValuer{}}); !errors.Is(err, errValuer) {
+	if _, _, _, err := (*TypeMap)(nil).convert([]any{failingValuer{}}, 0); !errors.Is(err, errValuer) {
 		t.Errorf("the Valuer's own error is lost in %v", err)
 	}
 }
@@ -360,17 +360,17 @@ func TestTypeMap(t *testing.T) {
 		{&triangle{}, int64(3), oidInt8},
 		{5, int64(5), oidInt4},
 	} {
-		got, oid, err := m.adapt(tt.in)
+		got, oid, _, err := m.convert(tt.in, 0)
 		if err != nil || !reflect.DeepEqual(got, tt.want) || oid != tt.oid {
-			t.Errorf("adapt(%#v) = %#v, %d, %v; want %#v, %d", tt.in, got, oid, err, tt.want, tt.oid)
+			t.Errorf("convert(%#v) = %#v, %d, %v; want %#v, %d", tt.in, got, oid, err, tt.want, tt.oid)
 		}
 	}
-	if _, _, err := m.adapt(namedBool(true)); !errors.Is(err, errValuer) || !strings.Contains(err.Error(), "psyco.namedBool") {
+	if _, _, _, err := m.convert(namedBool(true), 0); !errors.Is(err, errValuer) || !strings.Contains(err.Error(), "psyco.namedBool") {
 		t.Errorf("an adapter's error became %v", err)
 	}
 
 	RegisterAdapter(m, func(square) (any, uint32, error) { return "square", 0, nil })
-	if got, _, err := m.adapt(square{}); err != nil || got != "SQUARE" {
+	if got, _, _, err := m.convert(square{}, 0); err != nil || got != "SQUARE" {
 		t.Errorf("a type's own adapter lost to its interface's: %v, %v", got, err)
 	}
 }
@@ -382,7 +382,7 @@ func TestTypeMapConcurrent(t *testing.T) {
 		wg.Go(func() {
 			for range 500 {
 				RegisterAdapter(m, func(p point) (any, uint32, error) { return "p", 600, nil })
-				if _, oid, err := m.adapt(point{}); err != nil || oid != 600 {
+				if _, oid, _, err := m.convert(point{}, 0); err != nil || oid != 600 {
 					t.Errorf("adapt lost the registration: %d, %v", oid, err)
 				}
 			}
@@ -402,8 +402,8 @@ func TestAdaptAllocations(t *testing.T) {
 		{int64(1 << 40), 0}, {"a string", 0}, {true, 0}, {3.5, 0}, {[]byte("bytes"), 0}, {noon, 0}, {nil, 0},
 		{1 << 40, 1}, {7, 0},
 	} {
-		if n := testing.AllocsPerRun(100, func() { m.adapt(tt.in) }); n > tt.most {
-			t.Errorf("adapt(%T) allocates %v times, want at most %v", tt.in, n, tt.most)
+		if n := testing.AllocsPerRun(100, func() { m.convert(tt.in, 0) }); n > tt.most {
+			t.Errorf("convert(%T) allocates %v times, want at most %v", tt.in, n, tt.most)
 		}
 	}
 }
@@ -414,7 +414,7 @@ func BenchmarkAdapt(b *testing.B) {
 		b.Run(fmt.Sprintf("%T", in), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := m.adapt(in); err != nil {
+				if _, _, _, err := m.convert(in, 0); err != nil {
 					b.Fatal(err)
 				}
 			}

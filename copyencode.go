@@ -151,7 +151,7 @@ func (m *TypeMap) encode(b []byte, encode valueEncoder, v any) ([]byte, error) {
 
 // basicValue converts v as a parameter is, into one of driver.Value's types.
 func basicValue(m *TypeMap, v any) (driver.Value, error) {
-	value, _, err := m.adapt(v)
+	value, _, _, err := m.convert(v, 0)
 	if err == nil && value == nil {
 		err = errNull
 	}

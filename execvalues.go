@@ -221,7 +221,7 @@ func (v *valuesQuery) blame(m *many, i, n int, err error) error {
 	for r := i; r < i+n; r++ {
 		row, rowErr := v.template.arrange(m.src.arguments(r))
 		for a := 0; a < len(row) && rowErr == nil; a++ {
-			if _, _, rowErr = m.c.con.types.adapt(row[a].Value); rowErr != nil {
+			if _, _, _, rowErr = m.c.con.types.convert(row[a].Value, 0); rowErr != nil {
 				rowErr = argumentError(&row[a], rowErr)
 			}
 		}

@@ -134,7 +134,7 @@ func TestValuesAsPsycopg(t *testing.T) {
 			if !ok {
 				t.Fatal("the record has a value that Go's table lacks")
 			}
-			value, oid, err := (*TypeMap)(nil).adapt(v)
+			value, oid, _, err := (*TypeMap)(nil).convert(v, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

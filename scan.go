@@ -316,7 +316,7 @@ func parseTime(text string) (time.Time, error) {
 
 // appendParameterText appends what v, which is of a type that can be a parameter, is in text.
 func appendParameterText(b []byte, v any) (_ []byte, null bool, err error) {
-	value, _, err := (*TypeMap)(nil).adapt(v)
+	value, _, _, err := (*TypeMap)(nil).convert(v, 0)
 	if err != nil || value == nil {
 		return b, value == nil, err
 	}

@@ -98,7 +98,7 @@ func (p property[T]) scalars(t *testing.T, db *sql.DB, values []T) {
 	var query strings.Builder
 	args := make([]any, len(values))
 	for i, v := range values {
-		value, _, err := (*TypeMap)(nil).adapt(v)
+		value, _, _, err := (*TypeMap)(nil).convert(v, 0)
 		if err != nil {
 			t.Fatalf("adapt(%#v): %v", v, err)
 		}
