@@ -114,10 +114,8 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	if len(args) == 1 {
-		if op, ok := args[0].Value.(operation); ok {
-			return operate(ctx, c, op)
-		}
+	if op, ok := operationIn[operation](args); ok {
+		return operate(ctx, c, op)
 	}
 	if len(args) > 0 {
 		if res, ok, err := c.execCopy(ctx, text, args); ok {
@@ -141,10 +139,8 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
-	if len(args) == 1 {
-		if op, ok := args[0].Value.(queryOperation); ok {
-			return operate(ctx, c, op)
-		}
+	if op, ok := operationIn[queryOperation](args); ok {
+		return operate(ctx, c, op)
 	}
 	if rest, size, ok := takeServerSide(args); ok {
 		return operate(ctx, c, func(ctx context.Context, c *conn) (driver.Rows, error) {

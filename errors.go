@@ -104,6 +104,12 @@ func pqError(e *wire.Error) *pq.Error {
 	}
 }
 
+// isPrepared reports whether a handle made a prepared statement of the text that
+// goes with psyco's private argument.
+func isPrepared(err error) bool {
+	return strings.Contains(err.Error(), "sql: expected 0 arguments")
+}
+
 // isForeign reports whether a handle's driver refused psyco's private argument.
 func isForeign(err error) bool {
 	return strings.Contains(err.Error(), "psyco.operation") || strings.Contains(err.Error(), "psyco.queryOperation")

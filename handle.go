@@ -26,28 +26,66 @@ type queryOperation func(ctx context.Context, c *conn) (driver.Rows, error)
 // do runs op on h's connection. name is the public function, for errors and for
 // tracing wrappers, which see it as the statement's text.
 func do(ctx context.Context, h Handle, name string, op operation) (sql.Result, error) {
-	ran := false
-	res, err := h.ExecContext(ctx, "-- psyco."+name, operation(func(ctx context.Context, c *conn) (driver.Result, error) {
-		ran = true
-		return op(ctx, c)
-	}))
-	if err != nil && !ran && isForeign(err) {
-		return nil, fmt.Errorf(`psyco: %s needs a handle whose driver is "psyco": %w`, name, err)
-	}
-	return res, err
+	return send(ctx, h.ExecContext, name, op)
 }
 
 // doQuery is do for an operation with rows.
 func doQuery(ctx context.Context, h Handle, name string, op queryOperation) (*sql.Rows, error) {
+	return send(ctx, h.QueryContext, name, op)
+}
+
+// send gives an operation to one of a handle's two methods.
+func send[R, D any, F ~func(context.Context, *conn) (D, error)](
+	ctx context.Context, run func(context.Context, string, ...any) (R, error), name string, op F,
+) (res R, err error) {
 	ran := false
-	rows, err := h.QueryContext(ctx, "-- psyco."+name, queryOperation(func(ctx context.Context, c *conn) (driver.Rows, error) {
+	noted := F(func(ctx context.Context, c *conn) (D, error) {
 		ran = true
 		return op(ctx, c)
-	}))
-	if err != nil && !ran && isForeign(err) {
-		return nil, fmt.Errorf(`psyco: %s needs a handle whose driver is "psyco": %w`, name, err)
+	})
+	res, err = run(ctx, "-- psyco."+name, noted)
+	switch {
+	case ran:
+		return res, err
+	case err == nil || isPrepared(err):
+		if rows, ok := any(res).(*sql.Rows); ok && err == nil {
+			rows.Close()
+		}
+		var none R
+		return none, fmt.Errorf("psyco: %s needs a handle that runs statements together with their arguments, "+
+			"such as the *sql.DB or *sql.Tx behind this one", name)
+	case !isForeign(err):
+		return res, err
 	}
-	return rows, err
+	if res, err := run(ctx, "-- psyco."+name, disguise[F]{noted}); ran {
+		return res, err
+	}
+	var none R
+	return none, fmt.Errorf(`psyco: %s needs a handle whose driver is "psyco": %w`, name, err)
+}
+
+// A disguise gets an operation through drivers that wrap psyco's without a
+// NamedValueChecker of their own. database/sql refuses arguments there that are
+// no driver.Value, but lets decimal numbers of any type pass.
+type disguise[F any] struct{ op F }
+
+// Decompose makes it look like a decimal number; see driver.IsValue.
+func (disguise[F]) Decompose([]byte) (form byte, negative bool, coefficient []byte, exponent int32) {
+	return 2, false, nil, 0 // not a number
+}
+
+// operationIn returns the operation that a statement's only argument is.
+func operationIn[F any](args []driver.NamedValue) (op F, ok bool) {
+	if len(args) != 1 {
+		return op, false
+	}
+	switch v := args[0].Value.(type) {
+	case F:
+		return v, true
+	case disguise[F]:
+		return v.op, true
+	}
+	return op, false
 }
 
 // WithConn calls f with the connection behind h. On a *sql.DB that is some

@@ -42,7 +42,7 @@ type serverSide int
 
 // Value is called where the argument means nothing.
 func (serverSide) Value() (driver.Value, error) {
-	return nil, errors.New("psyco: ServerSide is for Query and QueryRow of a DB, Conn or Tx of psyco, not for Exec and not for a prepared statement")
+	return nil, errors.New("psyco: ServerSide is for Query and QueryRow of a DB, Conn or Tx of psyco, not for Exec, not for a prepared statement, and not behind a driver that has no NamedValueChecker")
 }
 
 // errStreaming is for statements that would run in a transaction that their
