@@ -1,157 +1,191 @@
-// Package compat runs well-known libraries over psyco, as their users would set
-// them up. It is a module of its own so that none of them is a dependency.
 package compat
 
 import (
-	"context"
-	"database/sql"
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
-	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
-	"github.com/pressly/goose/v3"
-	"github.com/uptrace/bun"
-	"github.com/uptrace/bun/dialect/pgdialect"
 	"gorm.io/driver/postgres"
 	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
 	"gorm.io/gorm/logger"
 
-	_ "github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/psycotest"
 )
 
-type user struct {
-	ID        uint `gorm:"primarykey" bun:",pk,autoincrement"`
+type Author struct {
+	ID        uint `gorm:"primarykey"`
 	CreatedAt time.Time
 	Name      string
 	Email     *string `gorm:"uniqueIndex"`
 	Avatar    []byte
-	Posts     []post `gorm:"foreignKey:UserID" bun:"rel:has-many,join:id=user_id"`
+	Tags      pq.StringArray                 `gorm:"type:text[]"`
+	Settings  *psyco.JSON[map[string]string] `gorm:"type:jsonb"`
+	Books     []Book
 }
 
-type post struct {
-	ID     uint `bun:",pk,autoincrement"`
-	UserID uint
-	Title  string
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
+type Book struct {
+	ID       uint
+	AuthorID uint
+	Title    string `gorm:"size:100"`
+	Pages    int    `gorm:"check:pages > 0;default:1"`
 }
 
 func TestGORM(t *testing.T) {
-	db, err := gorm.Open(postgres.New(postgres.Config{DriverName: "psyco", DSN: psycotest.DSN(t)}),
-		&gorm.Config{Logger: logger.Discard})
+	dsn := psycotest.DSN(t)
+	db, err := gorm.Open(postgres.New(postgres.Config{DriverName: "psyco", DSN: dsn}), &gorm.Config{TranslateError: true})
 	must(t, err)
+	testGORM(t, db)
+}
+
+// A pool that is open already is given as Conn. DriverName has to be there too:
+// without it GORM puts an option for pgx among the arguments.
+func TestGORMConn(t *testing.T) {
+	pool := open(t)
+	db, err := gorm.Open(postgres.New(postgres.Config{DriverName: "psyco", Conn: pool}), &gorm.Config{TranslateError: true})
+	must(t, err)
+	testGORM(t, db)
+}
+
+func TestGORMConfigs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		gorm     gorm.Config
+		postgres postgres.Config
+	}{
+		"prepared statements":    {gorm: gorm.Config{PrepareStmt: true}},
+		"no transactions":        {gorm: gorm.Config{SkipDefaultTransaction: true}},
+		"batches":                {gorm: gorm.Config{CreateBatchSize: 2}},
+		"prefer simple protocol": {postgres: postgres.Config{PreferSimpleProtocol: true}}, // for pgx: has no effect
+	} {
+		t.Run(name, func(t *testing.T) {
+			tt.gorm.TranslateError = true
+			tt.postgres.DriverName, tt.postgres.DSN = "psyco", psycotest.DSN(t)
+			db, err := gorm.Open(postgres.New(tt.postgres), &tt.gorm)
+			must(t, err)
+			testGORM(t, db)
+		})
+	}
+}
+
+func testGORM(t *testing.T, db *gorm.DB) {
+	db.Logger = logger.Discard
 	pool, err := db.DB()
 	must(t, err)
-	defer pool.Close()
+	t.Cleanup(func() { must(t, pool.Close()) })
 	for range 2 { // the second time the migrator compares columns
-		must(t, db.AutoMigrate(&user{}, &post{}))
+		must(t, db.AutoMigrate(&Author{}, &Book{}))
 	}
 	email := "info@acme.co"
-	u := user{Name: "50% off", Email: &email, Avatar: []byte{0, 255}, Posts: []post{{Title: "x"}, {Title: "y"}}}
-	must(t, db.Create(&u).Error)
-	var got []user
-	must(t, db.Preload("Posts").Where("name LIKE ?", "50%").Where("id IN ?", []uint{1, 2}).Find(&got).Error)
-	if len(got) != 1 || len(got[0].Posts) != 2 || *got[0].Email != email || got[0].Avatar[1] != 255 {
+	a := Author{
+		Name: "50% off", Email: &email, Avatar: []byte{0, 255}, Tags: pq.StringArray{"a", `"b"`},
+		Settings: &psyco.JSON[map[string]string]{V: map[string]string{"k": "v"}},
+		Books:    []Book{{Title: "x"}, {Title: "%s"}, {Title: "$1"}},
+	}
+	must(t, db.Create(&a).Error)
+	var got []Author
+	must(t, db.Preload("Books").Where("name LIKE ?", "50%").Where("id IN ?", []uint{1, 2}).Find(&got).Error)
+	if len(got) != 1 || len(got[0].Books) != 3 || *got[0].Email != email || got[0].Avatar[1] != 255 ||
+		got[0].Tags[1] != `"b"` || got[0].Settings.V["k"] != "v" || !got[0].CreatedAt.Equal(a.CreatedAt.Round(time.Microsecond)) {
 		t.Fatalf("got %+v", got)
 	}
+	gormTransactions(t, db, &a)
+	gormErrors(t, db, &a)
+	gormUpsert(t, db)
+	gormMigrator(t, db)
+}
+
+func gormTransactions(t *testing.T, db *gorm.DB, a *Author) {
 	mine := errors.New("mine")
 	must(t, db.Transaction(func(tx *gorm.DB) error {
-		must(t, tx.Model(&u).Update("name", "outer").Error)
+		must(t, tx.Model(a).Update("name", "outer").Error)
 		if err := tx.Transaction(func(tx *gorm.DB) error { // a savepoint
-			must(t, tx.Model(&u).Update("name", "inner").Error)
+			must(t, tx.Model(a).Update("name", "inner").Error)
 			return mine
 		}); err != mine {
 			t.Fatalf("got %v", err)
 		}
 		return nil
 	}))
-	must(t, db.First(&u, u.ID).Error)
-	if u.Name != "outer" {
-		t.Fatalf("name is %q", u.Name)
+	must(t, db.First(a, a.ID).Error)
+	if a.Name != "outer" {
+		t.Fatalf("name is %q", a.Name)
 	}
-	var pe *pq.Error
-	if err := db.Create(&user{Name: "z", Email: &email}).Error; !errors.As(err, &pe) || pe.Code != "23505" {
-		t.Fatalf("got %v, want a unique violation", err)
-	}
-}
-
-func TestSQLX(t *testing.T) {
-	sqlx.BindDriver("psyco", sqlx.DOLLAR) // for Rebind and named queries
-	db, err := sqlx.Connect("psyco", psycotest.DSN(t))
-	must(t, err)
-	defer db.Close()
-	db.MustExec("CREATE TABLE clients (id int, name text)")
-	_, err = db.NamedExec("INSERT INTO clients (id, name) VALUES (:id, :name)", []map[string]any{{"id": 1, "name": "a"}, {"id": 2, "name": "b"}})
-	must(t, err)
-	query, args, err := sqlx.In("SELECT name FROM clients WHERE id IN (?) ORDER BY id", []int{1, 2})
-	must(t, err)
-	var names []string
-	must(t, db.Select(&names, db.Rebind(query), args...))
-	must(t, db.Select(&names, "SELECT name FROM clients WHERE id IN %s ORDER BY id", []int{1, 2}))
-	if len(names) != 2 || names[1] != "b" {
-		t.Fatalf("got %q", names)
-	}
-	var client struct {
-		ID   int
-		Name string
-	}
-	must(t, db.Get(&client, "SELECT * FROM clients WHERE name = %(name)s", map[string]any{"name": "b"}))
-	if client.ID != 2 {
-		t.Fatalf("got %+v", client)
+	if err := db.First(a, 999).Error; err != gorm.ErrRecordNotFound {
+		t.Fatalf("got %v", err)
 	}
 }
 
-func TestBun(t *testing.T) {
-	ctx := context.Background()
-	pool, err := sql.Open("psyco", psycotest.DSN(t))
-	must(t, err)
-	db := bun.NewDB(pool, pgdialect.New())
-	defer db.Close()
-	_, err = db.NewCreateTable().Model((*user)(nil)).Exec(ctx)
-	must(t, err)
-	u := &user{Name: "100% 's \\ %s", CreatedAt: time.Now(), Avatar: []byte{1}}
-	_, err = db.NewInsert().Model(u).Exec(ctx)
-	must(t, err)
-	var got []user
-	must(t, db.NewSelect().Model(&got).Where("name LIKE ?", "100%").Scan(ctx))
-	if len(got) != 1 || got[0].Name != u.Name || got[0].ID != u.ID {
-		t.Fatalf("got %+v", got)
+// gormErrors looks at TranslateError, which reads the code of any error that
+// encoding/json shows it in.
+func gormErrors(t *testing.T, db *gorm.DB, a *Author) {
+	if err := db.Create(&Author{Name: "z", Email: a.Email}).Error; !errors.Is(err, gorm.ErrDuplicatedKey) {
+		t.Fatalf("got %v, want gorm.ErrDuplicatedKey", err)
 	}
-	must(t, db.RunInTx(ctx, nil, func(ctx context.Context, tx bun.Tx) error {
-		_, err := tx.NewUpdate().Model(u).Set("name = ?", "new").WherePK().Exec(ctx)
-		return err
-	}))
+	if err := db.Create(&Book{AuthorID: 999}).Error; !errors.Is(err, gorm.ErrForeignKeyViolated) {
+		t.Fatalf("got %v, want gorm.ErrForeignKeyViolated", err)
+	}
+	if err := db.Create(&Book{AuthorID: a.ID, Pages: -1}).Error; !errors.Is(err, gorm.ErrCheckConstraintViolated) {
+		t.Fatalf("got %v, want gorm.ErrCheckConstraintViolated", err)
+	}
+	var pe *pq.Error // what is not translated stays as it is
+	if err := db.Exec("SELECT 1 / ?::int", 0).Error; !errors.As(err, &pe) || pe.Code != "22012" {
+		t.Fatalf("got %v, want a division by zero", err)
+	}
 }
 
-func TestGoose(t *testing.T) {
-	const migration = `-- +goose Up
-CREATE TABLE t (a int DEFAULT 5 % 3);
--- +goose StatementBegin
-CREATE FUNCTION f() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN format('%s', 1); END $$;
--- +goose StatementEnd
--- +goose Down
-DROP FUNCTION f;
-DROP TABLE t;
-`
-	dir := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(dir, "001_first.sql"), []byte(migration), 0o644))
-	db, err := sql.Open("psyco", psycotest.DSN(t))
+func gormUpsert(t *testing.T, db *gorm.DB) {
+	email := "upsert@acme.co"
+	for _, name := range []string{"first", "second"} {
+		must(t, db.Clauses(clause.OnConflict{
+			Columns:   []clause.Column{{Name: "email"}},
+			DoUpdates: clause.AssignmentColumns([]string{"name"}),
+		}).Create(&Author{Name: name, Email: &email}).Error)
+	}
+	var back []Author
+	must(t, db.Model(&back).Clauses(clause.Returning{}).Where("email = @email", map[string]any{"email": email}).
+		Update("name", gorm.Expr("name || ?", "!")).Error)
+	if len(back) != 1 || back[0].Name != "second!" {
+		t.Fatalf("got %+v", back)
+	}
+	books := make([]Book, 500)
+	for i := range books {
+		books[i] = Book{AuthorID: back[0].ID, Title: "book", Pages: i + 1}
+	}
+	must(t, db.CreateInBatches(books, 200).Error)
+	found := 0
+	must(t, db.Where("author_id = ?", back[0].ID).FindInBatches(&[]Book{}, 150, func(tx *gorm.DB, _ int) error {
+		found += int(tx.RowsAffected)
+		return nil
+	}).Error)
+	if found != len(books) {
+		t.Fatalf("found %d of %d", found, len(books))
+	}
+}
+
+// gormMigrator changes a column and renames another.
+func gormMigrator(t *testing.T, db *gorm.DB) {
+	type Book struct {
+		ID       uint
+		AuthorID uint
+		Heading  string `gorm:"size:200;not null;default:'none'"`
+		Pages    int64  `gorm:"index;comment:how many"`
+	}
+	m := db.Migrator()
+	must(t, m.RenameColumn(&Book{}, "title", "heading"))
+	must(t, db.AutoMigrate(&Book{}))
+	must(t, m.AlterColumn(&Book{}, "Heading"))
+	if !m.HasTable(&Book{}) || m.HasTable("nothing") || !m.HasColumn(&Book{}, "heading") || !m.HasIndex(&Book{}, "Pages") {
+		t.Fatal("the migrator does not find what it made")
+	}
+	types, err := m.ColumnTypes(&Book{})
 	must(t, err)
-	defer db.Close()
-	goose.SetLogger(goose.NopLogger())
-	must(t, goose.SetDialect("postgres"))
-	must(t, goose.Up(db, dir))
-	var s string
-	must(t, db.QueryRow("SELECT f()").Scan(&s))
-	must(t, goose.Down(db, dir))
+	for _, c := range types {
+		length, _ := c.Length()
+		if typ, _ := c.ColumnType(); c.Name() == "heading" && (length != 200 || typ != "character varying(200)") {
+			t.Fatalf("heading is %s, %d", typ, length)
+		}
+	}
+	must(t, m.DropTable(&Book{}))
 }
