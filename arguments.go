@@ -31,7 +31,15 @@ func (c *conn) resolve(st *statement, text string, args []driver.NamedValue) err
 }
 
 // bind fills st with the arguments of a query that was taken apart before.
-func (c *conn) bind(st *statement, q *query, args []driver.NamedValue) (err error) {
+func (c *conn) bind(st *statement, q *query, args []driver.NamedValue) error {
+	err := c.bindTo(st, q, args)
+	if c.wire == nil && err == nil {
+		c.baseObserves(q.text, st.sql)
+	}
+	return err
+}
+
+func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err error) {
 	if len(args) > 0 && q.misuse != nil {
 		return q.misuse
 	}

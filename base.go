@@ -12,6 +12,16 @@ import (
 // What follows runs statements on the connections of another driver, behind
 // Wrap. Contexts and transactions are that driver's.
 
+// rewriteObserver is a connection that wants to know what the program wrote for
+// the text that it is about to get: psycotest.Mock's.
+type rewriteObserver interface{ ObserveRewrite(written, sent string) }
+
+func (c *conn) baseObserves(written, sent string) {
+	if o, ok := c.base.(rewriteObserver); ok && written != sent {
+		o.ObserveRewrite(written, sent)
+	}
+}
+
 // Where that driver cannot run a statement directly, driver.ErrSkip makes
 // database/sql prepare it.
 
@@ -32,6 +42,7 @@ func (c *conn) baseQuery(ctx context.Context, st *statement) (driver.Rows, error
 }
 
 func (c *conn) basePrepare(ctx context.Context, q *query) (driver.Stmt, error) {
+	c.baseObserves(q.text, q.sql)
 	var s driver.Stmt
 	var err error
 	if p, ok := c.base.(driver.ConnPrepareContext); ok {

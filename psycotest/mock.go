@@ -12,10 +12,11 @@ import (
 	"github.com/psyco-go/psyco"
 )
 
-// Mock returns a database without a server: psyco on top of sqlmock.
-// Expectations see what psyco makes of a query: $1 for %s, "= ANY($1)" for
-// "IN %s", converted arguments. Nothing is prepared that the code under test
-// does not prepare.
+// Mock returns a database without a server: psyco on top of sqlmock. An
+// expectation is met by the query as the code under test writes it, "id = %s",
+// and by what psyco makes of it: "id = $1", "= ANY($1)" for "IN %s". Arguments
+// are the converted ones. Nothing is prepared that the code under test does
+// not prepare.
 //
 // Other than sqlmock's own, an expected query is compared as text, white space
 // aside, and not as a regular expression, in which $1 would need escaping;
@@ -28,14 +29,15 @@ func Mock(t testing.TB, options ...MockOption) (*sql.DB, sqlmock.Sqlmock) {
 	for _, option := range options {
 		option(&o)
 	}
+	m := &mockMatcher{matcher: o.matcher, written: map[string][]string{}}
 	dsn := "psycotest_" + rand.Text()
 	// sqlmock hands out connections through its driver, by name. Its own
 	// database keeps the name alive.
-	own, mock, err := sqlmock.NewWithDSN(dsn, sqlmock.QueryMatcherOption(o.matcher), sqlmock.MonitorPingsOption(o.pings))
+	own, mock, err := sqlmock.NewWithDSN(dsn, sqlmock.QueryMatcherOption(m), sqlmock.MonitorPingsOption(o.pings))
 	if err != nil {
 		t.Fatal("psycotest: ", err)
 	}
-	db := sql.OpenDB(psyco.Wrap(mockConnector{dsn, own.Driver()}, o.psyco...))
+	db := sql.OpenDB(psyco.Wrap(mockConnector{dsn, own.Driver(), m}, o.psyco...))
 	t.Cleanup(func() {
 		if !t.Failed() {
 			if err := mock.ExpectationsWereMet(); err != nil {
@@ -54,12 +56,39 @@ var _ driver.Connector = mockConnector{}
 
 // mockConnector opens sqlmock's connections.
 type mockConnector struct {
-	dsn    string
-	driver driver.Driver
+	dsn     string
+	driver  driver.Driver
+	matcher *mockMatcher
 }
 
-func (c mockConnector) Connect(context.Context) (driver.Conn, error) { return c.driver.Open(c.dsn) }
-func (c mockConnector) Driver() driver.Driver                        { return c.driver }
+func (c mockConnector) Connect(context.Context) (driver.Conn, error) {
+	conn, err := c.driver.Open(c.dsn)
+	if err != nil {
+		return nil, err
+	}
+	return mockConn{conn.(sqlmockConn), c.matcher}, nil
+}
+
+func (c mockConnector) Driver() driver.Driver { return c.driver }
+
+// sqlmockConn is what sqlmock's connections can do.
+type sqlmockConn interface {
+	driver.Conn
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+	driver.ExecerContext
+	driver.QueryerContext
+	driver.NamedValueChecker
+	driver.Pinger
+}
+
+// mockConn is told by psyco what the queries were that it rewrote.
+type mockConn struct {
+	sqlmockConn
+	matcher *mockMatcher
+}
+
+func (c mockConn) ObserveRewrite(written, sent string) { c.matcher.observe(written, sent) }
 
 // A MockOption changes what Mock returns. It takes the place of sqlmock's own
 // options, whose type other packages cannot name.
@@ -72,7 +101,8 @@ type mockOptions struct {
 }
 
 // MatchQueries compares expected with actual queries by m, for example
-// sqlmock.QueryMatcherRegexp.
+// sqlmock.QueryMatcherRegexp: with the query as it was sent and, if that does
+// not match, as it was written.
 func MatchQueries(m sqlmock.QueryMatcher) MockOption {
 	return func(o *mockOptions) { o.matcher = m }
 }

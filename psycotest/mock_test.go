@@ -40,6 +40,86 @@ func TestMockSeesRewrittenQueries(t *testing.T) {
 	}
 }
 
+// An expectation may also be what the program wrote.
+func TestMockSeesQueriesAsWritten(t *testing.T) {
+	args := map[string]any{"a": 7, "b": []int{1, 2}, "rows": [][]any{{1, "x"}, {2, "y"}}}
+	for name, c := range map[string]struct {
+		query, expected string
+		args            []any
+	}{
+		"positional":   {"SELECT n FROM t WHERE a = %s", "SELECT n FROM t WHERE a = %s", []any{7}},
+		"white space":  {"SELECT n\n\tFROM t WHERE a = %s", "SELECT n FROM t\n WHERE a = %s", []any{7}},
+		"named":        {"SELECT n FROM t WHERE a = %(a)s", "SELECT n FROM t WHERE a = %(a)s", []any{args}},
+		"a slice":      {"SELECT n FROM t WHERE a IN %(b)s", "SELECT n FROM t WHERE a IN %(b)s", []any{args}},
+		"rows":         {"SELECT n FROM t WHERE (a, b) IN %(rows)s", "SELECT n FROM t WHERE (a, b) IN %(rows)s", []any{args}},
+		"percent":      {"SELECT n FROM t WHERE a LIKE 'x%%' AND b = %s", "SELECT n FROM t WHERE a LIKE 'x%%' AND b = %s", []any{true}},
+		"no arguments": {"SELECT n FROM t WHERE a LIKE 'x%%'", "SELECT n FROM t WHERE a LIKE 'x%%'", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, mock := psycotest.Mock(t)
+			for range 2 {
+				mock.ExpectQuery(c.expected).WillReturnRows(sqlmock.NewRows([]string{"n"}).AddRow(1))
+				text(t, db, c.query, c.args...)
+			}
+		})
+	}
+	t.Run("literals", func(t *testing.T) {
+		db, mock := psycotest.Mock(t)
+		for _, expected := range []string{"NOTIFY work, %s", "NOTIFY work, 'it''s'"} {
+			mock.ExpectExec(expected).WillReturnResult(sqlmock.NewResult(0, 0))
+			if _, err := db.Exec("NOTIFY work, %s", "it's"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	t.Run("Prepare", func(t *testing.T) {
+		db, mock := psycotest.Mock(t)
+		mock.ExpectPrepare("SELECT %s").ExpectQuery().WithArgs(5).WillReturnRows(sqlmock.NewRows([]string{"n"}).AddRow(1))
+		stmt, err := db.Prepare("SELECT %s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.Close()
+		var n int
+		if err := stmt.QueryRow(5).Scan(&n); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("a regular expression", func(t *testing.T) {
+		db, mock := psycotest.Mock(t, psycotest.MatchQueries(sqlmock.QueryMatcherRegexp))
+		mock.ExpectExec("^UPDATE .* %s$").WillReturnResult(sqlmock.NewResult(0, 1))
+		if _, err := db.Exec("UPDATE t SET a = %s", "x"); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("out of order", func(t *testing.T) {
+		db, mock := psycotest.Mock(t)
+		mock.MatchExpectationsInOrder(false)
+		mock.ExpectExec("DELETE FROM a WHERE id = %s").WillReturnResult(sqlmock.NewResult(0, 1))
+		mock.ExpectExec("DELETE FROM b WHERE id = $1").WillReturnResult(sqlmock.NewResult(0, 1))
+		for _, table := range []string{"b", "a"} {
+			if _, err := db.Exec("DELETE FROM "+table+" WHERE id = %s", 1); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Neither what was sent nor what was written is what was expected.
+func TestMockMismatch(t *testing.T) {
+	for _, expected := range []string{"SELECT n FROM t WHERE a = %(a)s", "SELECT n FROM t WHERE a = $2", "SELECT n FROM t WHERE a = 7"} {
+		db, mock := psycotest.Mock(t)
+		mock.ExpectQuery(expected).WillReturnRows(sqlmock.NewRows([]string{"n"}).AddRow(1))
+		_, err := db.Query("SELECT n FROM t\n\tWHERE a = %s", 7)
+		for _, want := range []string{expected, "WHERE a = $1", `"SELECT n FROM t WHERE a = %s"`} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("expected %s: the error %v does not say %s", expected, err, want)
+			}
+		}
+		text(t, db, expected) // without arguments it is sent as it is
+	}
+}
+
 func TestMockTransactions(t *testing.T) {
 	db, mock := psycotest.Mock(t)
 	mock.ExpectBegin()
