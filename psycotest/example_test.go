@@ -134,7 +134,7 @@ func ExampleDSN() {
 func ExampleMock() {
 	example(func(t testing.TB) {
 		db, mock := psycotest.Mock(t)
-		mock.ExpectExec("UPDATE clients SET name = $1 WHERE id = $2").
+		mock.ExpectExec("UPDATE clients SET name = %s WHERE id = %s").
 			WithArgs("Acme Corp.", 1).
 			WillReturnResult(sqlmock.NewResult(0, 1))
 
@@ -145,6 +145,23 @@ func ExampleMock() {
 		fmt.Println(found)
 	})
 	// Output: true
+}
+
+// What psyco sends is a way to say which query is expected, too.
+func ExampleMock_sent() {
+	example(func(t testing.TB) {
+		db, mock := psycotest.Mock(t)
+		mock.ExpectQuery("SELECT name FROM clients WHERE id = ANY($1)").
+			WithArgs("{1,2}").
+			WillReturnRows(sqlmock.NewRows([]string{"name"}).AddRow("ACME"))
+
+		var name string
+		if err := db.QueryRow("SELECT name FROM clients WHERE id IN %s", []int{1, 2}).Scan(&name); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(name)
+	})
+	// Output: ACME
 }
 
 // An expectation that is not met fails the test.

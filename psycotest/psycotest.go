@@ -7,6 +7,9 @@
 //		…
 //	}
 //
+// A Template gives it a copy of one that was filled before, once for all tests;
+// SQL and CSV fill databases from files.
+//
 // A process has one server, which is found or started on first use. The first
 // of these ways is taken:
 //
@@ -37,20 +40,50 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-// Server is the process's PostgreSQL server. It is safe for concurrent use.
+// Server is a PostgreSQL server that the process shares. It is safe for concurrent use.
 type Server struct {
 	server  *pgserver.Server
+	options openOptions
 	release func() error
 }
 
 // Open returns the process's server, and finds or starts it if there is none
 // yet. ctx ends the search, not the server.
-func Open(ctx context.Context) (*Server, error) {
+func Open(ctx context.Context, options ...OpenOption) (*Server, error) {
+	var o openOptions
+	for _, option := range options {
+		option(&o)
+	}
+	return open(ctx, o)
+}
+
+func open(ctx context.Context, o openOptions) (*Server, error) {
+	if o.image != "" {
+		s, release, err := pgserver.SharedImage(ctx, o.image)
+		if err != nil {
+			return nil, err
+		}
+		return &Server{server: s, options: o, release: sync.OnceValue(release)}, nil
+	}
 	s, err := pgserver.Shared(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Server{server: s, release: sync.OnceValue(pgserver.Release)}, nil
+	return &Server{server: s, options: o, release: sync.OnceValue(pgserver.Release)}, nil
+}
+
+// An OpenOption says which server Open returns.
+type OpenOption func(*openOptions)
+
+type openOptions struct{ image string }
+
+// Image asks for a server in Docker that runs an image, such as "postgres:16",
+// whatever other servers there are: for tests on several versions of
+// PostgreSQL. A process has one server for each image. The image must
+// behave like the official ones; it is pulled, with an announcement on
+// standard error, if the engine does not have it.
+func Image(name string) OpenOption {
+	return func(o *openOptions) { o.image = name }
 }
 
 // DSN is the connection string of the database postgres, for a user who may
@@ -64,6 +97,23 @@ func (s *Server) NewDatabase(ctx context.Context) (dsn string, drop func() error
 	return s.server.CreateDatabase(ctx)
 }
 
+// DB returns an empty database of the test's own on this server, which is closed
+// and dropped when the test ends. Until then the server stays, even if s is closed
+// before.
+func (s *Server) DB(t testing.TB, options ...psyco.Option) *sql.DB {
+	t.Helper()
+	share, err := open(t.Context(), s.options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := share.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return openTest(t, pgserver.TestDatabase(t, share.server.CreateDatabase), options)
+}
+
 // Close stops a server that was started here and removes its files, once
 // everybody who opened it has closed it; tests that used DB or DSN keep it
 // until the process ends. A second Close does nothing.
@@ -74,7 +124,13 @@ func (s *Server) Close() error { return s.release() }
 // no server.
 func DB(t testing.TB, options ...psyco.Option) *sql.DB {
 	t.Helper()
-	connector, err := psyco.NewConnector(DSN(t), options...)
+	return openTest(t, DSN(t), options)
+}
+
+// openTest opens a database that is dropped after it was closed.
+func openTest(t testing.TB, dsn string, options []psyco.Option) *sql.DB {
+	t.Helper()
+	connector, err := psyco.NewConnector(dsn, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

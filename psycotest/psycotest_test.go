@@ -121,7 +121,12 @@ func TestEnvironmentIsDocumented(t *testing.T) {
 
 func open(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("psyco", dsn)
+	return openAs(t, "psyco", dsn)
+}
+
+func openAs(t *testing.T, driver, dsn string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}

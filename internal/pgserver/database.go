@@ -15,23 +15,43 @@ import (
 
 // adminDB holds the connections that create and drop databases.
 type adminDB struct {
-	mu sync.Mutex
-	db *sql.DB
+	mu     sync.Mutex
+	db     *sql.DB
+	copies string // options of CREATE DATABASE
+	owner  *owner // on a server that was there already
 }
 
-func (a *adminDB) open(dsn string) (*sql.DB, error) {
+// open connects to s, when it is called first.
+func (a *adminDB) open(ctx context.Context, s *Server) (*sql.DB, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.db == nil {
-		connector, err := pq.NewConnector(dsn)
-		if err != nil {
-			return nil, err
-		}
-		a.db = sql.OpenDB(connector)
-		a.db.SetMaxOpenConns(2)
-		a.db.SetMaxIdleConns(2)
+	if a.db != nil {
+		return a.db, nil
 	}
-	return a.db, nil
+	connector, err := pq.NewConnector(s.dsn)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(3) // one of them is the owner's
+	db.SetMaxIdleConns(3)
+	// A copy of the files needs checkpoints, but not every page in the WAL.
+	// Where nothing waits for the disk it is the faster way, the more so the
+	// larger the template; elsewhere the server's default is as good.
+	copiesFiles := false
+	err = db.QueryRowContext(ctx, `SELECT pg_catalog.current_setting('server_version_num')::int >= 150000
+		AND pg_catalog.current_setting('fsync') = 'off'`).Scan(&copiesFiles)
+	if err == nil && s.isExisting() {
+		a.owner, err = newOwner(ctx, db)
+	}
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	if copiesFiles {
+		a.copies = " STRATEGY file_copy"
+	}
+	a.db = db
+	return db, nil
 }
 
 func (a *adminDB) close() error {
@@ -40,24 +60,36 @@ func (a *adminDB) close() error {
 	if a.db == nil {
 		return nil
 	}
-	return a.db.Close()
+	var err error
+	if a.owner != nil {
+		err = a.owner.release()
+	}
+	return errors.Join(err, a.db.Close())
 }
+
+// isExisting says whether the server was there already, and may have other users.
+func (s *Server) isExisting() bool { return s.guard == nil && s.container == nil }
 
 // CreateDatabase creates an empty database and returns its connection string.
 // drop removes it together with the connections that are still open on it.
 // Databases can be created by several goroutines and processes at once:
 // nobody can connect to template0, so it is never in use.
 func (s *Server) CreateDatabase(ctx context.Context) (dsn string, drop func() error, err error) {
-	db, err := s.admin.open(s.dsn)
+	dsn, _, drop, err = s.createDatabase(ctx, "template0")
+	return dsn, drop, err
+}
+
+func (s *Server) createDatabase(ctx context.Context, template string) (dsn, name string, drop func() error, err error) {
+	db, err := s.admin.open(ctx, s)
 	if err != nil {
-		return "", nil, fmt.Errorf("psycotest: %w", err)
+		return "", "", nil, fmt.Errorf("psycotest: %w", err)
 	}
-	name := "psycotest_" + strings.ToLower(rand.Text())
+	name = s.admin.owner.prefix() + strings.ToLower(rand.Text())
 	if dsn, err = withDatabase(s.dsn, name); err != nil {
-		return "", nil, fmt.Errorf("psycotest: %w", err)
+		return "", "", nil, fmt.Errorf("psycotest: %w", err)
 	}
-	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE template0"); err != nil {
-		return "", nil, fmt.Errorf("psycotest: cannot create a database: %w", err)
+	if _, err := db.ExecContext(ctx, "CREATE DATABASE "+name+" TEMPLATE "+template+s.admin.copies); err != nil {
+		return "", "", nil, fmt.Errorf("psycotest: cannot create a database: %w", err)
 	}
 	drop = func() error {
 		if _, err := db.Exec("DROP DATABASE IF EXISTS " + name + " WITH (FORCE)"); err != nil {
@@ -65,7 +97,7 @@ func (s *Server) CreateDatabase(ctx context.Context) (dsn string, drop func() er
 		}
 		return nil
 	}
-	return dsn, drop, nil
+	return dsn, name, drop, nil
 }
 
 // withDatabase returns dsn, keyword/value or URI, for another database.

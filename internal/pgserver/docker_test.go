@@ -54,6 +54,57 @@ func TestDocker(t *testing.T) {
 	}
 }
 
+func TestDockerSharedImage(t *testing.T) {
+	client := engine(t)
+	image := waysFromEnvironment().image
+	if err := client.TagImage(image, docker.TagImageOptions{Repo: "psyco-test", Tag: "again", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := client.RemoveImage("psyco-test:again"); err != nil { // only the tag
+			t.Error(err)
+		}
+	})
+	share := func(image string) (*Server, func()) {
+		t.Helper()
+		s, release, err := SharedImage(t.Context(), image)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, func() {
+			t.Helper()
+			if err := release(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	first, releaseFirst := share(image)
+	same, releaseSame := share(image)
+	other, releaseOther := share("psyco-test:again")
+	if first != same || first == other || first.container == nil || other.container == nil {
+		t.Errorf("three calls for two images gave %p, %p, %p", first, same, other)
+	}
+	releaseFirst()
+	query(t, same.DSN(), "SELECT 1")
+	releaseSame()
+	query(t, other.DSN(), "SELECT 1")
+	releaseOther()
+	for _, s := range []*Server{first, other} {
+		if !removed(t, client, s.container.id) {
+			t.Error("a container outlives its users")
+		}
+	}
+}
+
+// Without an engine, no other way is taken.
+func TestImageWithoutDocker(t *testing.T) {
+	w := waysFromEnvironment()
+	w.docker = noEngine
+	if _, err := w.findImage(t.Context(), "postgres:16"); err == nil || !strings.HasPrefix(err.Error(), "psycotest: cannot run the image postgres:16: no Docker engine answers") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestDockerAfterKill(t *testing.T) {
 	client := engine(t)
 	cmd, id := startHelper(t, "docker", true)

@@ -78,6 +78,22 @@ var helpers = map[string]func() (line string, err error){
 		}
 		return s.container.id, nil
 	},
+	// Databases on a server that others use too.
+	"existing": func() (string, error) {
+		s, err := existing(os.Getenv("PGSERVER_TEST_DSN"))
+		if err != nil {
+			return "", err
+		}
+		_, used, _, err := s.createDatabase(context.Background(), "template0")
+		if err != nil {
+			return "", err
+		}
+		template, err := s.CreateTemplate(context.Background(), func(string) error { return nil })
+		if err != nil {
+			return "", err
+		}
+		return used + " " + template.name, nil
+	},
 	"download": func() (string, error) {
 		w := waysFromEnvironment()
 		w.path, w.dirs, w.docker, w.cache = "", nil, noEngine, os.Getenv("PGSERVER_TEST_CACHE")

@@ -43,6 +43,26 @@ func Release() error { return shared.release() }
 
 var shared = sharing{find: func(ctx context.Context) (*Server, error) { return waysFromEnvironment().find(ctx) }}
 
+// SharedImage is Shared for a server of a Docker image, whatever else there
+// is: this process has one for each image. release takes one call back.
+func SharedImage(ctx context.Context, image string) (s *Server, release func() error, err error) {
+	images.mu.Lock()
+	of := images.of[image]
+	if of == nil {
+		of = &sharing{find: func(ctx context.Context) (*Server, error) { return waysFromEnvironment().findImage(ctx, image) }}
+		images.of[image] = of
+	}
+	images.mu.Unlock()
+	s, err = of.get(ctx)
+	return s, of.release, err
+}
+
+// images are the servers that run for the sake of their image.
+var images = struct {
+	mu sync.Mutex
+	of map[string]*sharing
+}{of: map[string]*sharing{}}
+
 // sharing counts the users of one server.
 type sharing struct {
 	find func(context.Context) (*Server, error)
@@ -103,7 +123,7 @@ func waysFromEnvironment() ways {
 		dirs:       serverDirs,
 		image:      os.Getenv(EnvImage),
 		repository: os.Getenv(EnvDownload),
-		announce:   func(what string) { fmt.Fprintln(os.Stderr, "psycotest: no PostgreSQL server here;", what) },
+		announce:   func(what string) { fmt.Fprintln(os.Stderr, "psycotest: "+what) },
 	}
 	if w.image == "" {
 		w.image = DefaultImage
@@ -153,6 +173,18 @@ func (w ways) download(ctx context.Context) (bin string, err error) {
 	return download(ctx, w.repository, cache, w.announce)
 }
 
+// findImage starts a server of an image that was asked for by name.
+func (w ways) findImage(ctx context.Context, image string) (*Server, error) {
+	client, err := dockerEngine(ctx, w.docker)
+	if err == nil {
+		var s *Server
+		if s, err = startDocker(ctx, client, image, w.announce); err == nil {
+			return s, nil
+		}
+	}
+	return nil, fmt.Errorf("psycotest: cannot run the image %s: %w", image, err)
+}
+
 // existing returns a server that runs already.
 func existing(dsn string) (*Server, error) {
 	cfg, err := pq.NewConfig(dsn)
@@ -173,7 +205,14 @@ func TestDSN(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dsn, drop, err := s.CreateDatabase(t.Context())
+	return TestDatabase(t, s.CreateDatabase)
+}
+
+// TestDatabase returns the connection string of a database that create makes,
+// and drops it when the test ends.
+func TestDatabase(t testing.TB, create func(context.Context) (dsn string, drop func() error, err error)) string {
+	t.Helper()
+	dsn, drop, err := create(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
