@@ -19,7 +19,7 @@ import (
 
 // Every Go block of the documents stands in a function that go test compiles and
 // runs: a test, an example whose output is checked, or what the tests of a
-// program in examples/ call. The function may hold more, such as preparations and the handling of errors, but it has all lines
+// program in examples/ call; or among the variables of a file of tests. The function may hold more, such as preparations and the handling of errors, but it has all lines
 // of the block in the same order. A line "// …" stands for anything, and where
 // a block opens a database with a connection string, the function has dsn.
 func TestDocsCode(t *testing.T) {
@@ -114,17 +114,25 @@ func testedCode(t *testing.T) (functions [][]string, imports map[string]bool) {
 		if !strings.HasSuffix(name, "_test.go") {
 			continue
 		}
+		var variables []string
 		for _, decl := range file.Decls {
+			body := source[fset.Position(decl.Pos()).Offset:fset.Position(decl.End()).Offset]
+			if v, ok := decl.(*ast.GenDecl); ok && v.Tok == token.VAR {
+				if v.Doc != nil { // with its //go:embed
+					body = source[fset.Position(v.Doc.Pos()).Offset:fset.Position(v.End()).Offset]
+				}
+				variables = append(variables, trimmed(body)...)
+			}
 			f, ok := decl.(*ast.FuncDecl)
 			if !ok || f.Recv != nil {
 				continue
 			}
-			body := source[fset.Position(f.Pos()).Offset:fset.Position(f.End()).Offset]
 			if strings.HasPrefix(f.Name.Name, "Test") ||
 				strings.HasPrefix(f.Name.Name, "Example") && exampleOutput.MatchString(body) {
 				functions = append(functions, trimmed(body))
 			}
 		}
+		functions = append(functions, variables)
 	}
 	for _, p := range programs {
 		functions = append(functions, p.tested()...)

@@ -13,7 +13,7 @@ import (
 )
 
 // A template is a variable of the package that its tests share.
-func ExampleNewTemplate() {
+func ExampleTemplate() {
 	var schema = psycotest.NewTemplate(
 		psycotest.SQL(files, "testdata/migrations/*.up.sql"),
 		psycotest.CSV(files, "testdata/fixtures/*.csv"),
@@ -36,6 +36,26 @@ func ExampleNewTemplate() {
 	// Output:
 	// 3 clients
 	// 3 clients
+}
+
+// Several steps, in order.
+func ExampleNewTemplate() {
+	template := psycotest.NewTemplate(
+		psycotest.SQL(files, "testdata/migrations/*.up.sql"),
+		func(ctx context.Context, db *sql.DB) error {
+			_, err := db.ExecContext(ctx, "INSERT INTO clients (name) SELECT 'client ' || n FROM generate_series(1, %s) AS n", 1000)
+			return err
+		},
+	)
+	defer template.Close()
+	example(func(t testing.TB) {
+		var n int
+		if err := template.DB(t).QueryRow("SELECT count(*) FROM clients").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println(n)
+	})
+	// Output: 1000
 }
 
 func ExampleTemplate_DB() {
