@@ -9,6 +9,7 @@ import (
 	"log"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -65,8 +66,9 @@ func Example_compose() {
 	db, done := exampleDB()
 	defer done()
 	var name string
+	const schema = "public"
 
-	query, err := psyco.Compose("SELECT {} FROM {} WHERE id = %s", psyco.Identifier{"name"}, psyco.Identifier{"public", "clients"})
+	query, err := psyco.Compose("SELECT {} FROM {} WHERE id = %s", psyco.Identifier{"name"}, psyco.Identifier{schema, "clients"})
 	must(err)
 	err = db.QueryRowContext(ctx, query, 2).Scan(&name)
 	must(err)
@@ -88,17 +90,52 @@ func Example_adaptation() {
 		wait    time.Duration
 		price   psyco.Numeric
 		size    int
-		row     *sql.Row
+		nothing *string
+		yes     bool
+		number  int
+		half    float64
+		data    []byte
 		err     error
 	)
 
+	row := db.QueryRowContext(ctx, "SELECT %s, %s, %s, %s * 2", nil, true, 14, 1.25)
+	err = row.Scan(&nothing, &yes, &number, &half)
+	must(err)
+	fmt.Println(nothing == nil, yes, number, half)
 	row = db.QueryRowContext(ctx, "SELECT %s::int[], %s::interval, %s", []int{1, 2}, 36*time.Hour, psyco.Numeric("1.50"))
 	err = row.Scan(psyco.Into(&numbers), psyco.Into(&wait), &price)
 	must(err)
+	err = db.QueryRowContext(ctx, "SELECT %s::bytea", []byte("\x00\xff")).Scan(&data)
+	must(err)
 	err = db.QueryRowContext(ctx, "SELECT %s::jsonb -> 'size'", psyco.JSON[any]{V: map[string]any{"size": 14}}).Scan(&size)
 	must(err)
-	fmt.Println(numbers, wait, price, size)
-	// Output: [1 2] 36h0m0s 1.50 14
+	fmt.Println(numbers, wait, price, data, size)
+	// Output:
+	// true true 14 2.5
+	// [1 2] 36h0m0s 1.50 [0 255] 14
+}
+
+func Example_dates() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var (
+		since        psyco.Date
+		later, naive time.Time
+		err          error
+	)
+
+	row := db.QueryRowContext(ctx, "INSERT INTO clients (name, since) VALUES (%s, %s) RETURNING since",
+		"Wonka", psyco.Date{Year: 1971, Month: time.June, Day: 30})
+	err = row.Scan(&since)
+	must(err)
+	noon := time.Date(2024, time.February, 29, 12, 0, 0, 0, time.UTC)
+	err = db.QueryRowContext(ctx, "SELECT %s + %s", noon, 90*time.Minute).Scan(&later)
+	must(err)
+	err = db.QueryRowContext(ctx, "SELECT %s::timestamp", psyco.Timestamp{Time: noon}).Scan(&naive)
+	must(err)
+	fmt.Println(since, later.Sub(noon), naive.Format(time.DateTime))
+	// Output: 1971-06-30 1h30m0s 2024-02-29 12:00:00
 }
 
 func Example_copy() {
@@ -194,6 +231,48 @@ func Example_transactions() {
 	// Initech 0
 }
 
+func Example_transactionsByHand() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+
+	tx, err := db.BeginTx(ctx, nil)
+	must(err)
+	_, err = tx.ExecContext(ctx, "UPDATE clients SET total = 0")
+	must(err)
+	err = tx.Rollback()
+	must(err)
+	tx, err = db.BeginTx(ctx, nil)
+	must(err)
+	_, err = tx.ExecContext(ctx, "INSERT INTO clients (name) VALUES (%s)", "Hooli")
+	must(err)
+	err = tx.Commit()
+	must(err)
+	_, err = db.ExecContext(ctx, "VACUUM clients")
+	must(err)
+	rows, err := db.Query("SELECT name FROM clients WHERE id > %s", 3)
+	must(err)
+	printNames(rows)
+	// Output: Hooli
+}
+
+func Example_goroutines() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var wg sync.WaitGroup
+	names, errs := make([]string, 3), make([]error, 3)
+
+	for i := range names {
+		wg.Go(func() {
+			errs[i] = db.QueryRowContext(ctx, "SELECT name FROM clients WHERE id = %s", i+1).Scan(&names[i])
+		})
+	}
+	wg.Wait()
+	fmt.Println(names, errors.Join(errs...))
+	// Output: [ACME Corp. Globex Initech] <nil>
+}
+
 func Example_serverSideCursors() {
 	ctx := context.Background()
 	db, done := exampleDB()
@@ -223,15 +302,25 @@ func Example_serverSideCursors() {
 	printNames(rows)
 	_, err = cur.Scroll(ctx, 0, psyco.ScrollAbsolute)
 	must(err)
-	rows, err = cur.Fetch(ctx, 1)
+	rows, err = cur.Fetch(ctx, 3)
 	must(err)
 	printNames(rows)
 	err = cur.Close(ctx)
 	must(err)
+
+	_, err = tx.ExecContext(ctx, "DECLARE theirs CURSOR FOR SELECT i * i FROM generate_series(3, 9) i")
+	must(err)
+	theirs := psyco.AdoptCursor(tx, "theirs")
+	rows, err = theirs.Fetch(ctx, 1)
+	must(err)
+	printNames(rows)
 	// Output:
 	// 12502500
 	// 100
 	// 1
+	// 2
+	// 3
+	// 9
 }
 
 func Example_largeObjects() {
@@ -252,9 +341,19 @@ func Example_largeObjects() {
 		err = lob.Close()
 		must(err)
 		err = store.Unlink(ctx, lob.Oid())
-		return err
+		must(err)
+
+		file, target := strings.NewReader("a logo"), os.Stdout
+		oid, err := store.Import(ctx, file)
+		must(err)
+		n, err := store.Export(ctx, oid, target)
+		must(err)
+		fmt.Printf(": %d bytes\n", n)
+		return nil
 	})
-	// Output: world
+	// Output:
+	// world
+	// a logo: 6 bytes
 }
 
 func Example_twoPhase() {
@@ -262,7 +361,8 @@ func Example_twoPhase() {
 	db, done := exampleDB()
 	defer done()
 
-	xid := psyco.Xid{FormatID: 42, GTRID: "order-7", BQual: "warehouse"}
+	order := fmt.Sprintf("order-%d", os.Getpid()) // prepared transactions belong to the whole server
+	xid := psyco.Xid{FormatID: 42, GTRID: order, BQual: "warehouse"}
 	tx, err := db.BeginTx(ctx, nil)
 	must(err)
 	_, err = tx.ExecContext(ctx, "UPDATE clients SET total = total + %s WHERE id = %s", 1, 1)
@@ -273,7 +373,7 @@ func Example_twoPhase() {
 	must(err)
 	for _, p := range waiting {
 		if p.Xid == xid {
-			fmt.Println(p.GTRID, "waits")
+			fmt.Println(p.BQual, "waits")
 		}
 	}
 	err = psyco.CommitPrepared(ctx, db, xid)
@@ -282,7 +382,7 @@ func Example_twoPhase() {
 	must(err)
 	printNames(rows)
 	// Output:
-	// order-7 waits
+	// warehouse waits
 	// 1
 }
 
@@ -305,7 +405,7 @@ func Example_notifications() {
 				return err
 			}
 			fmt.Println(n.Channel, n.Payload)
-			break
+			return nil
 		}
 		return nil
 	}
