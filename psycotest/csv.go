@@ -23,11 +23,11 @@ import (
 // sales.orders.csv into the table orders of the schema sales.
 //
 // The first line of a file names columns. What is not quoted and empty is NULL,
-// "" is the empty string (PostgreSQL: COPY, FORMAT csv). All files
-// are loaded in one transaction, a table after those that its foreign
-// keys refer to; deferrable foreign keys are checked at the end. The sequences of
-// serial and identity columns that were loaded go on after the largest value. Errors
-// name the file, and the line where the server does. It is an error if no file
+// "" is the empty string (PostgreSQL: COPY, FORMAT csv). All files are loaded in
+// one transaction, a table after those that its foreign keys refer to;
+// deferrable foreign keys are checked at the end. The sequences of serial and
+// identity columns that were loaded go on after the largest value. Errors name
+// the file, and the line where the server does. It is an error if no file
 // matches. db must be psyco's.
 func CSV(fsys fs.FS, pattern string) Step {
 	return func(ctx context.Context, db *sql.DB) error {
@@ -138,7 +138,7 @@ func parentsFirst(fixtures []*fixture) (sorted []*fixture, err error) {
 			for _, f := range rest {
 				names = append(names, f.name)
 			}
-			return nil, fmt.Errorf("psycotest: no order to load %s in: foreign keys lead from each table to another of them; make one DEFERRABLE", strings.Join(names, ", "))
+			return nil, fmt.Errorf("psycotest: there is no order to load %s in, because their foreign keys go in a circle: make one DEFERRABLE", strings.Join(names, ", "))
 		}
 		sorted = append(sorted, rest[next])
 		rest = slices.Delete(rest, next, next+1)

@@ -24,8 +24,8 @@ import (
 // A file may hold several statements, which take effect all or not at all: the
 // server runs them in one transaction if they do not begin one themselves.
 // Session settings, such as the search_path of pg_dump's output, hold for the
-// files that follow and end with the step. Errors name the file and the line. It is an error
-// if no file matches.
+// files that follow and end with the step. Errors name the file and the line. It
+// is an error if no file matches, or if one leaves a transaction open.
 func SQL(fsys fs.FS, pattern string) Step {
 	return func(ctx context.Context, db *sql.DB) error {
 		names, err := glob(fsys, pattern)
@@ -47,6 +47,16 @@ func SQL(fsys fs.FS, pattern string) Step {
 			if _, err := conn.ExecContext(ctx, text); err != nil {
 				return sqlError(name, text, err)
 			}
+			var open bool
+			if err := conn.QueryRowContext(ctx, "SELECT pg_catalog.txid_current_if_assigned() IS NOT NULL").Scan(&open); err != nil {
+				return fmt.Errorf("psycotest: after %s: %w", name, err)
+			} else if open {
+				return fmt.Errorf("psycotest: %s begins a transaction and does not end it: write COMMIT", name)
+			}
+		}
+		// A pooler would hand the server's session to the next client as it is.
+		if _, err := conn.ExecContext(ctx, "RESET ALL"); err != nil {
+			return fmt.Errorf("psycotest: %w", err)
 		}
 		return nil
 	}

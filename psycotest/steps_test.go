@@ -101,6 +101,7 @@ func TestStepsFail(t *testing.T) {
 		"SQL: syntax":           {psycotest.SQL(dir("1.sql", "SELECT 'ä';\n\nSELEKT 1"), "*"), []string{"psycotest: 1.sql:3: ", "SELEKT"}},
 		"SQL: without position": {psycotest.SQL(dir("1.sql", "CREATE TABLE u AS SELECT 1 AS a, 2 AS b; ALTER TABLE u ADD CHECK (a = b)"), "*"), []string{"psycotest: 1.sql: ", "violated"}},
 		"SQL: detail":           {psycotest.SQL(dir("1.sql", "INSERT INTO white VALUES (1, 1)"), "*"), []string{"psycotest: 1.sql: ", `Key (black)=(1) is not present in table "black"`}},
+		"SQL: no COMMIT":        {psycotest.SQL(dir("1.sql", "BEGIN; INSERT INTO clients (name) VALUES ('x')"), "*"), []string{"psycotest: 1.sql begins a transaction"}},
 		"CSV: no file":          {psycotest.CSV(dir(), "*.csv"), []string{`no file matches "*.csv"`}},
 		"CSV: name":             {psycotest.CSV(dir("clients.txt", ""), "*"), []string{"clients.txt", ".csv"}},
 		"CSV: empty":            {psycotest.CSV(dir("clients.csv", ""), "*"), []string{"clients.csv is empty"}},
