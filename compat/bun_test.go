@@ -90,7 +90,9 @@ func bunTransactions(t *testing.T, db *bun.DB, tracks []*Track) {
 		}); err != mine {
 			t.Fatalf("got %v", err)
 		}
-		_, err := tx.NewUpdate().Model((*Track)(nil)).Set("album_id = album_id + ?", 100).Where("title = ?", "y").Exec(ctx)
+		_, err := psyco.ExecMany(ctx, tx.Tx, "INSERT INTO tracks (title) VALUES (%s)", psyco.SliceRows([][]any{{"many"}}))
+		must(t, err)
+		_, err = tx.NewUpdate().Model((*Track)(nil)).Set("album_id = album_id + ?", 100).Where("title = ?", "y").Exec(ctx)
 		return err
 	}))
 	moved, err := db.NewSelect().Model((*Track)(nil)).Where("album_id > ?", 100).Count(ctx)

@@ -106,7 +106,13 @@ func gormTransactions(t *testing.T, db *gorm.DB, a *Author) {
 		}); err != mine {
 			t.Fatalf("got %v", err)
 		}
-		return nil
+		if db.PrepareStmt { // the ConnPool prepares all statements
+			return nil
+		}
+		// psyco's functions in a transaction of GORM.
+		_, err := psyco.CopyRows(ctx, tx.Statement.ConnPool, psyco.Identifier{"books"}, []string{"author_id", "title"},
+			psyco.SliceRows([][]any{{a.ID, "copied"}}))
+		return err
 	}))
 	must(t, db.First(a, a.ID).Error)
 	if a.Name != "outer" {

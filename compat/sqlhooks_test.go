@@ -46,6 +46,7 @@ func TestSQLHooks(t *testing.T) {
 	if _, err := db.Query("SELECT 1", psyco.ServerSide(0)); err == nil || !strings.Contains(err.Error(), "psyco: ServerSide") {
 		t.Errorf("got %v", err)
 	}
+	testReset(t, db)
 	wrappedOperations(t, db)
 	wrappedTransactions(t, db)
 	for _, want := range []string{"-- psyco.CopyFrom", "INSERT INTO u VALUES (%s)"} {
