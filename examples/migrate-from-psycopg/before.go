@@ -15,7 +15,7 @@ var script string
 // recording is what before.py has printed. A test holds it to that where
 // psycopg2 is installed; elsewhere it takes the Python half's place.
 //
-//go:embed before.out
+//go:embed before.txt
 var recording string
 
 // pythons are where psycopg2 may be: beside the Python on PATH, or the system's.

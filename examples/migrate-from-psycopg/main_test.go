@@ -11,7 +11,7 @@ import (
 	"github.com/psyco-go/psyco/psycotest"
 )
 
-var record = flag.Bool("record", false, "write what before.py prints to before.out")
+var record = flag.Bool("record", false, "write what before.py prints to before.txt")
 
 func TestAfter(t *testing.T) {
 	now, err := after(t.Context(), psycotest.DSN(t))
@@ -32,7 +32,7 @@ func TestBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if python == "" {
-		t.Log("psycopg2 is not installed; before.out holds what before.py prints")
+		t.Log("psycopg2 is not installed; before.txt holds what before.py prints")
 		return
 	}
 	dsn := psycotest.DSN(t)
@@ -41,11 +41,11 @@ func TestBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	if *record {
-		if err := os.WriteFile("before.out", []byte(old), 0o644); err != nil {
+		if err := os.WriteFile("before.txt", []byte(old), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	} else if old != recording {
-		t.Errorf("before.py prints something else than before.out:\n%s", old)
+		t.Errorf("before.py prints something else than before.txt:\n%s", old)
 	}
 }
 
