@@ -141,19 +141,17 @@ func TestCopyCanceledBeforeBegin(t *testing.T) {
 func TestCopyCutAnywhere(t *testing.T) {
 	const rows = 5_000
 	ctx := context.Background()
-	data := strings.Repeat("%d\t"+strings.Repeat("x", 20)+"\n", 1)
+	lines := func(key int) string { return strings.Repeat(fmt.Sprintf("%d\t%020d\n", key, 0), rows) }
 	loads := []struct {
 		name string
 		load func(db *sql.DB, key int) error
 	}{
 		{"CopyFrom", func(db *sql.DB, key int) error {
-			line := fmt.Sprintf(data, key)
-			_, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", strings.NewReader(strings.Repeat(line, rows)))
+			_, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", strings.NewReader(lines(key)))
 			return err
 		}},
 		{"Exec", func(db *sql.DB, key int) error {
-			line := fmt.Sprintf(data, key)
-			_, err := db.Exec("COPY t FROM STDIN", strings.NewReader(strings.Repeat(line, rows)))
+			_, err := db.Exec("COPY t FROM STDIN", strings.NewReader(lines(key)))
 			return err
 		}},
 		{"CopyRows", func(db *sql.DB, key int) error {
@@ -184,46 +182,22 @@ func TestCopyCutAnywhere(t *testing.T) {
 		t.Run(l.name, func(t *testing.T) {
 			t.Parallel()
 			p, db, direct := faulty(t, "")
-			db.SetMaxOpenConns(1)
 			mustExec(t, direct, "CREATE TABLE t (k int, v text)")
-			if err := l.load(db, 0); err != nil {
-				t.Fatal(err)
-			}
-			p.ResetCounts()
-			if err := l.load(db, 0); err != nil {
-				t.Fatal(err)
-			}
-			counts := p.Counts()
-			messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
-			if messages < 5 {
-				t.Fatalf("only %d messages", messages)
-			}
 			failed := 0
-			for key := 1; key <= 2*messages; key++ {
-				if err := db.Ping(); err != nil {
-					t.Fatal(err)
-				}
-				point := faultproxy.Before
-				if key > messages {
-					point = faultproxy.After
-				}
-				n := (key-1)%messages + 1
-				p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
-				err := l.load(db, key)
-				p.Disarm()
+			eachCut(t, p, db, l.load, func(where string, key int, err error) {
 				got := len(rowsWithKey(t, direct, key))
 				if l.name == "CopyTo" {
 					got = rows
 				}
 				switch {
 				case got != 0 && got != rows:
-					t.Fatalf("message %d: %d of %d rows; %v", n, got, rows, err)
+					t.Fatalf("%s: %d of %d rows; %v", where, got, rows, err)
 				case err == nil && got == 0:
-					t.Fatalf("message %d: no error, and no rows", n)
+					t.Fatalf("%s: no error, and no rows", where)
 				case err != nil:
 					failed++
 				}
-			}
+			})
 			if failed == 0 {
 				t.Error("no cut was noticed")
 			}

@@ -117,49 +117,59 @@ func TestCutAnywhere(t *testing.T) {
 // their messages, which are records if the connection is encrypted.
 func cutAnywhere(t *testing.T, p *faultproxy.Proxy, db, direct *sql.DB, write func(db *sql.DB, key int) error) {
 	t.Helper()
-	db.SetMaxOpenConns(1)
 	mustExec(t, direct, "CREATE TABLE t (k int)")
+	certain := 0
+	writes := eachCut(t, p, db, write, func(where string, key int, err error) {
+		rows := rowsWithKey(t, direct, key)
+		if len(rows) > 1 {
+			t.Fatalf("%s: the row is there %d times; error: %v", where, len(rows), err)
+		}
+		if err == nil {
+			certain++
+			if len(rows) != 1 {
+				t.Fatalf("%s: no error, and no row", where)
+			}
+		} else if errors.Is(err, driver.ErrBadConn) && len(rows) == 1 {
+			t.Fatalf("%s: driver.ErrBadConn for a row that is there", where)
+		}
+	})
+	t.Logf("%d of %d writes without an error", certain, writes)
+}
 
-	// A run without faults counts the messages.
-	if err := write(db, 0); err != nil {
-		t.Fatal(err)
-	}
-	p.ResetCounts()
-	if err := write(db, 0); err != nil {
-		t.Fatal(err)
+// eachCut calls work twice for each of the messages that a call takes, and cuts
+// the network before and behind that message; work gets another key each time,
+// from 1. check gets the outcome. eachCut returns the number of the calls.
+func eachCut(t *testing.T, p *faultproxy.Proxy, db *sql.DB, work func(db *sql.DB, key int) error, check func(where string, key int, err error)) (calls int) {
+	t.Helper()
+	db.SetMaxOpenConns(1)
+	// The second run without faults counts the messages.
+	for range 2 {
+		p.ResetCounts()
+		if err := work(db, 0); err != nil {
+			t.Fatal(err)
+		}
 	}
 	counts := p.Counts()
 	messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
 	if messages < 2 {
 		t.Fatalf("only %d messages", messages)
 	}
-	certain := 0
-	for key := 1; key <= 2*messages; key++ {
-		if err := db.Ping(); err != nil {
-			t.Fatal(err)
-		}
-		point := faultproxy.Before
-		if key > messages {
-			point = faultproxy.After
-		}
-		n := (key-1)%messages + 1
-		p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
-		err := write(db, key)
-		p.Disarm()
-		rows := rowsWithKey(t, direct, key)
-		if len(rows) > 1 {
-			t.Fatalf("message %d: the row is there %d times; error: %v", n, len(rows), err)
-		}
-		if err == nil {
-			certain++
-			if len(rows) != 1 {
-				t.Fatalf("message %d: no error, and no row", n)
+	for _, point := range []struct {
+		name string
+		of   func(faultproxy.Match) faultproxy.Point
+	}{{"before", faultproxy.Before}, {"behind", faultproxy.After}} {
+		for n := 1; n <= messages; n++ {
+			if err := db.Ping(); err != nil {
+				t.Fatal(err)
 			}
-		} else if errors.Is(err, driver.ErrBadConn) && len(rows) == 1 {
-			t.Fatalf("message %d: driver.ErrBadConn for a row that is there", n)
+			p.On(point.of(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
+			calls++
+			err := work(db, calls)
+			p.Disarm()
+			check(fmt.Sprintf("cut %s message %d of %d", point.name, n, messages), calls, err)
 		}
 	}
-	t.Logf("%d messages, %d of %d writes without an error", messages, certain, 2*messages)
+	return calls
 }
 
 // rowsWithKey waits until no other session is at work, since the server may
