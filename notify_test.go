@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,6 +123,52 @@ func TestNoticeLogger(t *testing.T) {
 		}
 		if !found {
 			t.Errorf("%s: no line in %q", test.sql, out.String())
+		}
+	}
+}
+
+// TestNotifyRefusedAtCommit checks what becomes of a transaction whose COMMIT the
+// server refuses, as it does when its queue of notifications is full. That takes
+// gigabytes to bring about; a deferred trigger gives the same answer in its place.
+func TestNotifyRefusedAtCommit(t *testing.T) {
+	ctx := t.Context()
+	db := testDB(t)
+	db.SetMaxOpenConns(1)
+	mustExec(t, db, `CREATE TABLE t (n int);
+		CREATE FUNCTION full_queue() RETURNS trigger LANGUAGE plpgsql AS
+			$$BEGIN RAISE EXCEPTION 'too many notifications in the NOTIFY queue' USING ERRCODE = '54000'; END$$;
+		CREATE CONSTRAINT TRIGGER full_queue AFTER INSERT ON t DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION full_queue()`)
+	pid := all(t, db, "SELECT pg_backend_pid()")
+	for name, commit := range map[string]func(work func(tx *sql.Tx) error) error{
+		"Commit": func(work func(tx *sql.Tx) error) error {
+			tx := begin(t, db)
+			if err := work(tx); err != nil {
+				t.Fatal(err)
+			}
+			return tx.Commit()
+		},
+		"InTx": func(work func(tx *sql.Tx) error) error { return psyco.InTx(ctx, db, nil, work) },
+	} {
+		calls := 0
+		err := commit(func(tx *sql.Tx) error {
+			calls++
+			if err := psyco.Notify(ctx, tx, "ch", "payload"); err != nil {
+				return err
+			}
+			_, err := tx.Exec("INSERT INTO t VALUES (%s)", 1)
+			return err
+		})
+		if pe, ok := err.(*pq.Error); !ok || pe.Code != pqerror.ProgramLimitExceeded {
+			t.Errorf("%s: error %#v", name, err)
+		}
+		if calls != 1 {
+			t.Errorf("%s: the work was done %d times", name, calls)
+		}
+		if s := txStatus(t, db); s != 'I' {
+			t.Errorf("%s: the connection is in state %c", name, s)
+		}
+		if got := all(t, db, "SELECT pg_backend_pid() WHERE NOT EXISTS (SELECT FROM t)"); !slices.Equal(got, pid) {
+			t.Errorf("%s: got %q, want the same connection %q and no row", name, got, pid)
 		}
 	}
 }
