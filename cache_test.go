@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lib/pq"
 
@@ -237,8 +236,8 @@ func TestCanceledPrepare(t *testing.T) {
 	}
 	defer lock.Rollback()
 	mustExec(t, lock, "LOCK TABLE t IN ACCESS EXCLUSIVE MODE")
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(context.Background())
+	whenWaiting(t, other, "WHERE a =", cancel)
 	if _, err := db.ExecContext(ctx, "SELECT * FROM t WHERE a = %s", 1); err == nil || !strings.Contains(err.Error(), "canceling") {
 		t.Fatalf("got %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 // TestCopyCanceled ends the context of a COPY that would never end by itself.
 func TestCopyCanceled(t *testing.T) {
 	db, same := copyConn(t)
+	admin := open(t, sameDatabase(t, db))
 	mustExec(t, db, "CREATE TABLE t (id int)")
 	ids := []string{"id"}
 	for _, tt := range []struct {
@@ -76,7 +77,7 @@ func TestCopyCanceled(t *testing.T) {
 			return err
 		}},
 		{"out before the first row", func(ctx context.Context, cancel func(), h psyco.Handle) error {
-			time.AfterFunc(50*time.Millisecond, cancel)
+			whenWaiting(t, admin, "pg_sleep", cancel)
 			_, err := psyco.CopyTo(ctx, h, io.Discard, "COPY (SELECT pg_sleep(600)) TO STDOUT")
 			return err
 		}},
@@ -120,7 +121,7 @@ func TestCopyCanceledBeforeBegin(t *testing.T) {
 	defer tx.Rollback()
 	mustExec(t, tx, "LOCK TABLE t")
 	ctx, cancel := context.WithCancel(context.Background())
-	time.AfterFunc(50*time.Millisecond, cancel)
+	whenWaiting(t, db, "COPY t", cancel)
 	reads := 0
 	_, err = psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", readerFunc(func([]byte) (int, error) {
 		reads++

@@ -126,6 +126,34 @@ func scanAll(t testing.TB, rows *sql.Rows) []string {
 	return got
 }
 
+// sameDatabase returns a connection string for the database of db.
+func sameDatabase(t testing.TB, db *sql.DB) (dsn string) {
+	t.Helper()
+	err := db.QueryRow(`SELECT format('host=%s port=%s dbname=%s user=%s',
+		split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), current_user)`).Scan(&dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dsn
+}
+
+// whenWaiting calls do when a statement that contains part waits, for a lock or
+// in pg_sleep, in another session of admin's database. It does not wait for that.
+func whenWaiting(t testing.TB, admin *sql.DB, part string, do func()) {
+	conn := mustConn(t, admin)
+	go func() {
+		waiting := false
+		for !waiting {
+			err := conn.QueryRowContext(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity
+				WHERE datname = current_database() AND wait_event_type IN ('Lock', 'Timeout') AND strpos(query, $1) > 0 AND pid <> pg_backend_pid()`, part).Scan(&waiting)
+			if err != nil {
+				return // the test is over
+			}
+		}
+		do()
+	}()
+}
+
 // roundTrips counts what f costs on the connection of h.
 func roundTrips(t testing.TB, h psyco.Handle, f func()) uint64 {
 	t.Helper()

@@ -1,7 +1,6 @@
 package psyco
 
 import (
-	"context"
 	"database/sql"
 	"strconv"
 	"testing"
@@ -19,8 +18,7 @@ func TestListenerTLS(t *testing.T) {
 	}
 	l := NewListener(con, &ListenerOptions{PingInterval: 2 * time.Second})
 	defer l.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
-	defer cancel()
+	ctx := t.Context()
 	if err := l.Listen(ctx, "ch"); err != nil {
 		t.Fatal(err)
 	}

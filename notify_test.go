@@ -19,12 +19,7 @@ import (
 func TestNotify(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		ctx := t.Context()
-		var dsn string // the same database, whatever the mode
-		if err := db.QueryRow(`SELECT format('host=%s port=%s dbname=%s user=%s',
-			split_part(current_setting('unix_socket_directories'), ',', 1), current_setting('port'), current_database(), current_user)`).Scan(&dsn); err != nil {
-			t.Fatal(err)
-		}
-		l := newListener(t, dsn, nil)
+		l := newListener(t, sameDatabase(t, db), nil)
 		const channel = `it's "a" channel; %s $1`
 		listen(t, l, channel)
 		long := strings.Repeat("x", 7999)
