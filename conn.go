@@ -46,6 +46,8 @@ type conn struct {
 	suspect  bool  // a statement was missing on the server, see behindPooler
 	idleCall *call // ready for the next request with a context
 
+	reply      reply    // of the last request that lib/pq did not see
+	request    []byte   // scratch: see ask
 	types      []uint32 // scratch: see statement.types
 	openTypes  []uint32 // scratch: see statement.open
 	savepoints int      // names of savepoints

@@ -219,8 +219,7 @@ func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set
 	if err != nil {
 		return 0, set, c.finish(k, err)
 	}
-	r := &rows{c: c, base: base, call: k, text: st.sql}
-	c.rows = r
+	r := c.open(base, k, st.sql)
 	r.buffer()
 	if r.err != nil {
 		return 0, set, r.err

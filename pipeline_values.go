@@ -1,10 +1,12 @@
 package psyco
 
 import (
+	"bytes"
 	"database/sql/driver"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
 	"sync"
@@ -83,33 +85,35 @@ func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Locati
 		if err != nil {
 			return nil, fmt.Errorf("psyco: column %q: %w", fields[i].Name, err)
 		}
+		if b, ok := v.([]byte); ok {
+			v = bytes.Clone(b)
+		}
 		row[i] = v
 	}
 	return row, nil
 }
 
-// decodeText decodes a value as lib/pq does. The result does not refer to cell.
+// decodeText decodes a value as lib/pq does. The result may be cell itself.
 func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver.Value, error) {
-	text := string(cell)
 	switch oid.Oid(typ) {
 	case oid.T_char, oid.T_bpchar, oid.T_varchar, oid.T_text:
-		return text, nil
+		return string(cell), nil
 	case oid.T_bytea:
-		return decodeBytea(text)
+		return decodeBytea(string(cell))
 	case oid.T_timestamptz:
-		return decodeTimestamp(location(), text)
+		return decodeTimestamp(location(), string(cell))
 	case oid.T_timestamp, oid.T_date:
-		return decodeTimestamp(nil, text)
+		return decodeTimestamp(nil, string(cell))
 	case oid.T_time, oid.T_timetz:
-		return parseTime(text)
+		return parseTime(string(cell))
 	case oid.T_bool:
-		return text == "t", nil
+		return string(cell) == "t", nil
 	case oid.T_int8, oid.T_int4, oid.T_int2:
-		return strconv.ParseInt(text, 10, 64)
+		return strconv.ParseInt(string(cell), 10, 64)
 	case oid.T_float4, oid.T_float8:
-		return strconv.ParseFloat(text, 64)
+		return strconv.ParseFloat(string(cell), 64)
 	}
-	return []byte(text), nil
+	return cell, nil
 }
 
 func decodeTimestamp(location *time.Location, text string) (driver.Value, error) {
@@ -171,7 +175,20 @@ func describeColumns(fields []wire.Field) *header {
 	h := &header{names: make([]string, len(fields)), types: make([]columnType, len(fields))}
 	for i, f := range fields {
 		h.names[i] = f.Name
-		h.types[i] = columnType{scan: scanType(f.TypeOID), name: oid.TypeName[oid.Oid(f.TypeOID)]}
+		t := &h.types[i]
+		t.scan, t.name = scanType(f.TypeOID), oid.TypeName[oid.Oid(f.TypeOID)]
+		const header = 4 // is counted in the modifiers of these types
+		switch oid.Oid(f.TypeOID) {
+		case oid.T_text, oid.T_bytea:
+			t.length, t.hasLength = math.MaxInt64, true
+		case oid.T_varchar, oid.T_bpchar:
+			t.length, t.hasLength = int64(f.TypeMod-header), true
+		case oid.T_varbit, oid.T_bit:
+			t.length, t.hasLength = int64(f.TypeMod), true
+		case oid.T_numeric, oid.T__numeric:
+			modifier := int64(f.TypeMod) - header
+			t.precision, t.scale, t.hasPrecision = modifier>>16&0xffff, modifier&0xffff, true
+		}
 	}
 	return h
 }

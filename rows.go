@@ -26,6 +26,7 @@ var (
 type rows struct {
 	c    *conn
 	base driver.Rows
+	own  reply // base, if lib/pq did not see the answer
 	call *call
 	text string // the statement
 	done bool   // the server has answered in full
@@ -45,6 +46,12 @@ type resultSet struct {
 // open takes over the rows of a query that was just sent.
 func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 	r := &rows{c: c, base: base, call: k, text: text}
+	if base == driver.Rows(&c.reply) {
+		r.own = c.reply
+		r.base = &r.own
+		_ = c.finish(k, nil) // there is nothing left to cancel, and so no error
+		r.call = nil
+	}
 	c.rows = r
 	return r
 }
@@ -173,6 +180,7 @@ func (r *rows) drain() (canceled bool) {
 // buffer reads the rest of the result into memory, so that the connection is
 // free for another statement.
 func (r *rows) buffer() {
+	r.c.reply.rows = nil // the caller may still look at the current row
 	for {
 		set := resultSet{header: snapshot(r)}
 		n := len(r.base.Columns())

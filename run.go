@@ -25,12 +25,14 @@ type statement struct {
 type prepared struct {
 	stmt driver.Stmt
 	name string // lib/pq's name for it
+	description
 }
 
 // mode is the one difference between Exec and Query.
 type mode[R any] interface {
 	text(c *conn, sql string, args []driver.NamedValue) (R, error)
 	prepared(s driver.Stmt, args []driver.NamedValue) (R, error)
+	replied(c *conn) R
 }
 
 type execMode struct{}
@@ -43,6 +45,8 @@ func (execMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Result
 	return s.(driver.StmtExecContext).ExecContext(background, args)
 }
 
+func (execMode) replied(c *conn) driver.Result { return c.reply.Result() }
+
 type queryMode struct{}
 
 func (queryMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Rows, error) {
@@ -52,6 +56,8 @@ func (queryMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Row
 func (queryMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
 	return s.(driver.StmtQueryContext).QueryContext(background, args)
 }
+
+func (queryMode) replied(c *conn) driver.Rows { return &c.reply }
 
 // run sends a statement the cheapest way that is safe: without arguments as a
 // simple query, as lib/pq does; through a prepared statement of the cache in
@@ -88,7 +94,7 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	inTx := c.inTransaction()
 	c.ride()
-	res, err := m.prepared(e.Stmt.stmt, st.args)
+	res, err := executePrepared(c, m, &e.Stmt, st.args)
 	c.rode(err)
 	if err == nil {
 		return res, nil
@@ -116,7 +122,7 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 		c.ride()
-		res, err := m.prepared(p.stmt, st.args)
+		res, err := executePrepared(c, m, &p, st.args)
 		c.rode(err)
 		c.wire.PrefixClose(p.name)
 		return res, err
@@ -195,9 +201,14 @@ func (c *conn) parse(sql string, types []uint32) (prepared, error) {
 	c.ride()
 	c.declare(types)
 	c.names++ // lib/pq numbers its statements in the same way
+	c.wire.CaptureDescription()
 	s, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, sql)
 	c.rode(err)
-	return prepared{stmt: s, name: strconv.Itoa(c.names)}, err
+	p := prepared{stmt: s, name: strconv.Itoa(c.names)}
+	if err == nil {
+		c.takeDescription(&p)
+	}
+	return p, err
 }
 
 // declare hands the parameter types to the wire, if there is one to declare.

@@ -43,6 +43,10 @@ func (c *Conn) track(typ byte, payload []byte) error {
 			return c.fail(protocolErrorf("ParameterStatus without terminator"))
 		}
 		s.setParameter(name, value)
+	case ParameterDescription, RowDescription:
+		if c.reader.modes&modeDescribe != 0 {
+			return c.capture(typ, payload)
+		}
 	case backKeyData:
 		if len(payload) < 4 {
 			return c.fail(protocolErrorf("BackendKeyData of %d bytes", len(payload)))

@@ -66,6 +66,13 @@ func appendTypes(b []byte, types []uint32) []byte {
 	return b
 }
 
+// BeginBind appends the head of a Bind to the unnamed portal, up to and without
+// the parameter formats; [End] completes it.
+func BeginBind(b []byte, statement string) (_ []byte, start int) {
+	b, start = Begin(b, frontBind)
+	return appendString(append(b, 0), statement), start
+}
+
 // AppendBind appends a Bind. A nil parameter is NULL. There are no formats (all
 // text), one for all, or one each: 0 is text, 1 binary.
 func AppendBind(b []byte, portal, statement string, formats []int16, params [][]byte, results []int16) ([]byte, error) {

@@ -42,6 +42,7 @@ const (
 	modeRefuse                    // COPY TO STDOUT that nobody asked for
 	modeDiscard                   // lib/pq was given an error: nothing until ReadyForQuery
 	modeSkipRows                  // nobody wants the rest of the rows
+	modeDescribe                  // the description of a statement is wanted
 )
 
 // Read implements net.Conn. It never delivers bytes past a ReadyForQuery, so that
@@ -200,6 +201,10 @@ func (c *Conn) wanted(typ byte) bool {
 	switch typ {
 	case ReadyForQuery, CommandComplete, ErrorResponse, backParameterStatus, backKeyData:
 		return true
+	case ParameterDescription, RowDescription:
+		if c.reader.modes&modeDescribe != 0 {
+			return true
+		}
 	}
 	return c.reader.modes&modeExchange != 0 && c.reader.modes&modePrefix == 0 && !asynchronous(typ)
 }

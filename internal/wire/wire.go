@@ -47,6 +47,9 @@ type Conn struct {
 	copying  copying
 	exchange atomic.Pointer[exchange] // armed or running
 	peeker   peeker
+
+	asking    asking
+	described description
 }
 
 // session is what the server told about itself and about the last request.
@@ -63,8 +66,9 @@ type session struct {
 	mu     sync.Mutex
 	params map[string]string
 
-	tag    []byte // of the last CommandComplete
-	events Events
+	tag     []byte // of the last CommandComplete
+	tagText string // an earlier tag, see CommandTag
+	events  Events
 
 	portal    portal
 	suspended bool // the last request was a fetch, and there may be more rows
@@ -209,7 +213,13 @@ func (c *Conn) Parameters() map[string]string {
 // CommandTag returns the tag of the last CommandComplete, such as "INSERT 0 3",
 // and "" if there was none since the last request. Statements of [Conn.Prefix]
 // do not count.
-func (c *Conn) CommandTag() string { return string(c.session.tag) }
+func (c *Conn) CommandTag() string {
+	s := &c.session
+	if s.tagText != string(s.tag) { // which allocates nothing for the tag of before
+		s.tagText = string(s.tag)
+	}
+	return s.tagText
+}
 
 // fail makes the connection unusable: where the next message starts is unknown.
 func (c *Conn) fail(err *protocolError) error {

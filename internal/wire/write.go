@@ -68,10 +68,13 @@ func (c *Conn) Write(p []byte) (int, error) {
 
 // writeRequest writes a packet that the server answers.
 func (c *Conn) writeRequest(p []byte) (int, error) {
-	c.session.tag, c.session.suspended = c.session.tag[:0], false
-	c.copying.refused = nil
-	c.writer.extended = p[0] != frontQuery
-	c.reader.release()
+	if c.asking.open {
+		return c.swallow(p)
+	}
+	if c.described.bind && p[0] == frontBind {
+		c.described.formats = resultFormats(p)
+	}
+	c.begin(p[0] != frontQuery)
 	if p[0] == frontQuery {
 		if x := c.exchange.Load(); x != nil && !x.started.Load() {
 			return c.startExchange(x, p)
@@ -93,6 +96,14 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return min(n, len(p)), err
+}
+
+// begin forgets what is known of the last request.
+func (c *Conn) begin(extended bool) {
+	c.session.tag, c.session.suspended = c.session.tag[:0], false
+	c.copying.refused = nil
+	c.writer.extended = extended
+	c.reader.release()
 }
 
 // request writes head, which is our own memory, and tail as one packet.

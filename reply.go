@@ -1,0 +1,318 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// Most answers are short. For a prepared statement psyco sends the request
+// itself, and when the answer is a plain one that has arrived as a whole, it
+// reads that too; lib/pq does not see either. Errors, notices, long results and
+// whatever else is unusual are left to lib/pq, which then reads the answer as if
+// it had sent the request, see wire.Conn.Ask.
+
+var (
+	_ driver.Rows                           = (*reply)(nil)
+	_ driver.RowsColumnTypeScanType         = (*reply)(nil)
+	_ driver.RowsColumnTypeDatabaseTypeName = (*reply)(nil)
+	_ driver.RowsColumnTypeLength           = (*reply)(nil)
+	_ driver.RowsColumnTypePrecisionScale   = (*reply)(nil)
+)
+
+// reply is a result that has arrived as a whole and is not decoded yet. Its
+// values are those that lib/pq gives.
+type reply struct {
+	*header
+	c      *conn
+	fields []wire.Field
+	rows   []byte // the DataRow messages that are left
+	tag    string
+}
+
+// description is what is known of a prepared statement.
+type description struct {
+	server  string // the server's name for it, "" if lib/pq must run it
+	params  []uint32
+	fields  []wire.Field
+	header  *header
+	formats []byte // of the results, as lib/pq's Bind has them; nil before the first
+}
+
+// takeDescription takes note of the statement that was just prepared.
+func (c *conn) takeDescription(p *prepared) {
+	if c.sess.onePacket {
+		return
+	}
+	params, fields := c.wire.Description()
+	for _, f := range fields {
+		if scanType(f.TypeOID) == timeType && hasInfinity() {
+			return
+		}
+	}
+	p.description = description{server: c.wire.StatementName(p.name), params: params, fields: fields, header: describeColumns(fields)}
+}
+
+// executePrepared runs a prepared statement. The first time lib/pq does it, which
+// shows the formats in which it wants the results.
+func executePrepared[R any](c *conn, m mode[R], p *prepared, args []driver.NamedValue) (R, error) {
+	if p.formats != nil && c.ask(p, args) {
+		return m.replied(c), nil
+	}
+	learn := p.server != "" && p.formats == nil
+	if learn {
+		c.wire.CaptureFormats()
+	}
+	res, err := m.prepared(p.stmt, args)
+	if learn {
+		p.learn(c.wire.Formats())
+	}
+	return res, err
+}
+
+// learn takes note of the result formats of lib/pq's Bind.
+func (d *description) learn(formats []byte) {
+	if len(formats) < 2 {
+		return
+	}
+	d.formats = formats
+	list := formats[2:]
+	for i := range d.fields {
+		f := &d.fields[i]
+		switch {
+		case len(list) == 2:
+			f.Format = int16(list[1])
+		case len(list) > 2*i+1:
+			f.Format = int16(list[2*i+1])
+		}
+		if f.Format != 0 && !decodesBinary(f.TypeOID) {
+			d.server, d.formats = "", nil
+			return
+		}
+	}
+}
+
+// ask sends the request for a prepared statement, and reports whether c.reply is
+// the answer. If it is not, lib/pq must go on.
+func (c *conn) ask(p *prepared, args []driver.NamedValue) bool {
+	if !c.wire.CanAsk() {
+		return false
+	}
+	request, ok := appendRequest(c.request[:0], &p.description, args)
+	if cap(request) <= keptReply {
+		c.request = request
+	}
+	if !ok {
+		return false
+	}
+	rows, ok := c.wire.Ask(request)
+	if !ok {
+		return false
+	}
+	c.reply = reply{p.header, c, p.fields, append(c.reply.rows[:0], rows...), c.wire.CommandTag()}
+	return true
+}
+
+// keptReply is how large a buffer is kept for the next request.
+const keptReply = 64 << 10
+
+// appendRequest appends Bind, Execute and Sync, or reports that lib/pq should
+// say what is wrong with the arguments.
+func appendRequest(b []byte, d *description, args []driver.NamedValue) (_ []byte, ok bool) {
+	if len(args) != len(d.params) || len(args) > math.MaxUint16 {
+		return b, false
+	}
+	b, start := wire.BeginBind(b, d.server)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
+	formats := len(b)
+	for range args {
+		b = append(b, 0, 0)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
+	for i := range args {
+		size := len(b)
+		b = append(b, 0, 0, 0, 0)
+		var null, isBinary bool
+		var err error
+		if b, isBinary = appendBinary(b, args[i].Value, d.params[i]); isBinary {
+			b[formats+2*i+1] = 1
+		} else if b, null, err = appendParameter(b, args[i].Value, d.params[i]); err != nil {
+			return b, false
+		}
+		n := len(b) - size - 4
+		if null {
+			n = -1
+		}
+		if n > math.MaxInt32 {
+			return b, false
+		}
+		binary.BigEndian.PutUint32(b[size:], uint32(int32(n)))
+	}
+	b = append(b, d.formats...)
+	b, err := wire.End(b, start)
+	if err != nil {
+		return b, false
+	}
+	return wire.AppendSync(wire.AppendExecute(b, "", 0)), true
+}
+
+// appendBinary appends a parameter in binary format, where that is the same value
+// as the text that lib/pq sends, or reports that it is not.
+func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) {
+	switch x := value.(type) {
+	case int64:
+		switch {
+		case typ == oidInt8:
+			return binary.BigEndian.AppendUint64(b, uint64(x)), true
+		case typ == oidInt4 && x == int64(int32(x)):
+			return binary.BigEndian.AppendUint32(b, uint32(x)), true
+		case typ == oidInt2 && x == int64(int16(x)):
+			return binary.BigEndian.AppendUint16(b, uint16(x)), true
+		}
+	case float64:
+		if typ == oidFloat8 {
+			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
+		}
+	case []byte:
+		if typ == oidBytea && x != nil {
+			return append(b, x...), true
+		}
+	case string:
+		if typ == oidBytea {
+			return append(b, x...), true
+		}
+	case bool:
+		if typ == oidBool {
+			if x {
+				return append(b, 1), true
+			}
+			return append(b, 0), true
+		}
+	case time.Time:
+		if typ == oidTimestamptz && !hasInfinity() {
+			return appendInstant(b, x)
+		}
+	}
+	return b, false
+}
+
+// appendInstant appends a timestamptz. The server rounds the nanoseconds of a
+// text to microseconds by way of a float, so exact halves are left to it, and
+// so are the years that are written in other ways.
+func appendInstant(b []byte, t time.Time) ([]byte, bool) {
+	nanos := t.Nanosecond()
+	if year := t.Year(); year < 1 || year > 9999 || nanos%1000 == 500 {
+		return b, false
+	}
+	micros := (t.Unix()-postgresEpoch)*microsPerSecond + int64(nanos+500)/1000
+	return binary.BigEndian.AppendUint64(b, uint64(micros)), true
+}
+
+// Next decodes the next row. Values of type []byte are valid until the next
+// request on the connection.
+func (r *reply) Next(dest []driver.Value) error {
+	if len(r.rows) == 0 {
+		return io.EOF
+	}
+	size := int(binary.BigEndian.Uint32(r.rows[1:])) + 1
+	cells := r.rows[7:size]
+	r.rows = r.rows[size:]
+	for i := range dest[:min(len(dest), len(r.fields))] {
+		if len(cells) < 4 {
+			return errShortRow
+		}
+		n := int(int32(binary.BigEndian.Uint32(cells)))
+		cells = cells[4:]
+		if n < 0 {
+			dest[i] = nil
+			continue
+		}
+		if n > len(cells) {
+			return errShortRow
+		}
+		var err error
+		if f := &r.fields[i]; f.Format != 0 {
+			dest[i], err = decodeBinary(cells[:n:n], f.TypeOID)
+		} else {
+			dest[i], err = decodeText(cells[:n:n], f.TypeOID, r.c.location)
+		}
+		if err != nil {
+			return err
+		}
+		cells = cells[n:]
+	}
+	return nil
+}
+
+// decodesBinary reports whether decodeBinary knows a type.
+func decodesBinary(typ uint32) bool {
+	switch typ {
+	case oidBytea, oidInt8, oidInt4, oidInt2, oidUUID:
+		return true
+	}
+	return false
+}
+
+// decodeBinary decodes a value in binary format as lib/pq does. The result may be
+// cell itself.
+func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
+	switch {
+	case typ == oidBytea:
+		return cell, nil
+	case typ == oidInt8 && len(cell) == 8:
+		return int64(binary.BigEndian.Uint64(cell)), nil
+	case typ == oidInt4 && len(cell) == 4:
+		return int64(int32(binary.BigEndian.Uint32(cell))), nil
+	case typ == oidInt2 && len(cell) == 2:
+		return int64(int16(binary.BigEndian.Uint16(cell))), nil
+	case typ == oidUUID && len(cell) == 16:
+		return fmt.Appendf(make([]byte, 0, 36), "%x-%x-%x-%x-%x", cell[:4], cell[4:6], cell[6:8], cell[8:10], cell[10:]), nil
+	}
+	return nil, fmt.Errorf("psyco: protocol error: %d bytes for a value of type %d", len(cell), typ)
+}
+
+var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")
+
+// Close drops the rows that are left.
+func (r *reply) Close() error {
+	r.rows = nil
+	return nil
+}
+
+// Result is that of lib/pq: without a row count for the tags where it has none.
+func (r *reply) Result() driver.Result { return result(r.tag) }
+
+// Tag is the command tag without its numbers, as lib/pq's rows give it.
+func (r *reply) Tag() string {
+	if word, counts := countedTag(r.tag); counts {
+		return word
+	}
+	return r.tag
+}
+
+func result(tag string) driver.Result {
+	if _, counts := countedTag(tag); counts {
+		if n, ok := wire.RowsAffected(tag); ok {
+			return driver.RowsAffected(n)
+		}
+	}
+	return driver.RowsAffected(0)
+}
+
+// countedTag returns the first word of a tag and whether lib/pq reads a row count
+// behind it.
+func countedTag(tag string) (word string, counts bool) {
+	word, _, more := strings.Cut(tag, " ")
+	switch word {
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "FETCH", "MOVE", "COPY":
+		return word, more
+	}
+	return word, false
+}
