@@ -1,0 +1,215 @@
+package wire
+
+import (
+	"errors"
+	"io"
+	"testing"
+)
+
+var (
+	bound   = msg(BindComplete)
+	request = cat(msg(frontBind, "\x00s\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
+	// lib/pq's own request for the same statement.
+	usual = cat(msg(frontBind, "\x001\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
+)
+
+func TestAsk(t *testing.T) {
+	long := row(string(make([]byte, 2*smallBuffer)))
+	for _, tt := range []struct {
+		name   string
+		answer []byte
+		taken  bool
+		rows   []byte // where it is taken
+		tag    string
+	}{
+		{"no rows", cat(bound, complete("INSERT 0 1"), ready('I')), true, nil, "INSERT 0 1"},
+		{"rows", cat(bound, row("1"), row(""), complete("SELECT 2"), ready('I')), true, cat(row("1"), row("")), "SELECT 2"},
+		{"rows that look like messages", cat(bound, row(string(ready('I'))), complete("SELECT 1"), ready('I')), true, row(string(ready('I'))), "SELECT 1"},
+		{"an error", cat(failure("ERROR", "42P01", "no"), ready('I')), false, nil, ""},
+		{"an error after rows", cat(bound, row("1"), failure("ERROR", "22012", "no"), ready('I')), false, nil, ""},
+		{"a fatal error", failure("FATAL", "57P01", "bye"), false, nil, ""},
+		{"a notice in front", cat(notice("n"), bound, complete("SELECT 0"), ready('I')), false, nil, ""},
+		{"a notice in between", cat(bound, row("1"), notice("n"), row("2"), complete("SELECT 2"), ready('I')), false, nil, ""},
+		{"a notice before the end", cat(bound, complete("SELECT 0"), notice("n"), ready('I')), false, nil, ""},
+		{"a parameter", cat(bound, complete("SELECT 0"), parameter("TimeZone", "GMT"), ready('I')), false, nil, ""},
+		{"a transaction begins", cat(bound, complete("CALL"), ready('T')), false, nil, ""},
+		{"an empty query", cat(bound, msg(EmptyQueryResponse), ready('I')), false, nil, ""},
+		{"more than the buffer holds", cat(bound, long, complete("SELECT 1"), ready('I')), false, nil, ""},
+		{"the end of the stream", cat(bound, row("1")), false, nil, ""},
+		{"nothing", nil, false, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			pieces := cuts(tt.answer)
+			if len(tt.answer) > 1000 {
+				pieces = [][][]byte{{tt.answer}, {tt.answer[:7], tt.answer[7:]}, {tt.answer[:smallBuffer], tt.answer[smallBuffer:]}}
+			}
+			for _, p := range pieces {
+				c, s := connected(t)
+				s.pieces = clonePieces(p)
+				check(t, "CanAsk", c.CanAsk(), true)
+				rows, ok := c.Ask(request)
+				checkBytes(t, "written", s.written(), request)
+				check(t, "taken", ok, tt.taken)
+				if tt.taken {
+					checkBytes(t, "rows", rows, tt.rows)
+					check(t, "tag", c.CommandTag(), tt.tag)
+					check(t, "pending", c.Pending(), false)
+					check(t, "round trips", c.Stats().RoundTrips, 2) // the startup's is one
+					// lib/pq goes on as if nothing had been.
+					s.writes, s.pieces = nil, [][]byte{cat(complete("SET"), ready('I'))}
+					mustWrite(t, c, query("SET a = b"))
+					checkBytes(t, "written next", s.written(), query("SET a = b"))
+					checkBytes(t, "delivered next", readAll(t, c, 4096), cat(complete("SET"), ready('I')))
+				} else {
+					check(t, "CanAsk", c.CanAsk(), false)
+					mustWrite(t, c, usual)
+					checkBytes(t, "written by both", s.written(), request)
+					checkBytes(t, "delivered", readAll(t, c, 4096), tt.answer)
+				}
+				if t.Failed() {
+					t.Fatalf("%d pieces", len(p))
+				}
+			}
+		})
+	}
+}
+
+func TestAskInTransaction(t *testing.T) {
+	c, s := connected(t)
+	s.pieces = [][]byte{cat(complete("BEGIN"), ready('T'))}
+	mustWrite(t, c, query("BEGIN"))
+	readAll(t, c, 4096)
+	s.pieces = [][]byte{cat(bound, complete("UPDATE 1"), ready('T'))}
+	_, ok := c.Ask(request)
+	check(t, "taken", ok, true)
+	check(t, "status", c.TxStatus(), 'T')
+
+	// Its end is lib/pq's to know.
+	s.pieces = [][]byte{cat(bound, complete("CALL"), ready('I'))}
+	_, ok = c.Ask(request)
+	check(t, "taken", ok, false)
+	check(t, "status", c.TxStatus(), 'T')
+	mustWrite(t, c, usual)
+	readAll(t, c, 4096)
+	check(t, "status", c.TxStatus(), 'I')
+}
+
+func TestAskTakesNoMoreThanItsAnswer(t *testing.T) {
+	c, s := connected(t)
+	late := notice("late")
+	s.pieces = [][]byte{cat(bound, complete("SELECT 0"), ready('I'), late)}
+	_, ok := c.Ask(request)
+	check(t, "taken", ok, true)
+	check(t, "CanAsk", c.CanAsk(), true)
+
+	// lib/pq reads what has come since with the next answer.
+	s.writes, s.pieces = nil, [][]byte{cat(bound, complete("SELECT 0"), ready('I'))}
+	_, ok = c.Ask(request)
+	check(t, "taken", ok, false)
+	mustWrite(t, c, usual)
+	checkBytes(t, "delivered", readAll(t, c, 4096), cat(late, bound, complete("SELECT 0"), ready('I')))
+}
+
+func TestCannotAsk(t *testing.T) {
+	c, _ := connected(t)
+	c.Prefix("BEGIN")
+	check(t, "with a statement in front", c.CanAsk(), false)
+	c.TakePrefix()
+	check(t, "with nothing in front", c.CanAsk(), true)
+	c.PrefixClose("1")
+	check(t, "with a Close in front", c.CanAsk(), false)
+}
+
+func TestAskWriteFails(t *testing.T) {
+	cause := errors.New("broken pipe")
+	for _, tt := range []struct {
+		name    string
+		wrote   int
+		pending bool
+	}{
+		{"nothing was sent", 0, false},
+		{"a part was sent", 3, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, s := connected(t)
+			s.writeErr, s.writeMax = cause, tt.wrote
+			_, ok := c.Ask(request)
+			check(t, "taken", ok, false)
+			check(t, "pending", c.Pending(), tt.pending)
+			s.writeErr = nil // it must not be written later
+			n, err := c.Write(usual)
+			check(t, "the same error", err, cause)
+			check(t, "some was written", n > 0, tt.pending)
+			check(t, "writes", len(s.writes), 0)
+		})
+	}
+}
+
+func TestAskReadFails(t *testing.T) {
+	c, s := connected(t)
+	s.pieces = [][]byte{bound}
+	_, ok := c.Ask(request)
+	check(t, "taken", ok, false)
+	check(t, "pending", c.Pending(), true)
+	mustWrite(t, c, usual)
+	var p [100]byte
+	n, err := c.Read(p[:])
+	checkBytes(t, "what had come", p[:n], bound)
+	check(t, "error", err, nil)
+	_, err = c.Read(p[:])
+	check(t, "error", err, io.EOF)
+}
+
+func TestDescription(t *testing.T) {
+	c, s := connected(t)
+	c.SetStatementPrefix("p_")
+	for range 2 { // it holds for one statement
+		c.CaptureDescription()
+		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(2), int32(23), int32(25)), rowDescription, ready('I'))}
+		mustWrite(t, c, prepare("1", "q"))
+		readAll(t, c, 4096)
+		params, fields := c.Description()
+		check(t, "parameters", len(params), 2)
+		check(t, "type", params[1], 25)
+		check(t, "columns", len(fields), 1)
+		check(t, "column", fields[0].Name, "a")
+
+		c.CaptureDescription()
+		s.pieces = [][]byte{cat(failure("ERROR", "42601", "no"), ready('I'))}
+		mustWrite(t, c, prepare("2", "q"))
+		readAll(t, c, 4096)
+		params, fields = c.Description()
+		check(t, "of a refused statement", len(params)+len(fields), 0)
+
+		// Not armed.
+		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(1), int32(23)), msg(NoData), ready('I'))}
+		mustWrite(t, c, prepare("3", "q"))
+		readAll(t, c, 4096)
+		params, _ = c.Description()
+		check(t, "of a statement that nobody asked about", len(params), 0)
+	}
+}
+
+func TestFormats(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		bind []byte
+		want string
+	}{
+		{"none", msg(frontBind, "\x001\x00", int16(0), int16(0), int16(0)), "\x00\x00"},
+		{"one for all", msg(frontBind, "\x001\x00", int16(0), int16(0), int16(1), int16(1)), "\x00\x01\x00\x01"},
+		{"behind parameters", msg(frontBind, "\x001\x00", int16(1), int16(0), int16(3), int32(2), "ab", int32(-1), int32(0), int16(2), int16(0), int16(1)), "\x00\x02\x00\x00\x00\x01"},
+		{"cut short", msg(frontBind, "\x001\x00", int16(0), int16(1), int32(7), "ab"), ""},
+		{"no parameters", msg(frontBind, "\x001\x00"), ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, _ := connected(t)
+			c.CaptureFormats()
+			mustWrite(t, c, cat(tt.bind, msg(frontExecute, "\x00", int32(0)), msg(frontSync)))
+			check(t, "formats", string(c.Formats()), tt.want)
+		})
+	}
+	c, _ := connected(t)
+	mustWrite(t, c, usual)
+	check(t, "not armed", string(c.Formats()), "")
+}

@@ -1,0 +1,348 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// replied runs f and reports whether the last answer in it was read without
+// lib/pq.
+func replied(t *testing.T, conn *sql.Conn, f func()) bool {
+	t.Helper()
+	tag := ""
+	swap := func() {
+		_, err := do(context.Background(), conn, "test", func(_ context.Context, c *connection) (driver.Result, error) {
+			tag, c.reply.tag = c.reply.tag, ""
+			return driver.RowsAffected(0), nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	swap()
+	f()
+	swap()
+	return tag != ""
+}
+
+type connection = conn // for where conn is a variable
+
+// openBoth opens a connection of psyco, which prepares everything at once, and
+// one of lib/pq.
+func openBoth(t *testing.T) (ours, theirs *sql.Conn) {
+	t.Helper()
+	dsn := pgserver.TestDSN(t)
+	open := func(driver, dsn string) *sql.Conn {
+		db, err := sql.Open(driver, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		c, err := db.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	return open("psyco", dsn+" prepare_threshold=1"), open("postgres", dsn)
+}
+
+// shown is all that database/sql shows of a query.
+type shown struct {
+	columns []string
+	types   []string
+	rows    [][]any
+	err     string
+}
+
+func showRows(t *testing.T, query func(context.Context, ...any) (*sql.Rows, error), args ...any) (s shown) {
+	t.Helper()
+	rows, err := query(t.Context(), args...)
+	if err != nil {
+		s.err = err.Error()
+		return s
+	}
+	defer rows.Close()
+	if s.columns, err = rows.Columns(); err != nil {
+		t.Fatal(err)
+	}
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range types {
+		length, hasLength := c.Length()
+		precision, scale, hasPrecision := c.DecimalSize()
+		nullable, hasNullable := c.Nullable()
+		s.types = append(s.types, fmt.Sprint(c.Name(), c.DatabaseTypeName(), c.ScanType(),
+			length, hasLength, precision, scale, hasPrecision, nullable, hasNullable))
+	}
+	for rows.Next() {
+		values := make([]any, len(s.columns))
+		to := make([]any, len(values))
+		for i := range values {
+			to[i] = &values[i]
+		}
+		if err := rows.Scan(to...); err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range values {
+			if f, ok := v.(float64); ok && math.IsNaN(f) {
+				values[i] = "NaN"
+			}
+			if at, ok := v.(time.Time); ok {
+				values[i] = fmt.Sprint("time ", at.Format(time.RFC3339Nano), at.Location())
+			}
+		}
+		s.rows = append(s.rows, values)
+	}
+	if err := rows.Err(); err != nil {
+		s.err = err.Error()
+	}
+	return s
+}
+
+// TestReplies compares what is read without lib/pq with a statement that was
+// prepared by hand on lib/pq's own connection.
+func TestReplies(t *testing.T) {
+	ours, theirs := openBoth(t)
+	berlin := time.FixedZone("", 3600)
+	odd := time.FixedZone("", 3607)
+	for _, tt := range []struct {
+		query string
+		args  []any
+	}{
+		{"SELECT $1::bool, NOT $1::bool", []any{true}},
+		{"SELECT $1::int2, $2::int4, $3::int8", []any{-1, math.MinInt32, int64(math.MaxInt64)}},
+		{"SELECT $1::int2", []any{40000}},
+		{"SELECT $1::int4", []any{math.MaxInt32 + 1}},
+		{"SELECT $1::numeric, $1::text", []any{1}},
+		{"SELECT $1::numeric(10, 2), $2::numeric", []any{"1.5", "NaN"}},
+		{"SELECT $1::oid, $2::float8", []any{7, 3}},
+		{"SELECT $1::float8, $2::float8, $3::float8, $4::float8", []any{math.NaN(), math.Inf(-1), math.Copysign(0, -1), 0.1}},
+		{"SELECT $1::float4, $1::numeric, $1::text", []any{0.1}},
+		{"SELECT $1::float4", []any{1e300}},
+		{"SELECT $1::text, $2::varchar(5), $3::bpchar(4), $4::char, $5::name", []any{"", "ab", "c", "d", "e"}},
+		{`SELECT $1::bytea, $2::bytea, $3::bytea`, []any{[]byte{0, 1, 255}, "a\\b\x00c", []byte{}}},
+		{"SELECT $1::text, $2::bytea, $3::int4, $4::timestamptz", []any{nil, []byte(nil), nil, nil}},
+		{"SELECT $1::uuid, $2::json, $3::jsonb, $4::inet, $5::int[], $6::text[]", []any{
+			"00112233-4455-6677-8899-aabbccddeeff", "{ }", `{"a":1}`, "::1", pq.Array([]int{1, 2}), pq.Array([]string{"a", `b"c`})}},
+		{"SELECT $1::date, $2::time, $3::timetz, $4::interval", []any{"2024-02-29", "24:00:00", "12:34:56.789+02", "1 mon 2 days"}},
+		{"SELECT $1::timestamptz, $1::timestamp, $1::date, $1::time", []any{time.Date(2024, 2, 29, 23, 59, 59, 999_999_400, berlin)}},
+		{"SELECT $1::timestamptz", []any{time.Date(1883, 11, 18, 12, 0, 0, 1, odd)}},
+		{"SELECT $1::timestamptz", []any{time.Date(-43, 3, 15, 0, 0, 0, 0, time.UTC)}},
+		{"SELECT $1::timestamptz", []any{time.Date(0, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200))}},
+		{"SELECT $1::timestamptz", []any{time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC)}},
+		{"SELECT $1::timestamptz", []any{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}},
+		{"SELECT $1::timestamptz", []any{time.Time{}}},
+		{"SELECT $1::timestamptz", []any{"infinity"}},
+		{"SELECT $1::varbit, $2::bit(3), $3::money, $4::xml", []any{"101", "011", "1.25", "<a/>"}},
+		{"SELECT i, repeat('x', i) FROM generate_series(1, $1::int) i", []any{50}},
+		{"SELECT i, repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
+		{"SELECT repeat('x', $1)", []any{100_000}},
+		{"SELECT i FROM generate_series(1, $1::int) i", []any{0}},
+		{"SELECT FROM generate_series(1, $1::int)", []any{3}},
+		{"SELECT 1 / $1::int", []any{0}},
+		{"SELECT 10 / (5 - i) FROM generate_series(1, $1::int) i", []any{9}},
+		{"SELECT $1::int AS a, $1::int AS a, $1::int AS \"\u00fc\"", []any{1}},
+		{"SELECT set_config('TimeZone', $1, false), now()::timestamptz(0) < 'epoch'", []any{"Asia/Kathmandu"}},
+		{"SELECT '2024-07-01 12:00Z'::timestamptz WHERE $1", []any{true}},
+		{"SELECT set_config('bytea_output', $1, false)", []any{"escape"}},
+		{`SELECT $1::bytea, ARRAY[$1::bytea]`, []any{[]byte{0, 1, '\\', 255}}},
+	} {
+		stmt, err := theirs.PrepareContext(t.Context(), tt.query)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.query, err)
+		}
+		want := showRows(t, stmt.QueryContext, tt.args...)
+		stmt.Close()
+		for range 3 {
+			got := showRows(t, func(ctx context.Context, args ...any) (*sql.Rows, error) {
+				return ours.QueryContext(ctx, tt.query, args...)
+			}, tt.args...)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s with %v:\n got %#v\nwant %#v", tt.query, tt.args, got, want)
+			}
+		}
+	}
+}
+
+// TestRepliesAreUsed makes sure that the tests around it test something.
+func TestRepliesAreUsed(t *testing.T) {
+	c, _ := openBoth(t)
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+		want        bool
+	}{
+		{"a short result", "SELECT i FROM generate_series(1, $1::int) i", []any{10}, true},
+		{"psycopg's placeholders", "SELECT %s, %s", []any{1, "a"}, true},
+		{"a long result", "SELECT repeat('x', $1)", []any{1 << 20}, false},
+		{"an error", "SELECT 1 / $1::int", []any{0}, false},
+		{"no arguments", "SELECT 1", nil, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var got []bool
+			for range 3 {
+				got = append(got, replied(t, c, func() {
+					rows, err := c.QueryContext(t.Context(), tt.query, tt.args...)
+					if err == nil {
+						for rows.Next() {
+						}
+						rows.Close()
+					}
+				}))
+			}
+			if want := []bool{false, tt.want, tt.want}; !reflect.DeepEqual(got, want) {
+				t.Errorf("without lib/pq: %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+// TestInstants compares the binary form of an instant with what the server makes
+// of lib/pq's text.
+func TestInstants(t *testing.T) {
+	ours, _ := openBoth(t)
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		var texts []string
+		var micros []int64
+		for range 500 {
+			offset := r.IntN(2*50_000) - 50_000
+			if offset > -60 && offset < 0 {
+				offset = 0 // time.Format gives these the wrong sign
+			}
+			at := time.Unix(r.Int64N(400_000_000_000)-70_000_000_000, r.Int64N(1_000_000_000)).In(time.FixedZone("", offset))
+			if r.IntN(4) == 0 {
+				at = at.Truncate(time.Microsecond).Add(time.Duration([]int{-1, 0, 1, 499, 500, 501}[r.IntN(6)]))
+			}
+			b, ok := appendInstant(nil, at)
+			if !ok {
+				continue
+			}
+			texts = append(texts, string(pq.FormatTimestamp(at)))
+			var n int64
+			for _, x := range b {
+				n = n<<8 | int64(x)
+			}
+			micros = append(micros, n+postgresEpoch*microsPerSecond)
+		}
+		rows, err := ours.QueryContext(t.Context(), `SELECT x, (extract(epoch FROM x::timestamptz) * 1000000)::int8, y
+			FROM unnest($1::text[], $2::int8[]) t (x, y) WHERE (extract(epoch FROM x::timestamptz) * 1000000)::int8 <> y`, texts, micros)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var text string
+			var server, binary int64
+			if err := rows.Scan(&text, &server, &binary); err != nil {
+				t.Fatal(err)
+			}
+			t.Errorf("%s is %d to the server, but %d in binary", text, server, binary)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestExecReplies(t *testing.T) {
+	ours, theirs := openBoth(t)
+	if _, err := ours.ExecContext(t.Context(), "CREATE TABLE t (a int PRIMARY KEY, b text); CREATE TABLE n (a int)"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ours.ExecContext(t.Context(), "CREATE PROCEDURE p(i int) LANGUAGE plpgsql AS 'BEGIN INSERT INTO n VALUES (i); COMMIT; END'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, query := range []string{
+		"INSERT INTO t SELECT $1::int * 1000 + i FROM generate_series(1, 12) i",
+		"INSERT INTO t VALUES ($1) RETURNING a",
+		"UPDATE t SET b = 'x' WHERE a >= $1",
+		"DELETE FROM t WHERE a = $1 AND b = 'y'",
+		"SELECT a FROM t WHERE a > $1",
+		"MERGE INTO t USING (SELECT $1::int AS k) s ON t.a = s.k WHEN MATCHED THEN UPDATE SET b = 'm'",
+		"CALL p($1)",
+	} {
+		stmt, err := theirs.PrepareContext(t.Context(), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 3 {
+			show := func(res sql.Result, err error) string {
+				if err != nil {
+					return err.Error()
+				}
+				n, err := res.RowsAffected()
+				id, err2 := res.LastInsertId()
+				return fmt.Sprint(n, err, id, err2)
+			}
+			// Each in a transaction of its own, that both see the same rows.
+			run := func(c *sql.Conn, f func() (sql.Result, error)) string {
+				if !strings.HasPrefix(query, "CALL") {
+					c.ExecContext(t.Context(), "BEGIN")
+					defer c.ExecContext(t.Context(), "ROLLBACK")
+				}
+				return show(f())
+			}
+			want := run(theirs, func() (sql.Result, error) { return stmt.ExecContext(t.Context(), i) })
+			got := run(ours, func() (sql.Result, error) { return ours.ExecContext(t.Context(), query, i) })
+			if got != want {
+				t.Errorf("%s with %d: %s, want %s", query, i, got, want)
+			}
+		}
+		stmt.Close()
+	}
+	var n int
+	if err := ours.QueryRowContext(t.Context(), "SELECT count(*) FROM n").Scan(&n); err != nil || n != 6 {
+		t.Errorf("%d calls, %v, want 6", n, err)
+	}
+}
+
+// TestReplyOutlivesNextStatement looks at a row's bytes after the connection has
+// run another statement.
+func TestReplyOutlivesNextStatement(t *testing.T) {
+	c, _ := openBoth(t)
+	const list = "SELECT ('{' || repeat(chr(64 + i), 20) || '}')::name[] FROM generate_series(1, $1::int) i"
+	const other = "SELECT repeat('-', $1)"
+	for _, query := range []string{list, other} { // lib/pq's turn
+		if _, err := c.ExecContext(t.Context(), query, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := c.QueryContext(t.Context(), list, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for n := 1; rows.Next(); n++ {
+		var raw sql.RawBytes
+		if err := rows.Scan(&raw); err != nil {
+			t.Fatal(err)
+		}
+		want := "{" + strings.Repeat(string(rune('@'+n)), 20) + "}"
+		var dashes string
+		if err := c.QueryRowContext(t.Context(), other, 200).Scan(&dashes); err != nil {
+			t.Error(err)
+		}
+		if got := string(raw); got != want {
+			t.Errorf("row %d became %s, want %s", n, got, want)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Error(err)
+	}
+}
