@@ -57,6 +57,33 @@ var writes = []struct {
 	{"RETURNING", func(db *sql.DB, key int) error {
 		return db.QueryRow("INSERT INTO t VALUES (%s) RETURNING k", key).Scan(new(int))
 	}},
+	{"warm", func(db *sql.DB, key int) error {
+		for i := range 5 { // the last two without lib/pq
+			if _, err := db.Exec("INSERT INTO t SELECT $1::int WHERE $2", key, i == 4); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
+	{"warm RETURNING", func(db *sql.DB, key int) error {
+		for i := range 5 {
+			err := db.QueryRow("INSERT INTO t SELECT %s WHERE %s RETURNING k", key, i == 4).Scan(new(int))
+			if err != nil && (i == 4 || err != sql.ErrNoRows) {
+				return err
+			}
+		}
+		return nil
+	}},
+	{"warm in a transaction", func(db *sql.DB, key int) error {
+		return psyco.InTx(context.Background(), db, nil, func(tx *sql.Tx) error {
+			for i := range 5 {
+				if _, err := tx.Exec("INSERT INTO t SELECT %s WHERE %s", key, i == 4); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}},
 	{"transaction", func(db *sql.DB, key int) error {
 		tx, err := db.Begin()
 		if err != nil {
