@@ -8,7 +8,8 @@
 // what it can say: types in Parse messages ([Conn.DeclareTypes]), small
 // statements that ride in front of others ([Conn.Prefix]), COPY both ways
 // ([Conn.CopyIn], [Conn.CopyOut]), pipelines ([Conn.Exchange]) and reading from
-// cursors ([Conn.FetchPortal]).
+// cursors ([Conn.FetchPortal]). Only what is asked for with [Conn.Ask] is settled
+// without lib/pq, if it may be.
 //
 // # Concurrency
 //
