@@ -112,13 +112,13 @@ func (b *Batch) Run(ctx context.Context, h Handle) error {
 	}
 	if !rows {
 		_, err := do(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Result, error) {
-			_, err := b.run(ctx, c)
+			_, err := b.run(c.announceBatch(ctx, b), c)
 			return driver.RowsAffected(0), err
 		})
 		return err
 	}
 	res, err := doQuery(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Rows, error) {
-		sets, err := b.run(ctx, c)
+		sets, err := b.run(c.announceBatch(ctx, b), c)
 		if err != nil {
 			return nil, err
 		}

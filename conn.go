@@ -46,6 +46,8 @@ type conn struct {
 	suspect  bool  // a statement was missing on the server, see behindPooler
 	idleCall *call // ready for the next request with a context
 
+	unannounced *tracing // of one of psyco's functions, before announce
+
 	reply      reply    // of the last request that lib/pq did not see
 	request    []byte   // scratch: see ask
 	types      []uint32 // scratch: see statement.types

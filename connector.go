@@ -22,6 +22,7 @@ type Connector struct {
 	rewriter  *rewriter
 	inference inferences
 	types     *TypeMap
+	tracer    Tracer
 	onConnect func(ctx context.Context, c *Conn) error
 	grace     time.Duration
 }
@@ -149,6 +150,33 @@ func newConnector(cfg *Config, base driver.Connector, opts []Option) *Connector 
 // if it sent one; for several it lists every host tried and why. Sockets that do
 // not exist do not count beside a host that answered. It returns when ctx ends.
 func (c *Connector) Connect(ctx context.Context) (driver.Conn, error) {
+	cn, err := c.connect(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case c.tracer != nil:
+		return tracedConn{cn}, nil
+	}
+	return cn, nil
+}
+
+func (c *Connector) connect(ctx context.Context) (*conn, error) {
+	if c.tracer == nil {
+		return c.greeted(ctx)
+	}
+	s := &tracing{Trace: Trace{Call: "Connect"}}
+	s.begin(ctx, c, nil)
+	cn, err := c.greeted(s.ctx)
+	if cn != nil {
+		s.on(cn)
+		s.pause()
+	}
+	s.end(err)
+	return cn, err
+}
+
+// greeted opens a connection and runs the function of WithOnConnect.
+func (c *Connector) greeted(ctx context.Context) (*conn, error) {
 	cn, err := c.open(ctx)
 	if err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...an
 		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
 	}
 	return doCopy(ctx, h, "CopyFrom", func(ctx context.Context, c *conn) (int64, error) {
-		return c.copyFrom(ctx, "CopyFrom", sql, r, copyArguments(args))
+		return c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, copyArguments(args))
 	})
 }
 
@@ -62,7 +62,7 @@ func CopyTo(ctx context.Context, h Handle, w io.Writer, sql string, args ...any)
 		return 0, errors.New("psyco: CopyTo was given a nil io.Writer")
 	}
 	return doCopy(ctx, h, "CopyTo", func(ctx context.Context, c *conn) (int64, error) {
-		return c.copyTo(ctx, "CopyTo", sql, w, copyArguments(args))
+		return c.copyTo(c.announce(ctx, sql), "CopyTo", sql, w, copyArguments(args))
 	})
 }
 
@@ -75,7 +75,7 @@ func doCopy(ctx context.Context, h Handle, name string, op func(ctx context.Cont
 	_, err = do(ctx, h, name, func(ctx context.Context, c *conn) (driver.Result, error) {
 		rows, err = op(ctx, c)
 		if errors.As(err, &failed) {
-			return driver.RowsAffected(0), nil
+			return hiddenError{driver.RowsAffected(0), failed}, nil
 		}
 		return driver.RowsAffected(rows), err
 	})
@@ -86,6 +86,13 @@ func doCopy(ctx context.Context, h Handle, name string, op func(ctx context.Cont
 		return 0, err
 	}
 	return rows, nil
+}
+
+// hiddenError is a result in place of an error that must not pass through
+// database/sql. A tracer sees the error.
+type hiddenError struct {
+	driver.Result
+	err error
 }
 
 // copyArguments numbers arguments as database/sql does.

@@ -67,6 +67,7 @@ func CopyRows(ctx context.Context, h Handle, table Identifier, columns []string,
 		o(&source.copyOptions)
 	}
 	return doCopy(ctx, h, "CopyRows", func(ctx context.Context, c *conn) (int64, error) {
+		ctx = c.announce(ctx, "COPY ", copyTarget(table, columns), " FROM STDIN")
 		if c.wire == nil {
 			return 0, wrappedError("CopyRows")
 		}
@@ -166,7 +167,7 @@ func structValues(row []any, v reflect.Value, indexes [][]int) error {
 // transaction: between the two nobody may change a type, whose new form could
 // read the old one's bytes without noticing.
 func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string, source copySource) (rows int64, err error) {
-	into := table.String() + " (" + quoteNames(columns) + ")"
+	into := copyTarget(table, columns)
 	text := "COPY " + into + " FROM STDIN"
 	own := !c.inTransaction()
 	if own {
@@ -199,6 +200,11 @@ func (c *conn) endOwn() error {
 		return nil
 	}
 	return c.bounded(func() error { return c.simple("ROLLBACK") })
+}
+
+// copyTarget returns a table with its columns, as COPY and INSERT name them.
+func copyTarget(table Identifier, columns []string) string {
+	return table.String() + " (" + quoteNames(columns) + ")"
 }
 
 func quoteNames(names []string) string {

@@ -64,7 +64,9 @@ func DeclareCursor(ctx context.Context, h Handle, name string, opts *CursorOptio
 	// The text goes before the query after that was rewritten, so that a name
 	// may hold percent signs and errors point into the query as it was given.
 	_, err := do(ctx, h, "DeclareCursor", func(ctx context.Context, c *conn) (driver.Result, error) {
-		st, err := c.cursorStatement(opts.declare(name), query, namedArguments(args))
+		declare := opts.declare(name)
+		ctx = c.announce(ctx, declare, query)
+		st, err := c.cursorStatement(declare, query, namedArguments(args))
 		if err != nil {
 			return nil, err
 		}
@@ -176,6 +178,7 @@ func (cur *Cursor) Rows(ctx context.Context, n int) (*sql.Rows, error) {
 		return nil, err
 	}
 	return doQuery(ctx, cur.h, "Cursor.Rows", func(ctx context.Context, c *conn) (driver.Rows, error) {
+		ctx = c.announce(ctx, cur.sql("FETCH", "FORWARD ALL"))
 		if c.wire == nil {
 			return c.baseQuery(ctx, &statement{sql: cur.sql("FETCH", "FORWARD ALL")})
 		}
@@ -233,6 +236,7 @@ func (cur *Cursor) Close(ctx context.Context) error {
 		return err
 	}
 	_, err := do(ctx, cur.h, "Cursor.Close", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "CLOSE ", pq.QuoteIdentifier(cur.name))
 		if c.wire == nil {
 			return c.baseExec(ctx, &statement{sql: "CLOSE " + pq.QuoteIdentifier(cur.name)})
 		}

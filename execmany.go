@@ -50,7 +50,7 @@ func ExecMany(ctx context.Context, h Handle, query string, rows iter.Seq2[[]any,
 	_, err = do(ctx, h, "ExecMany", func(ctx context.Context, c *conn) (driver.Result, error) {
 		m := many{c: c, src: src, page: 1, limit: chunkRows}
 		m.run = func(ctx context.Context) error { return m.execute(ctx, query) }
-		err := m.all(ctx)
+		err := m.all(c.announce(ctx, query))
 		total = m.total
 		return driver.RowsAffected(m.total), err
 	})

@@ -78,7 +78,7 @@ func ExecValues(ctx context.Context, h Handle, query string, rows iter.Seq2[[]an
 		m = &many{c: c, src: src, page: page, limit: limit}
 		m.run = func(ctx context.Context) error { return v.execute(ctx, m) }
 		v.reset()
-		err = m.all(ctx)
+		err = m.all(c.announce(ctx, query))
 		return m, v.set, err
 	}
 	var total int64

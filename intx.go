@@ -53,6 +53,7 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 		return tx, err
 	}
 	_, err = do(ctx, tx, "BeginTx", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "SET TRANSACTION")
 		if opts.Deferrable {
 			if err := c.small(ctx, "SET TRANSACTION DEFERRABLE"); err != nil {
 				return nil, err

@@ -100,11 +100,10 @@ func (l *Listener) connect(lost error) (*conn, error) {
 			fmt.Errorf("the Listener's PingInterval of %s is over", l.opts.PingInterval))
 		defer cancel()
 	}
-	dc, err := l.con.Connect(ctx)
+	c, err := l.con.connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := dc.(*conn)
 	l.mu.Lock()
 	l.conn = c // from here on, Close ends it
 	l.mu.Unlock()
@@ -253,11 +252,17 @@ func (l *Listener) execute(c *conn) error {
 
 // request runs a statement that the server must answer within PingInterval.
 func (l *Listener) request(c *conn, sql string) error {
-	c.wire.SetDeadline(time.Now().Add(l.opts.PingInterval))
-	err := c.fault(c.simple(sql))
-	c.wire.SetDeadline(time.Time{})
-	if c.lost != nil {
-		return c.lost // err may be database/sql's wish for a retry
+	call := "Listen"
+	if sql == "" {
+		call = "Ping"
 	}
-	return err
+	return c.trace(l.ctx, call, sql, func(context.Context) error {
+		c.wire.SetDeadline(time.Now().Add(l.opts.PingInterval))
+		err := c.fault(c.simple(sql))
+		c.wire.SetDeadline(time.Time{})
+		if c.lost != nil {
+			return c.lost // err may be database/sql's wish for a retry
+		}
+		return err
+	})
 }

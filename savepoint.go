@@ -60,6 +60,7 @@ func NamedSavepoint(ctx context.Context, tx *sql.Tx, name string, fn func(tx *sq
 func savepoint(ctx context.Context, tx *sql.Tx, label Rollback, fn func(tx *sql.Tx) error) (err error) {
 	var name string
 	_, err = do(ctx, tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "SAVEPOINT")
 		c.savepoints++
 		name = "psyco_" + strconv.Itoa(c.savepoints)
 		if err := c.small(ctx, "SAVEPOINT "+name); err != nil {
@@ -89,6 +90,7 @@ func savepoint(ctx context.Context, tx *sql.Tx, label Rollback, fn func(tx *sql.
 	}
 	finished = true
 	_, err = do(ctx, tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "RELEASE SAVEPOINT ", name)
 		if err := c.unnest(name); err != nil {
 			return nil, err
 		}
@@ -100,6 +102,7 @@ func savepoint(ctx context.Context, tx *sql.Tx, label Rollback, fn func(tx *sql.
 func rollbackTo(ctx context.Context, tx *sql.Tx, name string) error {
 	// The undoing must happen even if ctx has ended: tx itself may go on.
 	_, err := do(context.WithoutCancel(ctx), tx, "Savepoint", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "ROLLBACK TO SAVEPOINT ", name)
 		i := slices.Index(c.nested, name)
 		if i < 0 {
 			return nil, c.unnest(name)

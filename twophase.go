@@ -121,6 +121,7 @@ func PrepareTx(ctx context.Context, tx *sql.Tx, xid Xid) error {
 		return rollbackUnfinished(tx, err)
 	}
 	_, err = do(ctx, tx, "PrepareTx", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "PREPARE TRANSACTION ", id)
 		if c.wire == nil {
 			return nil, errors.New("psyco: PrepareTx needs psyco's own connection, not one behind Wrap")
 		}

@@ -1,0 +1,515 @@
+package psyco_test
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+)
+
+// recorder is a Tracer that keeps what has ended.
+type recorder struct {
+	mu      sync.Mutex
+	started int
+	ended   []psyco.Trace
+	faults  []string
+}
+
+type traceKey struct{}
+
+func (r *recorder) TraceStart(ctx context.Context, t *psyco.Trace) context.Context {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.started++
+	if t.Ended || t.Start.IsZero() || t.Err != nil {
+		r.faults = append(r.faults, fmt.Sprintf("%s began as %+v", t.Call, *t))
+	}
+	return context.WithValue(ctx, traceKey{}, t)
+}
+
+func (r *recorder) TraceEnd(ctx context.Context, t *psyco.Trace) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Value(traceKey{}) != t {
+		r.faults = append(r.faults, t.Call+" has ended with the context of another operation")
+	}
+	if !t.Ended || t.Duration < 0 {
+		r.faults = append(r.faults, fmt.Sprintf("%s has ended as %+v", t.Call, *t))
+	}
+	r.ended = append(r.ended, *t)
+}
+
+// take returns what has ended since the last take, in that order.
+func (r *recorder) take(t *testing.T) []psyco.Trace {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range r.faults {
+		t.Error(f)
+	}
+	if r.started != len(r.ended) {
+		t.Errorf("%d operations began, %d have ended", r.started, len(r.ended))
+	}
+	ended := r.ended
+	r.started, r.ended, r.faults = 0, nil, nil
+	return ended
+}
+
+// describe tells of an operation what does not depend on the mode.
+func describe(t psyco.Trace) string {
+	s := t.Call + " " + t.Query
+	for _, part := range []struct {
+		name string
+		n    int64
+	}{{"args", int64(len(t.Args))}, {"batch", int64(t.BatchSize)}, {"returned", t.RowsReturned}, {"affected", t.RowsAffected}} {
+		if part.n != 0 {
+			s += fmt.Sprintf(" %s=%d", part.name, part.n)
+		}
+	}
+	if t.Err != nil {
+		s += " error=" + code(t.Err)
+	}
+	return s
+}
+
+// inTracedModes is inModes with a tracer, and one connection that is open.
+func inTracedModes(t *testing.T, f func(t *testing.T, db *sql.DB, rec *recorder)) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			rec := &recorder{}
+			dsn := pgserver.TestDSN(t)
+			var db *sql.DB
+			if m.wrap {
+				base, err := pq.NewConnector(dsn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				db = openDB(t, psyco.Wrap(base, psyco.WithTracer(rec)))
+			} else {
+				db = open(t, dsn+m.dsn, psyco.WithTracer(rec))
+			}
+			db.SetMaxOpenConns(1)
+			mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY, b text)")
+			rec.take(t)
+			f(t, db, rec)
+		})
+	}
+}
+
+func TestTracer(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name  string
+		run   func(t *testing.T, db *sql.DB)
+		want  []string
+		plain []string // want behind Wrap, if that differs; empty: not possible there
+	}{
+		{
+			name: "query",
+			run:  func(t *testing.T, db *sql.DB) { all(t, db, "SELECT a FROM t WHERE a < %s ORDER BY a", 3) },
+			want: []string{"Query SELECT a FROM t WHERE a < %s ORDER BY a args=1 returned=2"},
+		},
+		{
+			name: "query without arguments, several result sets",
+			run: func(t *testing.T, db *sql.DB) {
+				rows, err := db.Query("SELECT 1; SELECT 2 FROM t")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer rows.Close()
+				n := len(scanAll(t, rows))
+				for rows.NextResultSet() {
+					n += len(scanAll(t, rows))
+				}
+				if n != 4 {
+					t.Errorf("%d rows", n)
+				}
+			},
+			want: []string{"Query SELECT 1; SELECT 2 FROM t returned=4"},
+		},
+		{
+			name: "rows that are not read to the end",
+			run: func(t *testing.T, db *sql.DB) {
+				var a int
+				if err := db.QueryRow("SELECT a FROM t ORDER BY a").Scan(&a); err != nil {
+					t.Fatal(err)
+				}
+			},
+			want: []string{"Query SELECT a FROM t ORDER BY a returned=1"},
+		},
+		{
+			name: "exec",
+			run:  func(t *testing.T, db *sql.DB) { mustExec(t, db, "UPDATE t SET b = $1 WHERE a > $2", "x", 1) },
+			want: []string{"Exec UPDATE t SET b = $1 WHERE a > $2 args=2 affected=2"},
+		},
+		{
+			name: "bound by the client",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				mustExec(t, tx, "CREATE ROLE tracer_role PASSWORD %s", "top secret")
+				tx.Rollback()
+			},
+			want: []string{"Begin BEGIN", "Exec CREATE ROLE tracer_role PASSWORD %s args=1", "Rollback ROLLBACK"},
+		},
+		{
+			name: "error",
+			run: func(t *testing.T, db *sql.DB) {
+				if _, err := db.Exec("INSERT INTO t VALUES ($1, $2)", 1, "again"); code(err) != "23505" {
+					t.Errorf("got %v", err)
+				}
+				if _, err := db.Query("SELECT nothing"); code(err) != "42703" {
+					t.Errorf("got %v", err)
+				}
+			},
+			want: []string{"Exec INSERT INTO t VALUES ($1, $2) args=2 error=23505", "Query SELECT nothing error=42703"},
+		},
+		{
+			name: "error while rows are read",
+			run: func(t *testing.T, db *sql.DB) {
+				rows, err := db.Query("SELECT 1 / (3 - a) FROM t ORDER BY a")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer rows.Close()
+				for rows.Next() {
+				}
+				if code(rows.Err()) != "22012" {
+					t.Errorf("got %v", rows.Err())
+				}
+			},
+			want: []string{"Query SELECT 1 / (3 - a) FROM t ORDER BY a returned=2 error=22012"},
+		},
+		{
+			name: "wrong number of arguments",
+			run: func(t *testing.T, db *sql.DB) {
+				if _, err := db.Exec("SELECT %s, %s", 1); err == nil {
+					t.Error("no error")
+				}
+			},
+			want: []string{"Exec SELECT %s, %s args=1 error=*"},
+		},
+		{
+			name: "context that has ended",
+			run: func(t *testing.T, db *sql.DB) {
+				conn := mustConn(t, db)
+				defer conn.Close()
+				ctx, cancel := context.WithCancel(ctx)
+				rows, err := conn.QueryContext(ctx, "SELECT g, repeat('x', 1000) FROM generate_series(1, 100000) g")
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows.Next()
+				cancel()
+				for rows.Next() {
+				}
+				rows.Close()
+				if !errors.Is(rows.Err(), context.Canceled) {
+					t.Errorf("got %v", rows.Err())
+				}
+			},
+			want: []string{"Query SELECT g, repeat('x', 1000) FROM generate_series(1, 100000) g *"},
+			plain: []string{ // lib/pq gives the connection up
+				"Query SELECT g, repeat('x', 1000) FROM generate_series(1, 100000) g *",
+				"Connect ",
+			},
+		},
+		{
+			name: "prepared statement",
+			run: func(t *testing.T, db *sql.DB) {
+				conn := mustConn(t, db)
+				defer conn.Close()
+				stmt, err := conn.PrepareContext(ctx, "SELECT b FROM t WHERE a = %s")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stmt.Close()
+				var b string
+				if err := stmt.QueryRow(1).Scan(&b); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := stmt.Exec(2); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := conn.PrepareContext(ctx, "SELECT nothing FROM t WHERE a = $1"); code(err) != "42703" && err != nil {
+					t.Errorf("got %v", err)
+				}
+			},
+			want: []string{
+				"Prepare SELECT b FROM t WHERE a = %s",
+				"Query SELECT b FROM t WHERE a = %s args=1 returned=1",
+				"Exec SELECT b FROM t WHERE a = %s args=1 affected=1",
+				"Prepare SELECT nothing FROM t WHERE a = $1 error=42703",
+			},
+		},
+		{
+			name: "transactions",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				mustExec(t, tx, "INSERT INTO t VALUES (%s, %s)", 10, "x")
+				if err := tx.Commit(); err != nil {
+					t.Error(err)
+				}
+				tx = mustBegin(t, db)
+				mustExec(t, tx, "DELETE FROM t WHERE a = %s", 10)
+				if err := tx.Rollback(); err != nil {
+					t.Error(err)
+				}
+				mustExec(t, db, "DELETE FROM t WHERE a = %s", 10)
+			},
+			want: []string{
+				"Begin BEGIN", "Exec INSERT INTO t VALUES (%s, %s) args=2 affected=1", "Commit COMMIT",
+				"Begin BEGIN", "Exec DELETE FROM t WHERE a = %s args=1 affected=1", "Rollback ROLLBACK",
+				"Exec DELETE FROM t WHERE a = %s args=1 affected=1",
+			},
+		},
+		{
+			name: "failed transaction",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				tx.Exec("SELECT 1 / 0")
+				if err := tx.Commit(); !errors.Is(err, pq.ErrInFailedTransaction) {
+					t.Errorf("got %v", err)
+				}
+			},
+			want: []string{"Begin BEGIN", "Exec SELECT 1 / 0 error=22012", "Commit COMMIT error=*"},
+		},
+		{
+			name: "savepoint",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				err := psyco.Savepoint(ctx, tx, func(tx *sql.Tx) error {
+					mustExec(t, tx, "SELECT %s", 1)
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				err = psyco.Savepoint(ctx, tx, func(tx *sql.Tx) error {
+					mustExec(t, tx, "SELECT %s", 2)
+					return psyco.Rollback("")
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				tx.Commit()
+			},
+			want: []string{
+				"Begin BEGIN",
+				"Savepoint SAVEPOINT", "Exec SELECT %s args=1 affected=1", "Savepoint RELEASE SAVEPOINT psyco_*",
+				"Savepoint SAVEPOINT", "Exec SELECT %s args=1 affected=1", "Savepoint ROLLBACK TO SAVEPOINT psyco_*",
+				"Commit COMMIT",
+			},
+		},
+		{
+			name: "ping",
+			run: func(t *testing.T, db *sql.DB) {
+				if err := db.Ping(); err != nil {
+					t.Error(err)
+				}
+			},
+			want: []string{"Ping "},
+		},
+		{
+			name: "a transaction that was left open",
+			run: func(t *testing.T, db *sql.DB) {
+				mustExec(t, db, "BEGIN")
+				mustExec(t, db, "SELECT 1") // on the same connection
+			},
+			want:  []string{"Exec BEGIN", "Reset ROLLBACK", "Exec SELECT 1 affected=1"},
+			plain: []string{},
+		},
+		{
+			name: "batch",
+			run: func(t *testing.T, db *sql.DB) {
+				var b psyco.Batch
+				b.Queue("SELECT a FROM t WHERE a < %s", 3).Each(func(*sql.Rows) error { return nil })
+				b.Queue("SELECT b FROM t")
+				if err := b.Run(ctx, db); err != nil {
+					t.Error(err)
+				}
+				b = psyco.Batch{}
+				b.Queue("DELETE FROM t WHERE a = %s", 77)
+				b.Queue("SELECT nothing")
+				if err := b.Run(ctx, db); code(err) != "42703" {
+					t.Errorf("got %v", err)
+				}
+			},
+			want: []string{
+				"Batch SELECT a FROM t WHERE a < %s; SELECT b FROM t batch=2 returned=2",
+				"Batch DELETE FROM t WHERE a = %s; SELECT nothing batch=2 error=42703",
+			},
+		},
+		{
+			name: "ExecMany and ExecValues",
+			run: func(t *testing.T, db *sql.DB) {
+				rows := psyco.SliceRows([][]any{{21, "x"}, {22, "y"}})
+				if _, err := psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s, %s)", rows); err != nil {
+					t.Error(err)
+				}
+				if _, err := psyco.ExecValues(ctx, db, "INSERT INTO t VALUES %s ON CONFLICT DO NOTHING", rows, nil); err != nil {
+					t.Error(err)
+				}
+				mustExec(t, db, "DELETE FROM t WHERE a > 20")
+			},
+			want: []string{
+				"ExecMany INSERT INTO t VALUES (%s, %s) affected=2",
+				"ExecValues INSERT INTO t VALUES %s ON CONFLICT DO NOTHING",
+				"Exec DELETE FROM t WHERE a > 20 affected=2",
+			},
+		},
+		{
+			name: "COPY",
+			run: func(t *testing.T, db *sql.DB) {
+				if n, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", strings.NewReader("31\tx\n32\ty\n")); n != 2 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+				if n, err := psyco.CopyTo(ctx, db, io.Discard, "COPY (SELECT * FROM t WHERE a > %s) TO STDOUT", 30); n != 2 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+				mustExec(t, db, "COPY t FROM STDIN", strings.NewReader("33\tz\n"))
+				rows := psyco.SliceRows([][]any{{34, "x"}})
+				if n, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"a", "b"}, rows); n != 1 || err != nil {
+					t.Errorf("%d, %v", n, err)
+				}
+				failing := io.MultiReader(strings.NewReader("35\tx\n"), failingReader{})
+				if _, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", failing); !errors.Is(err, driver.ErrBadConn) {
+					t.Errorf("got %v", err)
+				}
+				mustExec(t, db, "DELETE FROM t WHERE a > 30")
+			},
+			want: []string{
+				"CopyFrom COPY t FROM STDIN affected=2",
+				"CopyTo COPY (SELECT * FROM t WHERE a > %s) TO STDOUT affected=2",
+				"Exec COPY t FROM STDIN affected=1",
+				`CopyRows COPY "t" ("a", "b") FROM STDIN affected=1`,
+				"CopyFrom COPY t FROM STDIN error=*",
+				"Exec DELETE FROM t WHERE a > 30 affected=4",
+			},
+			plain: []string{},
+		},
+		{
+			name: "pq.CopyIn",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				stmt, err := tx.Prepare(`COPY "t" ("a", "b") FROM STDIN`)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range 3 {
+					if _, err := stmt.Exec(41+i, "x"); err != nil {
+						t.Error(err)
+					}
+				}
+				if _, err := stmt.Exec(); err != nil {
+					t.Error(err)
+				}
+				stmt.Close()
+				if stmt, err = tx.Prepare(`COPY "t" ("a", "b") FROM STDIN`); err != nil {
+					t.Fatal(err)
+				}
+				stmt.Exec(51, "x")
+				stmt.Close()
+				tx.Rollback()
+			},
+			want: []string{
+				"Begin BEGIN",
+				`CopyIn COPY "t" ("a", "b") FROM STDIN affected=3`,
+				`CopyIn COPY "t" ("a", "b") FROM STDIN error=57014`,
+				"Rollback ROLLBACK",
+			},
+			plain: []string{},
+		},
+		{
+			name: "cursors",
+			run: func(t *testing.T, db *sql.DB) {
+				tx := mustBegin(t, db)
+				cur, err := psyco.DeclareCursor(ctx, tx, "c", nil, "SELECT a FROM t WHERE a < %s", 3)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows, err := cur.Fetch(ctx, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				scanAll(t, rows)
+				if rows, err = cur.Rows(ctx, 1); err != nil {
+					t.Fatal(err)
+				}
+				scanAll(t, rows)
+				cur.Close(ctx)
+				all(t, tx, "SELECT a FROM t WHERE a < %s", 4, psyco.ServerSide(1))
+				tx.Rollback()
+			},
+			want: []string{
+				"Begin BEGIN",
+				`DeclareCursor DECLARE "c" CURSOR FOR SELECT a FROM t WHERE a < %s`,
+				`Query FETCH FORWARD 1 FROM "c" returned=1`,
+				`Cursor.Rows FETCH FORWARD ALL FROM "c" returned=1`,
+				`Cursor.Close CLOSE "c"`,
+				"Query SELECT a FROM t WHERE a < %s args=1 returned=3",
+				"Rollback ROLLBACK",
+			},
+		},
+		{
+			name: "WithConn sends nothing",
+			run:  func(t *testing.T, db *sql.DB) { stats(t, db) },
+		},
+	}
+	inTracedModes(t, func(t *testing.T, db *sql.DB, rec *recorder) {
+		mustExec(t, db, "INSERT INTO t SELECT i, 'x' FROM generate_series(1, 3) i")
+		rec.take(t)
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				want := tt.want
+				if strings.Contains(t.Name(), "/wrapped/") && tt.plain != nil {
+					if want = tt.plain; len(want) == 0 {
+						return
+					}
+				}
+				for range 4 { // cold and warm
+					before := stats(t, db).RoundTrips
+					tt.run(t, db)
+					trips := stats(t, db).RoundTrips - before
+					var sum uint64
+					var got []string
+					for _, e := range rec.take(t) {
+						sum += e.RoundTrips
+						got = append(got, describe(e))
+					}
+					if sum != trips {
+						t.Errorf("the operations have %d round trips, the connection %d", sum, trips)
+					}
+					if !alike(got, want) {
+						t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
+					}
+				}
+			})
+		}
+	})
+}
+
+// alike compares lines; one that is wanted with a * at its end stands for all
+// that begin so.
+func alike(got, want []string) bool {
+	return slices.EqualFunc(got, want, func(got, want string) bool {
+		prefix, open := strings.CutSuffix(want, "*")
+		return got == want || open && strings.HasPrefix(got, prefix)
+	})
+}
+
+// failingReader fails with an error that database/sql would answer with a retry.
+type failingReader struct{}
+
+func (failingReader) Read([]byte) (int, error) { return 0, driver.ErrBadConn }
