@@ -90,13 +90,23 @@ func (c *conn) adapt(st *statement) error {
 	return nil
 }
 
+// valueError is the error of an argument that cannot be sent. Its text may quote
+// the value.
+type valueError struct {
+	where string
+	err   error
+}
+
+func (e *valueError) Error() string { return e.err.Error() }
+func (e *valueError) Unwrap() error { return e.err }
+
 // argumentError says which argument err is about.
 func argumentError(a *driver.NamedValue, err error) error {
 	where := "parameter " + strconv.Itoa(a.Ordinal)
 	if a.Name != "" {
 		where = "parameter " + strconv.Quote(a.Name)
 	}
-	return fmt.Errorf("psyco: %s: %w", where, unprefixed(err))
+	return &valueError{where, fmt.Errorf("psyco: %s: %w", where, unprefixed(err))}
 }
 
 // nativeValue converts an argument of a native query exactly as database/sql
@@ -124,7 +134,7 @@ func (c *conn) nativeValue(nv *driver.NamedValue) error {
 	if nv.Name != "" {
 		name = fmt.Sprintf("with name %q", nv.Name)
 	}
-	return fmt.Errorf("sql: converting argument %s type: %w", name, err)
+	return &valueError{"argument " + name, fmt.Errorf("sql: converting argument %s type: %w", name, err)}
 }
 
 // pqArgument is lib/pq's CheckNamedValue for bases that are not lib/pq's
