@@ -29,9 +29,6 @@ type pipeline struct {
 	aside    bool        // the error is that of a statement which rode in front
 	unread   error       // about a value that could not be decoded
 
-	values []byte // scratch: the parameters of one execution
-	ends   []int
-	params [][]byte
 	fields []wire.Field // scratch: the columns of the open set
 	cells  [][]byte
 }
@@ -60,19 +57,15 @@ func (p *pipeline) addPrepared(ctx context.Context, st *statement) error {
 // add adds an execution of st; pl is its plan, which is ready, or nil if it has
 // no arguments. rows says that its rows are wanted.
 func (p *pipeline) add(st *statement, pl *plan, rows bool) (err error) {
-	name := ""
-	p.params = p.params[:0]
 	b := p.messages
 	if pl != nil {
-		name = p.c.wire.StatementName(pl.name)
-		err = p.encode(st, pl.params)
+		b, err = appendBind(b, pl.server, pl.params, st.args, allText)
 	} else if err = checkNUL(st.sql); err == nil {
-		b, err = wire.AppendParse(b, "", st.sql, nil)
+		if b, err = wire.AppendParse(b, "", st.sql, nil); err == nil {
+			b, err = appendBind(b, "", nil, nil, allText)
+		}
 	}
 	if err != nil {
-		return err
-	}
-	if b, err = wire.AppendBind(b, "", name, nil, p.params, nil); err != nil {
 		return err
 	}
 	if rows {
@@ -83,40 +76,13 @@ func (p *pipeline) add(st *statement, pl *plan, rows bool) (err error) {
 	return nil
 }
 
+// allText are the result formats of a pipeline.
+var allText = []byte{0, 0}
+
 // checkNUL refuses what would end a string of the protocol early.
 func checkNUL(sql string) error {
 	if strings.IndexByte(sql, 0) >= 0 {
 		return fmt.Errorf("psyco: the statement has a NUL byte: %.60q", sql)
-	}
-	return nil
-}
-
-// encode makes p.params of the arguments of st.
-func (p *pipeline) encode(st *statement, types []uint32) (err error) {
-	if len(st.args) != len(types) {
-		return fmt.Errorf("psyco: got %d parameters but the statement requires %d", len(st.args), len(types))
-	}
-	const null = -1
-	p.values, p.ends = p.values[:0], p.ends[:0]
-	for i := range st.args {
-		isNull := false
-		if p.values, isNull, err = appendParameter(p.values, st.args[i].Value, types[i]); err != nil {
-			return argumentError(&st.args[i], err)
-		}
-		end := len(p.values)
-		if isNull {
-			end = null
-		}
-		p.ends = append(p.ends, end)
-	}
-	start := 0
-	for _, end := range p.ends {
-		if end == null {
-			p.params = append(p.params, nil)
-			continue
-		}
-		p.params = append(p.params, p.values[start:end:end])
-		start = end
 	}
 	return nil
 }

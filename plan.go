@@ -18,6 +18,7 @@ import (
 type plan struct {
 	statement          // without arguments
 	name      string   // without the connection's prefix
+	server    string   // the server's name for it
 	params    []uint32 // the types of the parameters, as the server sees them
 	ready     bool
 	entry     *stmtcache.Entry[*plan] // nil for one that is not in the cache
@@ -219,11 +220,11 @@ func (c *conn) describe(plans []*plan, trial []uint32) (done int, err error) {
 		}
 		c.planNames++
 		pl.name = fmt.Sprintf("p%d", c.planNames)
-		name := c.wire.StatementName(pl.name)
-		if messages, err = wire.AppendParse(messages, name, pl.sql, declared[i]); err != nil {
+		pl.server = c.wire.StatementName(pl.name)
+		if messages, err = wire.AppendParse(messages, pl.server, pl.sql, declared[i]); err != nil {
 			return 0, err
 		}
-		messages = wire.AppendDescribe(messages, 'S', name)
+		messages = wire.AppendDescribe(messages, 'S', pl.server)
 	}
 	err = c.exchange(messages, func(typ byte, payload []byte) (err error) {
 		switch typ {

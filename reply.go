@@ -105,12 +105,12 @@ func (c *conn) ask(p *prepared, args []driver.NamedValue) bool {
 	if !c.wire.CanAsk() {
 		return false
 	}
-	request, ok := appendRequest(c.request[:0], &p.description, args)
+	request, err := appendRequest(c.request[:0], &p.description, args)
 	if cap(request) <= keptReply {
 		c.request = request
 	}
-	if !ok {
-		return false
+	if err != nil {
+		return false // lib/pq says what is wrong
 	}
 	rows, ok := c.wire.Ask(request)
 	if !ok {
@@ -123,15 +123,24 @@ func (c *conn) ask(p *prepared, args []driver.NamedValue) bool {
 // keptReply is how large a buffer is kept for the next request.
 const keptReply = 64 << 10
 
-// appendRequest appends Bind, Execute and Sync, or reports that lib/pq should
-// say what is wrong with the arguments.
-func appendRequest(b []byte, d *description, args []driver.NamedValue) (_ []byte, ok bool) {
-	if len(args) != len(d.params) || len(args) > math.MaxUint16 {
-		return b, false
+// appendRequest appends Bind, Execute and Sync.
+func appendRequest(b []byte, d *description, args []driver.NamedValue) ([]byte, error) {
+	b, err := appendBind(b, d.server, d.params, args, d.formats)
+	if err != nil {
+		return b, err
 	}
-	b, start := wire.BeginBind(b, d.server)
+	return wire.AppendSync(wire.AppendExecute(b, "", 0)), nil
+}
+
+// appendBind appends a Bind of a statement whose parameters have the given types.
+// formats are those of the results with their number in front.
+func appendBind(b []byte, statement string, types []uint32, args []driver.NamedValue, formats []byte) ([]byte, error) {
+	if len(args) != len(types) || len(args) > math.MaxUint16 {
+		return b, fmt.Errorf("psyco: got %d parameters but the statement requires %d", len(args), len(types))
+	}
+	b, start := wire.BeginBind(b, statement)
 	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
-	formats := len(b)
+	list := len(b)
 	for range args {
 		b = append(b, 0, 0)
 	}
@@ -141,26 +150,18 @@ func appendRequest(b []byte, d *description, args []driver.NamedValue) (_ []byte
 		b = append(b, 0, 0, 0, 0)
 		var null, isBinary bool
 		var err error
-		if b, isBinary = appendBinary(b, args[i].Value, d.params[i]); isBinary {
-			b[formats+2*i+1] = 1
-		} else if b, null, err = appendParameter(b, args[i].Value, d.params[i]); err != nil {
-			return b, false
+		if b, isBinary = appendBinary(b, args[i].Value, types[i]); isBinary {
+			b[list+2*i+1] = 1
+		} else if b, null, err = appendParameter(b, args[i].Value, types[i]); err != nil {
+			return b, argumentError(&args[i], err)
 		}
-		n := len(b) - size - 4
+		n := min(len(b)-size-4, math.MaxInt32) // more than that is an error of End
 		if null {
 			n = -1
 		}
-		if n > math.MaxInt32 {
-			return b, false
-		}
 		binary.BigEndian.PutUint32(b[size:], uint32(int32(n)))
 	}
-	b = append(b, d.formats...)
-	b, err := wire.End(b, start)
-	if err != nil {
-		return b, false
-	}
-	return wire.AppendSync(wire.AppendExecute(b, "", 0)), true
+	return wire.End(append(b, formats...), start)
 }
 
 // appendBinary appends a parameter in binary format, where that is the same value
