@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql/driver"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -63,8 +64,13 @@ func (c *conn) takeDescription(p *prepared) {
 // executePrepared runs a prepared statement. The first time lib/pq does it, which
 // shows the formats in which it wants the results.
 func executePrepared[R any](c *conn, m mode[R], p *prepared, args []driver.NamedValue) (R, error) {
-	if p.formats != nil && c.ask(p, args) {
-		return m.replied(c), nil
+	if p.formats != nil {
+		switch sent, complete := c.ask(p, args); {
+		case complete:
+			return m.replied(c), nil
+		case sent:
+			c.wire.TakeRows()
+		}
 	}
 	learn := p.server != "" && p.formats == nil
 	if learn {
@@ -99,25 +105,22 @@ func (d *description) learn(formats []byte) {
 	}
 }
 
-// ask sends the request for a prepared statement, and reports whether c.reply is
-// the answer. If it is not, lib/pq must go on.
-func (c *conn) ask(p *prepared, args []driver.NamedValue) bool {
+// ask sends the request for a prepared statement if that is possible. If the
+// answer is complete it is c.reply; else lib/pq must go on.
+func (c *conn) ask(p *prepared, args []driver.NamedValue) (sent, complete bool) {
 	if !c.wire.CanAsk() {
-		return false
+		return false, false
 	}
 	request, err := appendRequest(c.request[:0], &p.description, args)
 	if cap(request) <= keptReply {
 		c.request = request
 	}
 	if err != nil {
-		return false // lib/pq says what is wrong
+		return false, false // lib/pq says what is wrong
 	}
 	rows, ok := c.wire.Ask(request)
-	if !ok {
-		return false
-	}
 	c.reply = reply{p.header, c, p.fields, append(c.reply.rows[:0], rows...), c.wire.CommandTag()}
-	return true
+	return true, ok
 }
 
 // keptReply is how large a buffer is kept for the next request.
@@ -222,9 +225,18 @@ func (r *reply) Next(dest []driver.Value) error {
 	if len(r.rows) == 0 {
 		return io.EOF
 	}
-	size := int(binary.BigEndian.Uint32(r.rows[1:])) + 1
-	cells := r.rows[7:size]
-	r.rows = r.rows[size:]
+	row := r.rows
+	size := int(binary.BigEndian.Uint32(row[1:])) + 1
+	r.rows = row[size:]
+	return r.decode(row[5:size], dest)
+}
+
+// decode decodes the payload of a DataRow.
+func (r *reply) decode(payload []byte, dest []driver.Value) error {
+	if len(payload) < 2 {
+		return errShortRow
+	}
+	cells := payload[2:]
 	for i := range dest[:min(len(dest), len(r.fields))] {
 		if len(cells) < 4 {
 			return errShortRow
@@ -274,9 +286,20 @@ func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
 	case typ == oidInt2 && len(cell) == 2:
 		return int64(int16(binary.BigEndian.Uint16(cell))), nil
 	case typ == oidUUID && len(cell) == 16:
-		return fmt.Appendf(make([]byte, 0, 36), "%x-%x-%x-%x-%x", cell[:4], cell[4:6], cell[6:8], cell[8:10], cell[10:]), nil
+		return appendUUID(make([]byte, 0, 36), cell), nil
 	}
 	return nil, fmt.Errorf("psyco: protocol error: %d bytes for a value of type %d", len(cell), typ)
+}
+
+// appendUUID appends the 16 bytes of a UUID as text.
+func appendUUID(b, uuid []byte) []byte {
+	for i, part := range [...][]byte{uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return b
 }
 
 var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")

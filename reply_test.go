@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -119,6 +120,10 @@ func showRows(t *testing.T, query func(context.Context, ...any) (*sql.Rows, erro
 // prepared by hand on lib/pq's own connection.
 func TestReplies(t *testing.T) {
 	ours, theirs := openBoth(t)
+	if _, err := ours.ExecContext(t.Context(), `CREATE FUNCTION noted(i int) RETURNS int LANGUAGE plpgsql AS
+		'BEGIN IF i % 100 < 2 THEN RAISE NOTICE ''%'', repeat(''n'', i); END IF; RETURN i; END'`); err != nil {
+		t.Fatal(err)
+	}
 	berlin := time.FixedZone("", 3600)
 	odd := time.FixedZone("", 3607)
 	for _, tt := range []struct {
@@ -153,6 +158,10 @@ func TestReplies(t *testing.T) {
 		{"SELECT i, repeat('x', i) FROM generate_series(1, $1::int) i", []any{50}},
 		{"SELECT i, repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
 		{"SELECT repeat('x', $1)", []any{100_000}},
+		{"SELECT i, repeat('x', i * 10) FROM generate_series(1, $1::int) i", []any{4000}}, // rows of up to 40 kB
+		{"SELECT i, repeat('x', (i % 7) * (i % 11) * 1000) FROM generate_series(1, $1::int) i", []any{1000}},
+		{"SELECT i, 100000 / (2000 - i), repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
+		{"SELECT i, noted(i), repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
 		{"SELECT i FROM generate_series(1, $1::int) i", []any{0}},
 		{"SELECT FROM generate_series(1, $1::int)", []any{3}},
 		{"SELECT 1 / $1::int", []any{0}},
@@ -344,5 +353,83 @@ func TestReplyOutlivesNextStatement(t *testing.T) {
 	}
 	if err := rows.Err(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSharedRows uses a connection in other ways while rows are open that lib/pq
+// reads only in part.
+func TestSharedRows(t *testing.T) {
+	c, _ := openBoth(t)
+	const n = 20_000
+	const query = "SELECT i, repeat('x', i % 50), '{}'::json FROM generate_series(1, $1::int) i"
+	read := func(rows *sql.Rows, from, to int) {
+		t.Helper()
+		for i := from; i <= to; i++ {
+			var k int
+			var x string
+			var raw sql.RawBytes
+			if !rows.Next() {
+				t.Fatalf("no row %d: %v", i, rows.Err())
+			}
+			if err := rows.Scan(&k, &x, &raw); err != nil {
+				t.Error(err)
+			}
+			if k != i || len(x) != i%50 || string(raw) != "{}" {
+				t.Errorf("row %d is %d, %q, %q", i, k, x, raw)
+			}
+		}
+	}
+	open := func(ctx context.Context) *sql.Rows {
+		t.Helper()
+		rows, err := c.QueryContext(ctx, query, n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	for range 2 {
+		rows := open(t.Context())
+		read(rows, 1, n)
+		rows.Close()
+	}
+	for _, at := range []int{0, 1, 2, 100, n - 1, n} {
+		t.Run(fmt.Sprintf("another statement after %d rows", at), func(t *testing.T) {
+			rows := open(t.Context())
+			defer rows.Close()
+			read(rows, 1, at)
+			var other int
+			if err := c.QueryRowContext(t.Context(), "SELECT $1::int", 7).Scan(&other); err != nil || other != 7 {
+				t.Errorf("%d, %v", other, err)
+			}
+			read(rows, at+1, n)
+			if rows.Next() || rows.Err() != nil {
+				t.Errorf("more rows, or %v", rows.Err())
+			}
+		})
+		t.Run(fmt.Sprintf("closed after %d rows", at), func(t *testing.T) {
+			rows := open(t.Context())
+			read(rows, 1, at)
+			if err := rows.Close(); err != nil {
+				t.Error(err)
+			}
+			rows = open(t.Context())
+			defer rows.Close()
+			read(rows, 1, 10)
+		})
+		t.Run(fmt.Sprintf("cancelled after %d rows", at), func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			rows := open(ctx)
+			read(rows, 1, at)
+			cancel()
+			for rows.Next() {
+			}
+			if err := rows.Err(); err != nil && !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			rows.Close()
+			rows = open(t.Context())
+			defer rows.Close()
+			read(rows, 1, n)
+		})
 	}
 }

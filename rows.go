@@ -26,12 +26,15 @@ var (
 type rows struct {
 	c    *conn
 	base driver.Rows
-	own  reply // base, if lib/pq did not see the answer
-	call *call
-	text string // the statement
-	done bool   // the server has answered in full
-	err  error  // how the answer ended, if not well
-	more bool   // it was a part of a cursor's rows, and more may follow
+	own  reply // base, if lib/pq did not see the answer; decodes rows if they are shared
+
+	shared bool // some of the rows are read without lib/pq
+	begun  bool // lib/pq has given a row: it has read no more than that
+	call   *call
+	text   string // the statement
+	done   bool   // the server has answered in full
+	err    error  // how the answer ended, if not well
+	more   bool   // it was a part of a cursor's rows, and more may follow
 
 	buffered bool
 	sets     []resultSet // what buffer has read: the current result set first
@@ -51,6 +54,8 @@ func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 		r.base = &r.own
 		_ = c.finish(k, nil) // there is nothing left to cancel, and so no error
 		r.call = nil
+	} else if c.wire.TakesRows() {
+		r.own, r.shared = c.reply, true
 	}
 	c.rows = r
 	return r
@@ -85,6 +90,18 @@ func (r *rows) header() driver.Rows {
 	return r.base
 }
 
+// next reads a row from the answer.
+func (r *rows) next(dest []driver.Value) error {
+	if r.shared && r.begun {
+		if row, ok := r.c.wire.NextRow(); ok {
+			return r.own.decode(row, dest)
+		}
+	}
+	err := r.base.Next(dest)
+	r.begun = err == nil
+	return err
+}
+
 // Next reads a row. The values are valid until the next call.
 func (r *rows) Next(dest []driver.Value) error {
 	if r.buffered {
@@ -100,7 +117,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	}
-	err := r.base.Next(dest)
+	err := r.next(dest)
 	switch {
 	case err == nil:
 		return nil
@@ -166,7 +183,7 @@ const drainLimit = 256 << 10
 func (r *rows) drain() (canceled bool) {
 	start := r.c.wire.Stats().BytesReceived
 	for r.c.wire.Stats().BytesReceived-start < drainLimit {
-		if err := r.base.Next(nil); err != nil {
+		if err := r.next(nil); err != nil {
 			return false // the end, the next result set, or an error that Close meets again
 		}
 	}
@@ -186,7 +203,7 @@ func (r *rows) buffer() {
 		n := len(r.base.Columns())
 		for {
 			row := make([]driver.Value, n)
-			if err := r.base.Next(row); err != nil {
+			if err := r.next(row); err != nil {
 				if err != io.EOF {
 					r.end(err)
 				}

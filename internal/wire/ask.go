@@ -100,6 +100,41 @@ func (c *Conn) plainAnswer() (rows []byte, complete, known bool) {
 	return nil, false, true
 }
 
+// TakeRows lets the rest of the answer that lib/pq must read be shared with it:
+// lib/pq is given no more than it asks for, message by message, so that in between
+// [Conn.NextRow] can take rows without it. Call it after [Conn.Ask] has
+// returned false; it ends with the answer.
+func (c *Conn) TakeRows() { c.reader.modes |= modeRows }
+
+// NextRow takes the next message of an answer after [Conn.TakeRows] if that is a
+// DataRow, and returns its payload, which is valid until more is read. Of
+// everything else, and of very long rows, it takes nothing: lib/pq must go on.
+func (c *Conn) NextRow() (payload []byte, ok bool) {
+	rd := &c.reader
+	for rd.modes == modeRows && rd.pass == 0 && c.brokenError() == nil {
+		rd.need = headerSize
+		if have := rd.w - rd.r; have >= headerSize {
+			size := binary.BigEndian.Uint32(rd.buf[rd.r+1:])
+			if rd.buf[rd.r] != DataRow || size < 4 || size >= bulkBuffer {
+				break
+			}
+			rd.need = int(size) + 1
+			if have >= rd.need {
+				payload = rd.buf[rd.r+headerSize : rd.r+rd.need]
+				rd.r += rd.need
+				return payload, true
+			}
+		}
+		if c.fill() != nil {
+			break // lib/pq meets it again
+		}
+	}
+	return nil, false
+}
+
+// TakesRows reports whether [Conn.NextRow] may find something.
+func (c *Conn) TakesRows() bool { return c.reader.modes&modeRows != 0 }
+
 // swallow takes lib/pq's request for the statement that Ask has sent already.
 func (c *Conn) swallow(p []byte) (int, error) {
 	a := c.asking

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"errors"
 	"io"
 	"testing"
@@ -212,4 +213,74 @@ func TestFormats(t *testing.T) {
 	c, _ := connected(t)
 	mustWrite(t, c, usual)
 	check(t, "not armed", string(c.Formats()), "")
+}
+
+// TestNextRow reads an answer partly with NextRow and partly as lib/pq does: no
+// message is lost or read twice, whoever reads it.
+func TestNextRow(t *testing.T) {
+	long := row(string(make([]byte, bulkBuffer)))
+	messages := [][]byte{bound, row("1"), row("22"), notice("n"), row("333"), row(""), long, row("4"),
+		parameter("TimeZone", "GMT"), row("5"), complete("SELECT 7"), ready('I')}
+	for _, size := range []int{1, 5, 100, 4096} { // of the server's packets
+		for _, mine := range []int{0, 1, 2, 3} { // rows to take before lib/pq reads one
+			c, s := connected(t)
+			for all := cat(messages...); len(all) > 0; {
+				n := min(size, len(all))
+				if len(all) > len(long) && size < 100 { // the long row in larger pieces
+					n = min(200, len(all))
+				}
+				s.pieces = append(s.pieces, all[:n])
+				all = all[n:]
+			}
+			if _, ok := c.Ask(request); ok {
+				t.Fatal("the whole answer was taken")
+			}
+			check(t, "before TakeRows", c.TakesRows(), false)
+			c.TakeRows()
+			mustWrite(t, c, usual)
+			var got []byte
+			for c.Pending() {
+				for range mine {
+					if payload, ok := c.NextRow(); ok {
+						got = append(got, msg(DataRow, payload)...)
+					}
+				}
+				// A message as lib/pq reads it: the header, then the rest.
+				var header [headerSize]byte
+				if _, err := io.ReadFull(c, header[:]); err != nil {
+					t.Fatal(err)
+				}
+				rest := make([]byte, binary.BigEndian.Uint32(header[1:])-4)
+				if _, err := io.ReadFull(c, rest); err != nil {
+					t.Fatal(err)
+				}
+				got = append(append(got, header[:]...), rest...)
+			}
+			checkBytes(t, "messages", got, cat(messages...))
+			check(t, "afterwards", c.TakesRows(), false)
+			if t.Failed() {
+				t.Fatalf("packets of %d, %d rows at a time", size, mine)
+			}
+		}
+	}
+}
+
+// TestTakeRowsIsNotReadAhead has a reader with a large buffer, as lib/pq's is.
+func TestTakeRowsIsNotReadAhead(t *testing.T) {
+	c, s := connected(t)
+	answer := cat(bound, row("1"), notice("n"), row("2"), row("3"), complete("SELECT 3"), ready('I'))
+	s.pieces = [][]byte{answer}
+	c.Ask(request)
+	c.TakeRows()
+	mustWrite(t, c, usual)
+	var p [4096]byte
+	for _, want := range [][]byte{bound, row("1"), notice("n")} {
+		n, err := c.Read(p[:])
+		checkBytes(t, "read", p[:n], want)
+		check(t, "error", err, nil)
+	}
+	payload, ok := c.NextRow()
+	check(t, "a row", ok, true)
+	checkBytes(t, "row", msg(DataRow, payload), row("2"))
+	check(t, "the rest", string(readAll(t, c, 4096)), string(cat(row("3"), complete("SELECT 3"), ready('I'))))
 }

@@ -43,6 +43,7 @@ const (
 	modeDiscard                   // lib/pq was given an error: nothing until ReadyForQuery
 	modeSkipRows                  // nobody wants the rest of the rows
 	modeDescribe                  // the description of a statement is wanted
+	modeRows                      // rows may be taken with NextRow
 )
 
 // Read implements net.Conn. It never delivers bytes past a ReadyForQuery, so that
@@ -88,7 +89,7 @@ func (c *Conn) deliver(p []byte) (n int, err error) {
 				rd.need = 1
 				break
 			}
-			if rd.end {
+			if rd.end || rd.modes&modeRows != 0 {
 				rd.end = false
 				break
 			}
