@@ -18,7 +18,8 @@ import (
 // itself, and when the answer is a plain one that has arrived as a whole, it
 // reads that too; lib/pq does not see either. Errors, notices, long results and
 // whatever else is unusual are left to lib/pq, which then reads the answer as if
-// it had sent the request, see wire.Conn.Ask.
+// it had sent the request, see wire.Conn.Ask; only of the rows in it, most are
+// taken without lib/pq, see wire.Conn.TakeRows.
 
 var (
 	_ driver.Rows                           = (*reply)(nil)
