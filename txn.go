@@ -82,6 +82,7 @@ func (t *tx) Commit() error {
 		return err
 	}
 	if c.wire.TxStatus() == 'E' {
+		c.tx = nil
 		if err := c.bounded(func() error { return c.simple("ROLLBACK") }); err != nil {
 			return err
 		}
