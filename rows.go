@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"bytes"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -35,6 +36,8 @@ type rows struct {
 	done   bool   // the server has answered in full
 	err    error  // how the answer ended, if not well
 	more   bool   // it was a part of a cursor's rows, and more may follow
+
+	current []driver.Value // the row that the caller may still look at
 
 	buffered bool
 	sets     []resultSet // what buffer has read: the current result set first
@@ -118,6 +121,7 @@ func (r *rows) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	err := r.next(dest)
+	r.current = dest
 	switch {
 	case err == nil:
 		return nil
@@ -129,8 +133,19 @@ func (r *rows) Next(dest []driver.Value) error {
 		}
 		return io.EOF
 	default:
-		return r.end(err)
+		return r.fail(err)
 	}
+}
+
+// fail ends a result that cannot be read any further. A value that lib/pq cannot
+// decode leaves it in the middle of the answer, and it would take the rest for
+// the answer to the next statement.
+func (r *rows) fail(err error) error {
+	if pq.As(err) == nil {
+		r.drain()
+		r.base.Close()
+	}
+	return r.end(err)
 }
 
 // HasNextResultSet reports whether a result set follows the current one.
@@ -197,7 +212,12 @@ func (r *rows) drain() (canceled bool) {
 // buffer reads the rest of the result into memory, so that the connection is
 // free for another statement.
 func (r *rows) buffer() {
-	r.c.reply.rows = nil // the caller may still look at the current row
+	r.c.reply.rows = nil // the current row is in there
+	for i, v := range r.current {
+		if b, ok := v.([]byte); ok && r.base != driver.Rows(&r.own) {
+			r.current[i] = bytes.Clone(b) // lib/pq reuses its buffer
+		}
+	}
 	for {
 		set := resultSet{header: snapshot(r)}
 		n := len(r.base.Columns())
@@ -205,7 +225,7 @@ func (r *rows) buffer() {
 			row := make([]driver.Value, n)
 			if err := r.next(row); err != nil {
 				if err != io.EOF {
-					r.end(err)
+					r.fail(err)
 				}
 				break
 			}
