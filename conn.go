@@ -55,7 +55,6 @@ type conn struct {
 	savepoints int      // names of savepoints
 	nested     []string // the open savepoints of Savepoint, the outermost first
 	streams    []bool   // which names of cursors for ServerSide are taken
-	names      int      // names of lib/pq's prepared statements
 	planNames  int      // names of the plans of pipelines
 	forgotten  int      // how often forget was called
 	stats      Stats

@@ -48,18 +48,22 @@ type description struct {
 	formats []byte // of the results, as lib/pq's Bind has them; nil before the first
 }
 
-// takeDescription takes note of the statement that was just prepared.
-func (c *conn) takeDescription(p *prepared) {
-	if c.sess.onePacket {
-		return
+// describeStatement takes note of the statement that was just prepared.
+func (c *conn) describeStatement(d wire.Description) description {
+	if c.sess.onePacket || d.Strange {
+		return description{}
 	}
-	params, fields := c.wire.Description()
-	for _, f := range fields {
+	for _, f := range d.Fields {
 		if scanType(f.TypeOID) == timeType && hasInfinity() {
-			return
+			return description{}
 		}
 	}
-	p.description = description{server: c.wire.StatementName(p.name), params: params, fields: fields, header: describeColumns(fields)}
+	return description{
+		server: c.wire.StatementName(d.Statement),
+		params: d.Params,
+		fields: d.Fields,
+		header: describeColumns(d.Fields),
+	}
 }
 
 // executePrepared runs a prepared statement. The first time lib/pq does it, which
@@ -182,7 +186,7 @@ func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) 
 			return binary.BigEndian.AppendUint16(b, uint16(x)), true
 		}
 	case float64:
-		if typ == oidFloat8 {
+		if typ == oidFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
 			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
 		}
 	case []byte:
@@ -258,7 +262,7 @@ func (r *reply) decode(payload []byte, dest []driver.Value) error {
 			dest[i], err = decodeText(cells[:n:n], f.TypeOID, r.c.location)
 		}
 		if err != nil {
-			return err
+			return fmt.Errorf("psyco: column %q: %w", r.fields[i].Name, err)
 		}
 		cells = cells[n:]
 	}
@@ -289,7 +293,7 @@ func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
 	case typ == oidUUID && len(cell) == 16:
 		return appendUUID(make([]byte, 0, 36), cell), nil
 	}
-	return nil, fmt.Errorf("psyco: protocol error: %d bytes for a value of type %d", len(cell), typ)
+	return nil, fmt.Errorf("protocol error: %d bytes for a value of type %d", len(cell), typ)
 }
 
 // appendUUID appends the 16 bytes of a UUID as text.

@@ -16,6 +16,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // replied runs f and reports whether the last answer in it was read without
@@ -432,4 +433,172 @@ func TestSharedRows(t *testing.T) {
 			read(rows, 1, n)
 		})
 	}
+}
+
+// TestStatementNames runs statements after texts that lib/pq takes for COPY, and
+// so does not prepare, or does not take for COPY. Each must still be asked for
+// under its own name.
+func TestStatementNames(t *testing.T) {
+	for _, text := range []string{"copyx", "/*/ copy it */ SELECT $1::int", "\fCOPY pg_am FROM STDIN"} {
+		t.Run(text, func(t *testing.T) {
+			c, _ := openBoth(t)
+			if stmt, err := c.PrepareContext(t.Context(), text); err == nil {
+				stmt.Close()
+			}
+			for range 4 {
+				for want, query := range []string{"SELECT $1::int", "SELECT $1::int + 1", "SELECT $1::int + 2"} {
+					var n int
+					if err := c.QueryRowContext(t.Context(), query, 0).Scan(&n); err != nil || n != want {
+						t.Errorf("%s with 0 returned %d, %v", query, n, err)
+					}
+				}
+			}
+		})
+	}
+}
+
+// TestUnreadableValue goes on after a value that has no Go form.
+func TestUnreadableValue(t *testing.T) {
+	c, _ := openBoth(t)
+	if _, err := c.ExecContext(t.Context(), "SET datestyle = 'German'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+	}{
+		{"simple", "SELECT i, now() FROM generate_series(1, 3) i", nil},
+		{"simple, long", "SELECT repeat('x', 100000), now() FROM generate_series(1, 100) i", nil},
+		{"prepared", "SELECT i, now() FROM generate_series(1, $1::int) i", []any{3}},
+	} {
+		for _, buffered := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, buffered %v", tt.name, buffered), func(t *testing.T) {
+				for range 3 {
+					rows, err := c.QueryContext(t.Context(), tt.query, tt.args...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					var n int
+					if buffered {
+						if err := c.QueryRowContext(t.Context(), "SELECT 1").Scan(&n); err != nil || n != 1 {
+							t.Errorf("SELECT 1 with open rows returned %d, %v", n, err)
+						}
+					}
+					if rows.Next() || rows.Err() == nil {
+						t.Errorf("read a row with a date, or error %v", rows.Err())
+					}
+					rows.Close()
+					for want := range 3 {
+						if err := c.QueryRowContext(t.Context(), fmt.Sprint("SELECT ", want)).Scan(&n); err != nil || n != want {
+							t.Errorf("SELECT %d returned %d, %v", want, n, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestBrokenReply(t *testing.T) {
+	fields := []wire.Field{{Name: "a", TypeOID: oidInt4, Format: 1}, {Name: "b", TypeOID: oidText}}
+	for _, row := range []string{
+		"D\x00\x00\x00\x04",
+		"D\x00\x00\x00\x05\x00",
+		"D\x00\x00\x00\x06\x00\x02",
+		"D\x00\x00\x00\x09\x00\x02\x00\x00\x00",
+		"D\x00\x00\x00\x0c\x00\x02\x00\x00\x00\x04\x00\x00",
+		"D\x00\x00\x00\x0c\x00\x02\x00\x00\x00\x02\x00\x00",
+		"D\x00\x00\x00\x0a\x00\x02\xff\xff\xff\xff",
+	} {
+		r := reply{header: describeColumns(fields), fields: fields, rows: []byte(row)}
+		dest := make([]driver.Value, 2)
+		if err := r.Next(dest); err == nil {
+			t.Errorf("%q is the row %v", row, dest)
+		}
+	}
+}
+
+// TestRowBeforeScan runs another statement between Next and Scan: the row is
+// still the same then.
+func TestRowBeforeScan(t *testing.T) {
+	c, _ := openBoth(t)
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+	}{
+		{"simple", "SELECT i::numeric + 100 FROM generate_series(1, 9) i", nil},
+		{"prepared", "SELECT i::numeric + 100 FROM generate_series(1, $1::int) i", []any{9}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			for range 3 {
+				rows, err := c.QueryContext(t.Context(), tt.query, tt.args...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for n := 101; rows.Next(); n++ {
+					var got, other int
+					if err := c.QueryRowContext(t.Context(), "SELECT 777").Scan(&other); err != nil {
+						t.Fatal(err)
+					}
+					if err := rows.Scan(&got); err != nil || got != n {
+						t.Errorf("got %d, want %d; %v", got, n, err)
+					}
+				}
+				if err := rows.Err(); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+}
+
+func TestTooManyParameters(t *testing.T) {
+	c, _ := openBoth(t)
+	args := make([]any, 65536)
+	for i := range args {
+		args[i] = 1
+	}
+	var places []string
+	for i := range args {
+		places = append(places, fmt.Sprintf("$%d::int", i+1))
+	}
+	text := "SELECT ARRAY[" + strings.Join(places, ", ") + "]"
+	for range 3 {
+		_, err := c.ExecContext(t.Context(), text, args...)
+		if err == nil || !strings.Contains(err.Error(), "65535 parameters") {
+			t.Errorf("got %v", err)
+		}
+		var n int
+		if err := c.QueryRowContext(t.Context(), "SELECT $1::int", 1).Scan(&n); err != nil || n != 1 {
+			t.Errorf("then %d, %v", n, err)
+		}
+	}
+}
+
+// TestAfterFailedTransaction prepares anew what the server has forgotten, which
+// psyco does outside transactions.
+func TestAfterFailedTransaction(t *testing.T) {
+	c, _ := openBoth(t)
+	run := func() {
+		t.Helper()
+		var n int
+		if err := c.QueryRowContext(t.Context(), "SELECT $1::int", 1).Scan(&n); err != nil || n != 1 {
+			t.Errorf("got %d, %v", n, err)
+		}
+	}
+	run()
+	tx, err := c.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT 1 / 0"); err == nil {
+		t.Error("1 / 0 is no error")
+	}
+	if err := tx.Commit(); err != pq.ErrInFailedTransaction {
+		t.Errorf("Commit: %v", err)
+	}
+	if _, err := c.ExecContext(t.Context(), "DO 'BEGIN EXECUTE ''DEALLOCATE ALL''; END'"); err != nil {
+		t.Fatal(err)
+	}
+	run()
 }

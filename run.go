@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
-	"strconv"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -200,15 +199,14 @@ const (
 func (c *conn) parse(sql string, types []uint32) (prepared, error) {
 	c.ride()
 	c.declare(types)
-	c.names++ // lib/pq numbers its statements in the same way
 	c.wire.CaptureDescription()
 	s, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, sql)
 	c.rode(err)
-	p := prepared{stmt: s, name: strconv.Itoa(c.names)}
-	if err == nil {
-		c.takeDescription(&p)
+	if err != nil {
+		return prepared{}, err
 	}
-	return p, err
+	d := c.wire.Description()
+	return prepared{stmt: s, name: d.Statement, description: c.describeStatement(d)}, nil
 }
 
 // declare hands the parameter types to the wire, if there is one to declare.

@@ -9,12 +9,17 @@ type asking struct {
 	sent bool // some of it, where err is not nil
 }
 
-// description is what Describe told of the statement that was prepared last.
-type description struct {
-	params []uint32
-	fields []Field
+// Description is what is known of a statement that lib/pq prepared.
+type Description struct {
+	Statement string   // lib/pq's name for it
+	Params    []uint32 // the types of its parameters
+	Fields    []Field
+	Strange   bool // the server told something that cannot be read
+}
 
-	bind    bool // lib/pq's next Bind is of interest
+// binding is lib/pq's next Bind, if that is of interest.
+type binding struct {
+	wanted  bool
 	formats []byte
 }
 
@@ -85,6 +90,9 @@ func (c *Conn) plainAnswer() (rows []byte, complete, known bool) {
 			first = int(end)
 		case rd.buf[i] == DataRow:
 		case typ == CommandComplete:
+			if _, err := commandTag(payload); err != nil {
+				return nil, false, false
+			}
 			expected = ReadyForQuery
 			last, tag = i, payload
 		default:
@@ -148,31 +156,29 @@ func (c *Conn) swallow(p []byte) (int, error) {
 	return 0, a.err
 }
 
-// CaptureDescription keeps what the server tells of the statement that lib/pq
-// prepares next, for [Conn.Description].
+// CaptureDescription keeps what lib/pq and the server say of the statement that
+// lib/pq prepares next, for [Conn.Description].
 func (c *Conn) CaptureDescription() {
-	c.described = description{}
+	c.described = Description{}
 	c.reader.modes |= modeDescribe
 }
 
-// Description returns the types of the parameters and the columns of the
-// statement that was prepared after [Conn.CaptureDescription].
-func (c *Conn) Description() (params []uint32, fields []Field) {
-	return c.described.params, c.described.fields
-}
+// Description returns what is known of the statement that was prepared after
+// [Conn.CaptureDescription]. It has no name if lib/pq sent no Parse.
+func (c *Conn) Description() Description { return c.described }
 
 // CaptureFormats keeps the result formats that lib/pq asks for in its next Bind,
 // for [Conn.Formats].
 func (c *Conn) CaptureFormats() {
-	c.described.bind, c.described.formats = true, nil
+	c.binding = binding{wanted: true}
 }
 
 // Formats returns the end of the last Bind since [Conn.CaptureFormats]: the number
 // of the result formats and these, as the protocol has them. It is nil if there
 // was none.
 func (c *Conn) Formats() []byte {
-	c.described.bind = false
-	return c.described.formats
+	c.binding.wanted = false
+	return c.binding.formats
 }
 
 // resultFormats returns the end of a Bind message, which is the first of p.
@@ -207,15 +213,15 @@ func resultFormats(p []byte) []byte {
 	return append([]byte(nil), rest...)
 }
 
-// capture keeps a ParameterDescription or RowDescription.
-func (c *Conn) capture(typ byte, payload []byte) (err error) {
+// capture keeps a ParameterDescription or RowDescription. The server counts more
+// than 65,535 parameters modulo 65,536; lib/pq says what is wrong with them.
+func (c *Conn) capture(typ byte, payload []byte) {
+	d := &c.described
+	var err error
 	if typ == ParameterDescription {
-		c.described.params, err = ParseParameterDescription(nil, payload)
+		d.Params, err = ParseParameterDescription(nil, payload)
 	} else {
-		c.described.fields, err = ParseRowDescription(nil, payload)
+		d.Fields, err = ParseRowDescription(nil, payload)
 	}
-	if err != nil {
-		return c.fail(err.(*protocolError))
-	}
-	return nil
+	d.Strange = d.Strange || err != nil
 }

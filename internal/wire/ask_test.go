@@ -169,25 +169,34 @@ func TestDescription(t *testing.T) {
 		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(2), int32(23), int32(25)), rowDescription, ready('I'))}
 		mustWrite(t, c, prepare("1", "q"))
 		readAll(t, c, 4096)
-		params, fields := c.Description()
-		check(t, "parameters", len(params), 2)
-		check(t, "type", params[1], 25)
-		check(t, "columns", len(fields), 1)
-		check(t, "column", fields[0].Name, "a")
+		d := c.Description()
+		check(t, "lib/pq's name", d.Statement, "1")
+		check(t, "parameters", len(d.Params), 2)
+		check(t, "type", d.Params[1], 25)
+		check(t, "columns", len(d.Fields), 1)
+		check(t, "column", d.Fields[0].Name, "a")
 
 		c.CaptureDescription()
 		s.pieces = [][]byte{cat(failure("ERROR", "42601", "no"), ready('I'))}
 		mustWrite(t, c, prepare("2", "q"))
 		readAll(t, c, 4096)
-		params, fields = c.Description()
-		check(t, "of a refused statement", len(params)+len(fields), 0)
+		d = c.Description()
+		check(t, "of a refused statement", len(d.Params)+len(d.Fields), 0)
+
+		c.CaptureDescription()
+		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(0), int32(23)), msg(NoData), ready('I'))}
+		mustWrite(t, c, prepare("3", "q"))
+		delivered := readAll(t, c, 4096)
+		check(t, "strange", c.Description().Strange, true)
+		check(t, "is delivered all the same", len(delivered), 5+11+5+6)
 
 		// Not armed.
 		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(1), int32(23)), msg(NoData), ready('I'))}
-		mustWrite(t, c, prepare("3", "q"))
+		mustWrite(t, c, prepare("4", "q"))
 		readAll(t, c, 4096)
-		params, _ = c.Description()
-		check(t, "of a statement that nobody asked about", len(params), 0)
+		d = c.Description()
+		check(t, "of a statement that nobody asked about", len(d.Params), 0)
+		check(t, "its name", d.Statement, "3")
 	}
 }
 

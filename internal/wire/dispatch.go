@@ -45,7 +45,7 @@ func (c *Conn) track(typ byte, payload []byte) error {
 		s.setParameter(name, value)
 	case ParameterDescription, RowDescription:
 		if c.reader.modes&modeDescribe != 0 {
-			return c.capture(typ, payload)
+			c.capture(typ, payload)
 		}
 	case backKeyData:
 		if len(payload) < 4 {

@@ -50,7 +50,8 @@ type Conn struct {
 	peeker   peeker
 
 	asking    asking
-	described description
+	described Description
+	binding   binding
 }
 
 // session is what the server told about itself and about the last request.

@@ -1,0 +1,94 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// FuzzAsk answers the same request to lib/pq and to Ask, in the same pieces. The
+// answer must be taken exactly, or handed over as if there were no Ask, and what
+// is known of the session must be the same.
+func FuzzAsk(f *testing.F) {
+	// Input is either the stream itself or chooses messages for it.
+	choice := [][]byte{bound, row("x"), row(""), row(strings.Repeat("x", 1500)), complete("SELECT 1"), ready('I'), ready('T'), ready('E'),
+		notice("n"), parameter("a", "b"), failure("ERROR", "22012", "x"), failure("FATAL", "57P01", "x"), complete("DISCARD ALL"),
+		msg(EmptyQueryResponse), msg('A', int32(1), "c\x00\x00"), msg('G', byte(0), int16(0)), msg('H'), msg('s'), msg('C'), msg('D'),
+		row(strings.Repeat("x", 70_000)), msg('Z', "?"), msg('T', int16(0)), msg('1')}
+	f.Add([]byte("\x00\x04\x05"), true, 3, 7)
+	f.Add([]byte("\x00\x01\x02\x04\x05\x08\x0b"), true, 5000, 4096)
+	f.Add([]byte("\x00\x03\x03\x03\x04\x05"), true, 4000, 4096)
+	f.Add([]byte("\x00\x01\x0a\x05\x00\x04\x05"), true, 100, 1)
+	f.Add([]byte("\x00\x12\x05"), true, 100, 100)
+	f.Add([]byte("\x08\x00\x04\x05"), true, 1, 100)
+	f.Add([]byte("\x00\x04\x06"), true, 1, 100)
+	f.Add([]byte("\x00\x14\x04\x05"), true, 9000, 100)
+	f.Add(cat(bound, row("1"), complete("SELECT 1"), ready('I')), false, 1, 4096)
+	f.Add([]byte("2\x00\x00\x00\x04D\xff\xff\xff\xff"), false, 1, 4096)
+	f.Add([]byte("2\x00\x00\x00\x03"), false, 1, 4096)
+	f.Fuzz(func(t *testing.T, stream []byte, choose bool, piece, size int) {
+		if choose {
+			chosen := stream[:min(len(stream), 60)]
+			stream = nil
+			for _, b := range chosen {
+				stream = append(stream, choice[int(b)%len(choice)]...)
+			}
+		}
+		if piece < 1 || size < 1 || size > 1<<20 {
+			return
+		}
+		pieces := func() (p [][]byte) {
+			for rest := stream; len(rest) > 0; {
+				n := min(piece, len(rest))
+				p = append(p, bytes.Clone(rest[:n]))
+				rest = rest[n:]
+			}
+			return p
+		}
+		read := func(c *Conn, all []byte) ([]byte, error) {
+			p := make([]byte, size)
+			for {
+				n, err := c.Read(p)
+				all = append(all, p[:n]...)
+				if err != nil {
+					return all, err
+				}
+			}
+		}
+
+		theirs, s := connected(t)
+		s.pieces = pieces()
+		mustWrite(t, theirs, usual)
+		want, wantErr := read(theirs, nil)
+
+		ours, s := connected(t)
+		s.pieces = pieces()
+		rows, taken := ours.Ask(request)
+		var got []byte
+		if taken {
+			check(t, "pending when taken", ours.Pending(), false)
+			check(t, "can ask when taken", ours.CanAsk(), true)
+			got = cat(bound, rows, complete(ours.CommandTag()), ready('I'))
+			for i := 0; i < len(rows); {
+				typ, end, err := frameAt(rows, i)
+				if typ != DataRow || err != nil {
+					t.Fatalf("rows with %q, %v", typ, err)
+				}
+				i = end
+			}
+		} else {
+			mustWrite(t, ours, usual)
+		}
+		checkBytes(t, "written", s.written(), request)
+		got, gotErr := read(ours, got)
+		checkBytes(t, "delivered", got, want)
+		check(t, "error", fmt.Sprint(gotErr), fmt.Sprint(wantErr))
+		check(t, "status", ours.TxStatus(), theirs.TxStatus())
+		check(t, "tag", ours.CommandTag(), theirs.CommandTag())
+		check(t, "fatal", ours.Fatal() != nil, theirs.Fatal() != nil)
+		check(t, "pending", ours.Pending(), theirs.Pending())
+		check(t, "events", ours.TakeEvents(), theirs.TakeEvents())
+		check(t, "parameters", fmt.Sprint(ours.Parameters()), fmt.Sprint(theirs.Parameters()))
+	})
+}
