@@ -203,15 +203,18 @@ func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(background, driver.
 
 // Close ends the session. The server rolls back what is open in it.
 func (c *conn) Close() error {
-	if c.wire != nil {
-		// A dead network must not hold up whoever closes the connection.
-		c.wire.SetDeadline(time.Now().Add(c.con.grace))
-		if c.lost != nil {
-			c.wire.Close()
-			return nil
-		}
+	if c.wire == nil {
+		return c.base.Close()
 	}
-	return c.base.Close()
+	// Whatever goes wrong here is the network's doing, and the session is over all
+	// the same. A dead network must not hold up whoever closes the connection.
+	c.wire.SetDeadline(time.Now().Add(c.con.grace))
+	if c.lost != nil {
+		c.wire.Close()
+	} else {
+		_ = c.base.Close()
+	}
+	return nil
 }
 
 // ResetSession is called before a pooled connection is used again.

@@ -458,3 +458,24 @@ func TestCloseEarly(t *testing.T) {
 		t.Errorf("%s rows were written, want %d", got[0], 2*rows)
 	}
 }
+
+// TestCloseAfterReset closes connections that the network has reset since their
+// last use: nobody can do anything about that any more.
+func TestCloseAfterReset(t *testing.T) {
+	for name, faulty := range map[string]func(*testing.T, string, ...psyco.Option) (*faultproxy.Proxy, *sql.DB, *sql.DB){
+		"plain": faulty, "TLS": faultyTLS,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 20 {
+				p, db, _ := faulty(t, "")
+				if err := db.Ping(); err != nil {
+					t.Fatal(err)
+				}
+				go p.Reset()
+				if err := db.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
