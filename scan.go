@@ -230,7 +230,11 @@ func setKind(dst reflect.Value, text string) (err error) {
 	if numError := (*strconv.NumError)(nil); errors.As(err, &numError) {
 		return fmt.Errorf("cannot read %.60q as %s: %w", text, typ, numError.Err)
 	}
-	return fmt.Errorf("cannot read %.60q as %s: give the type a Scan method (sql.Scanner)", text, typ)
+	advice := "give the type a Scan method (sql.Scanner)"
+	if dst.Kind() == reflect.Map {
+		advice = fmt.Sprintf("scan json into a psyco.JSON[%s], hstore into a psyco.HStore", typ)
+	}
+	return fmt.Errorf("cannot read %.60q as %s: %s", text, typ, advice)
 }
 
 // setBytes reads bytea, which inside other values is still text, a UUID, or any text.

@@ -199,7 +199,7 @@ func TestScanErrors(t *testing.T) {
 		{"too large", new(int8), "300", "out of range"},
 		{"text into bool", new(bool), "maybe", "bool"},
 		{"nil pointer", (*int)(nil), "1", "nil pointer"},
-		{"map", new(map[string]int), "{}", "sql.Scanner"},
+		{"map", new(map[string]int), "{}", "psyco.JSON[map[string]int]"},
 		{"channel", new(chan int), "{}", "sql.Scanner"},
 		{"bool into Interval", new(Interval), true, "bool"},
 		{"months into Duration", new(time.Duration), "1 mon", "psyco.Interval"},
