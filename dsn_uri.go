@@ -26,8 +26,10 @@ func parseURI(uri string) ([]pair, error) {
 	rest := uri[uriPrefixLen(uri):]
 
 	// Userinfo ends at the first "@" that comes before any "/".
+	withPassword := false
 	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
 		user, password, _ := strings.Cut(rest[:i], ":")
+		withPassword = password != ""
 		rest = rest[i+1:]
 		u.hide = strings.Contains(rest, "@")
 		u.decode("user", user)
@@ -48,6 +50,10 @@ func parseURI(uri string) ([]pair, error) {
 
 	path, query, _ := strings.Cut(rest, "?")
 	u.decode("dbname", strings.TrimPrefix(path, "/"))
+	if withPassword && strings.Contains(path, "@") && u.err == nil {
+		u.pairs[len(u.pairs)-1].mistake = errors.New("the database's name in the URI has an \"@\": percent-encode it as %40, " +
+			"and if it belongs to the password, the \"/\" too, as %2F")
+	}
 	u.query(query)
 	return u.pairs, u.err
 }

@@ -101,6 +101,7 @@ func TestURIErrors(t *testing.T) {
 		{"postgres://u:sec%ret@h", `invalid percent-encoded token: "***" (write %25 for a "%")`},
 		{"postgres://u:sec/ret@h/db", `invalid port number in URI: percent-encode the "/" of a password as %2F and the "@" as %40`},
 		{"postgres://u:12/ret%@h/db", `invalid percent-encoded token: "***" (write %25 for a "%")`},
+		{"postgres://u:s@cr/et@h/db", `the database's name in the URI has an "@": percent-encode it as %40, and if it belongs to the password, the "/" too, as %2F`},
 		{"postgres://u:sec@ret@h/db", `host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`},
 		{"postgres://h?password=sec&ret", `missing key/value separator "=" in URI query parameter: "***"`},
 		{"postgres://h?password=sec&ret=x=y", `extra key/value separator "=" in URI query parameter: "***" (write %3D for a "=" in the value)`},
