@@ -33,7 +33,7 @@ type query struct {
 	params int      // how many distinct $n sql has; 0 for native queries, which are not looked into
 	slots  []slot   // the placeholders in the order of the text
 	names  []string // styleNamed: names[i] is $i+1
-	lists  bool     // a placeholder stands behind IN
+	lists  bool     // a placeholder stands behind IN, or alone in the parentheses behind it
 	rows   bool     // one of those takes a list of rows
 
 	// misuse is for a native query without any $n: what arguments would be
@@ -58,6 +58,7 @@ const (
 	slotValue slotKind = iota
 	slotList           // IN %s
 	slotRows           // (a, b) IN %s
+	slotAlone          // IN (%s)
 )
 
 type span struct{ start, stop int }

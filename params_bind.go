@@ -79,6 +79,11 @@ func (q *query) arrange(args []driver.NamedValue) ([]driver.NamedValue, error) {
 	copied := q.style == styleNamed
 	for i := range q.slots {
 		s := &q.slots[i]
+		if s.kind == slotAlone && isPlainList(args[s.arg].Value) {
+			// IN (ARRAY[…]) would compare with the array, and often find nothing.
+			return nil, errorAt(q.text, s.offset, "IN (%%s) takes one value, got %T: drop the parentheses, IN %%s, to look for its elements, "+
+				"or write = %%s to compare with an array", args[s.arg].Value)
+		}
 		if s.kind != slotList {
 			continue
 		}
@@ -208,6 +213,16 @@ func listArgument(v any) (value any, replaced bool, err error) {
 		return v, false, nil
 	}
 	return nil, false, fmt.Errorf("IN takes a slice, got %T: for one value write =, or IN (%%s)", v)
+}
+
+// isPlainList reports whether a value is a slice or an array that stands for its
+// elements.
+func isPlainList(v any) bool {
+	if v == nil {
+		return false
+	}
+	typ := reflect.TypeOf(v)
+	return (typ.Kind() == reflect.Slice || typ.Kind() == reflect.Array) && !isByteList(typ) && !isValue(typ)
 }
 
 // expansion writes a query's SQL anew: with row lists in full, or with literals.

@@ -11,14 +11,17 @@ import (
 // rewrite takes a text apart. What it says of style, slots and SQL is in query.
 func rewrite(text string, mode placeholders) (*query, error) {
 	q := &query{text: text, style: styleNative, sql: text}
-	if mode == placeholdersNative || mode == placeholdersAuto && strings.IndexByte(text, '%') < 0 {
+	if mode == placeholdersNative || mode == placeholdersAuto && !strings.ContainsAny(text, "%?") {
 		return q, nil
 	}
-	p := parser{text: text, scan: sqllex.NewScanner(text), native: -1, operators: true}
+	p := parser{text: text, scan: sqllex.NewScanner(text), native: -1, question: -1, operators: true}
 	p.run()
 	if mode == placeholdersAuto {
 		switch {
 		case p.style == styleVerbatim:
+			if p.question >= 0 {
+				p.fail(p.question, "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on")
+			}
 			if p.native < 0 {
 				q.misuse = p.err.orNil()
 			}
@@ -44,7 +47,7 @@ func rewrite(text string, mode placeholders) (*query, error) {
 		q.params = len(p.names)
 	}
 	for i := range q.slots {
-		q.lists = q.lists || q.slots[i].kind == slotList
+		q.lists = q.lists || q.slots[i].kind == slotList || q.slots[i].kind == slotAlone
 		q.rows = q.rows || q.slots[i].kind == slotRows
 	}
 	q.utility = clientBound(q.sql)
@@ -67,6 +70,8 @@ type parser struct {
 	formats []byte         // the letter of each name's first placeholder
 	native  int            // where the first $n is, or -1
 	err     *queryError
+
+	question int // where the first ? is that stands in the place of an operand, or -1
 
 	// operators says that every placeholder stands right behind an operand, where
 	// only an operator can stand: a %s was rather meant as a % s.
@@ -114,6 +119,8 @@ func (p *parser) run() {
 			if p.percent(t.Start) {
 				continue
 			}
+		case t.Kind == sqllex.Symbol && p.text[t.Start] == '?' && p.question < 0 && p.foreign(t):
+			p.question = t.Start
 		}
 		p.note(t)
 	}
@@ -155,6 +162,12 @@ func (p *parser) percent(at int) bool {
 			p.text[at:ph.stop])
 	}
 	return false
+}
+
+// foreign reports whether a ? can be nothing but another database's
+// placeholder: it is no operator between operands, and not the start of ?| or ?-.
+func (p *parser) foreign(t sqllex.Token) bool {
+	return !p.operand(&p.prev[0]) && (t.Stop == len(p.text) || !sqllex.IsOperator(p.text[t.Stop]))
 }
 
 // quoted handles the %s inside a literal or a quoted identifier.
@@ -255,6 +268,9 @@ func (p *parser) placeholder(ph placeholder) {
 	p.copy(ph.start)
 	s := slot{offset: ph.start, arg: p.argument(ph)}
 	open := p.behindIn(&s)
+	if p.prev[0].symbol == '(' && p.isWord(&p.prev[1], "IN") && strings.HasPrefix(strings.TrimLeft(p.text[ph.stop:], " \t\r\n"), ")") {
+		s.kind = slotAlone
+	}
 	if open {
 		p.out = append(p.out, '(')
 	} else if n := len(p.out); n > 0 && sqllex.IsIdentPart(p.out[n-1]) {

@@ -416,6 +416,9 @@ func TestBindErrors(t *testing.T) {
 		{"in, bytes", "a IN %s", values([]byte("x")), "IN takes a slice of values, got []uint8, which is one value"},
 		{"in, uuid", "a IN %s", values([16]byte{}), "IN takes a slice of values, got [16]uint8"},
 		{"in, named", "a IN %(a)s", named("a", "x"), "IN takes a slice, got string"},
+		{"in, alone", "a IN (%s)", values([]int{1}), "IN (%s) takes one value, got []int: drop the parentheses, IN %s, to look for its elements, or write = %s to compare with an array (line 1, column 7)"},
+		{"in, alone with space", "a NOT IN ( %(a)s\n)", named("a", []string{}), "IN (%s) takes one value, got []string"},
+		{"rows, alone", "(a, b) IN (%s)", values([][]any{{1, 2}}), "IN (%s) takes one value, got [][]interface {}"},
 		{"rows, one value", "(a, b) IN %s", values(1), "a row IN takes a slice of rows (slices, arrays or structs), got int"},
 		{"rows, nil", "(a, b) IN %s", values(nil), "got <nil>"},
 		{"rows, bytes", "(a, b) IN %s", values([]byte("ab")), "got []uint8"},
@@ -425,6 +428,8 @@ func TestBindErrors(t *testing.T) {
 		{"rows, width", "(a, b) IN %s", values([][]any{{1, 2}, {1}}), "row 1 of the list has 1 values, the row before IN has 2"},
 		{"rows, nil embedded", "(a, b, c, d, e, f) IN %s", values([]client{{}}), "row 0 of the list has a nil embedded struct"},
 		{"misuse", "SELECT a FROM t WHERE b = '%s'", values(1), "the placeholder '%s' is inside a literal"},
+		{"question marks", "SELECT a FROM t WHERE b = ? AND c LIKE ?", values(1, 2), "PostgreSQL does not know '?' as a placeholder: write %s, or $1, $2 and so on (line 1, column 27)"},
+		{"question mark behind an operator of that name", "SELECT a ? 'b' FROM t LIMIT ?", values(1), "(line 1, column 29)"},
 		{"misuse of a name", "SELECT a FROM t WHERE b = %(b)", values(1), "got '%(b)'"},
 	}
 	for _, tt := range tests {
