@@ -100,9 +100,13 @@ func (s *Server) createDatabase(ctx context.Context, template string) (dsn, name
 	return dsn, name, drop, nil
 }
 
+func isURI(dsn string) bool {
+	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+}
+
 // withDatabase returns dsn, keyword/value or URI, for another database.
 func withDatabase(dsn, name string) (string, error) {
-	if !strings.HasPrefix(dsn, "postgres://") && !strings.HasPrefix(dsn, "postgresql://") {
+	if !isURI(dsn) {
 		return dsn + " dbname=" + name, nil // the last one counts
 	}
 	u, err := url.Parse(dsn)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -194,7 +195,29 @@ func existing(dsn string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("psycotest: %s: %w", EnvDSN, err)
 	}
-	return &Server{dsn: dsn, port: int(cfg.Port), addr: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}, nil
+	return &Server{dsn: preferTLS(dsn), port: int(cfg.Port), addr: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}, nil
+}
+
+// preferTLS returns dsn with libpq's and psyco's default for sslmode, if nothing
+// else is said: lib/pq, which makes the databases, would insist on TLS.
+func preferTLS(dsn string) string {
+	if os.Getenv("PGSSLMODE") != "" || os.Getenv("PGSERVICE") != "" || strings.Contains(dsn, "service") {
+		return dsn
+	}
+	if !isURI(dsn) {
+		return "sslmode=prefer " + dsn // the last one counts
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		return dsn
+	}
+	q := u.Query()
+	if q.Has("sslmode") || q.Has("ssl") {
+		return dsn
+	}
+	q.Set("sslmode", "prefer")
+	u.RawQuery = q.Encode()
+	return u.String()
 }
 
 // TestDSN returns the connection string of a fresh database on the shared

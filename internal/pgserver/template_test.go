@@ -5,6 +5,8 @@ package pgserver
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -103,6 +105,61 @@ func sharedFor(t *testing.T) *Server {
 func databaseExists(t *testing.T, s *Server, name string) bool {
 	t.Helper()
 	return query(t, s.DSN(), "SELECT count(*) FROM pg_database WHERE datname = "+pq.QuoteLiteral(name)) != "0"
+}
+
+// A connection string that says nothing of TLS is enough for a server without.
+func TestExistingWithoutTLS(t *testing.T) {
+	for _, name := range []string{"PGSSLMODE", "PGSERVICE"} {
+		t.Setenv(name, "") // to have it back afterwards
+		if err := os.Unsetenv(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shared, err := pq.NewConfig(sharedFor(t).DSN())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasPrefix(shared.Host, "/") {
+		shared.Host = "127.0.0.1" // TLS is for TCP
+	}
+	s, err := existing(fmt.Sprintf("host=%s port=%d user=%s password='%s' dbname=%s",
+		shared.Host, shared.Port, shared.User, shared.Password, shared.Database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	_, drop, err := s.CreateDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := drop(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPreferTLS(t *testing.T) {
+	tests := map[string]string{
+		"host=db":                         "sslmode=prefer host=db",
+		"host=db sslmode=require":         "sslmode=prefer host=db sslmode=require",
+		"postgres://u@db/x":               "postgres://u@db/x?sslmode=prefer",
+		"postgres://db/x?sslmode=disable": "postgres://db/x?sslmode=disable",
+		"service=shop":                    "service=shop",
+	}
+	t.Setenv("PGSSLMODE", "")
+	t.Setenv("PGSERVICE", "")
+	for dsn, want := range tests {
+		if got := preferTLS(dsn); got != want {
+			t.Errorf("%s: got %s, want %s", dsn, got, want)
+		}
+	}
+	t.Setenv("PGSSLMODE", "verify-full")
+	if got := preferTLS("host=db"); got != "host=db" {
+		t.Errorf("in spite of PGSSLMODE: %s", got)
+	}
 }
 
 // A server that others use too: each process finds what dead ones left behind,
