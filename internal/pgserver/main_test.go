@@ -96,7 +96,7 @@ var helpers = map[string]func() (line string, err error){
 	},
 	"download": func() (string, error) {
 		w := waysFromEnvironment()
-		w.path, w.dirs, w.docker, w.cache = "", nil, noEngine, os.Getenv("PGSERVER_TEST_CACHE")
+		w.dsn, w.path, w.dirs, w.docker, w.cache = "", "", nil, noEngine, os.Getenv("PGSERVER_TEST_CACHE")
 		s, err := w.find(context.Background())
 		if err != nil {
 			return "", err
