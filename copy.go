@@ -23,10 +23,12 @@ import (
 // the placeholders of the statement. h may be a *sql.DB, *sql.Conn or *sql.Tx;
 // ExecContext with r as the last argument does the same.
 //
-// The rows are loaded all or not at all. An error of r makes the statement fail
-// and is in the returned error's chain; so is ctx.Err() if ctx ends. In a
-// transaction a failed COPY fails the transaction, outside of one the connection
-// stays usable. Memory use does not depend on the size of the data.
+// The rows are loaded all or not at all. Of a row that the server refuses, the
+// *pq.Error tells the place in its field Where: COPY t, line 3, column price:
+// "cheap". An error of r makes the statement fail and is in the returned error's
+// chain; so is ctx.Err() if ctx ends. In a transaction a failed COPY fails the
+// transaction, outside of one the connection stays usable. Memory use does not
+// depend on the size of the data.
 //
 // r is read in another goroutine than CopyFrom's, which waits for it. Only if
 // the COPY ends early, because the server refuses a row or ctx ends, a Read that

@@ -519,3 +519,14 @@ func TestCopyInClosedEarly(t *testing.T) {
 		same()
 	}
 }
+
+// TestCopyRefusedRow finds the place of a bad line where CopyFrom says it is.
+func TestCopyRefusedRow(t *testing.T) {
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE item (name text, price int)")
+	_, err := psyco.CopyFrom(t.Context(), db, "COPY item FROM STDIN (FORMAT csv)", strings.NewReader("a,1\nb,2\nc,cheap\n"))
+	pe := pq.As(err)
+	if pe == nil || pe.Where != `COPY item, line 3, column price: "cheap"` {
+		t.Errorf("%v, %+v", err, pe)
+	}
+}
