@@ -3,13 +3,10 @@ package psyco
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
-	"time"
 
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -131,99 +128,6 @@ func (c *conn) ask(p *prepared, args []driver.NamedValue) (sent, complete bool) 
 // keptReply is how large a buffer is kept for the next request.
 const keptReply = 64 << 10
 
-// appendRequest appends Bind, Execute and Sync.
-func appendRequest(b []byte, d *description, args []driver.NamedValue) ([]byte, error) {
-	b, err := appendBind(b, d.server, d.params, args, d.formats)
-	if err != nil {
-		return b, err
-	}
-	return wire.AppendSync(wire.AppendExecute(b, "", 0)), nil
-}
-
-// appendBind appends a Bind of a statement whose parameters have the given types.
-// formats are those of the results with their number in front.
-func appendBind(b []byte, statement string, types []uint32, args []driver.NamedValue, formats []byte) ([]byte, error) {
-	if len(args) != len(types) || len(args) > math.MaxUint16 {
-		return b, fmt.Errorf("psyco: got %d parameters but the statement requires %d", len(args), len(types))
-	}
-	b, start := wire.BeginBind(b, statement)
-	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
-	list := len(b)
-	for range args {
-		b = append(b, 0, 0)
-	}
-	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
-	for i := range args {
-		size := len(b)
-		b = append(b, 0, 0, 0, 0)
-		var null, isBinary bool
-		var err error
-		if b, isBinary = appendBinary(b, args[i].Value, types[i]); isBinary {
-			b[list+2*i+1] = 1
-		} else if b, null, err = appendParameter(b, args[i].Value, types[i]); err != nil {
-			return b, argumentError(&args[i], err)
-		}
-		n := min(len(b)-size-4, math.MaxInt32) // more than that is an error of End
-		if null {
-			n = -1
-		}
-		binary.BigEndian.PutUint32(b[size:], uint32(int32(n)))
-	}
-	return wire.End(append(b, formats...), start)
-}
-
-// appendBinary appends a parameter in binary format, where that is the same value
-// as the text that lib/pq sends, or reports that it is not.
-func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) {
-	switch x := value.(type) {
-	case int64:
-		switch {
-		case typ == oidInt8:
-			return binary.BigEndian.AppendUint64(b, uint64(x)), true
-		case typ == oidInt4 && x == int64(int32(x)):
-			return binary.BigEndian.AppendUint32(b, uint32(x)), true
-		case typ == oidInt2 && x == int64(int16(x)):
-			return binary.BigEndian.AppendUint16(b, uint16(x)), true
-		}
-	case float64:
-		if typ == oidFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
-			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
-		}
-	case []byte:
-		if typ == oidBytea && x != nil {
-			return append(b, x...), true
-		}
-	case string:
-		if typ == oidBytea {
-			return append(b, x...), true
-		}
-	case bool:
-		if typ == oidBool {
-			if x {
-				return append(b, 1), true
-			}
-			return append(b, 0), true
-		}
-	case time.Time:
-		if typ == oidTimestamptz && !hasInfinity() {
-			return appendInstant(b, x)
-		}
-	}
-	return b, false
-}
-
-// appendInstant appends a timestamptz. The server rounds the nanoseconds of a
-// text to microseconds by way of a float, so exact halves are left to it, and
-// so are the years that are written in other ways.
-func appendInstant(b []byte, t time.Time) ([]byte, bool) {
-	nanos := t.Nanosecond()
-	if year := t.Year(); year < 1 || year > 9999 || nanos%1000 == 500 {
-		return b, false
-	}
-	micros := (t.Unix()-postgresEpoch)*microsPerSecond + int64(nanos+500)/1000
-	return binary.BigEndian.AppendUint64(b, uint64(micros)), true
-}
-
 // Next decodes the next row. Values of type []byte are valid until the next
 // request on the connection.
 func (r *reply) Next(dest []driver.Value) error {
@@ -267,44 +171,6 @@ func (r *reply) decode(payload []byte, dest []driver.Value) error {
 		cells = cells[n:]
 	}
 	return nil
-}
-
-// decodesBinary reports whether decodeBinary knows a type.
-func decodesBinary(typ uint32) bool {
-	switch typ {
-	case oidBytea, oidInt8, oidInt4, oidInt2, oidUUID:
-		return true
-	}
-	return false
-}
-
-// decodeBinary decodes a value in binary format as lib/pq does. The result may be
-// cell itself.
-func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
-	switch {
-	case typ == oidBytea:
-		return cell, nil
-	case typ == oidInt8 && len(cell) == 8:
-		return int64(binary.BigEndian.Uint64(cell)), nil
-	case typ == oidInt4 && len(cell) == 4:
-		return int64(int32(binary.BigEndian.Uint32(cell))), nil
-	case typ == oidInt2 && len(cell) == 2:
-		return int64(int16(binary.BigEndian.Uint16(cell))), nil
-	case typ == oidUUID && len(cell) == 16:
-		return appendUUID(make([]byte, 0, 36), cell), nil
-	}
-	return nil, fmt.Errorf("protocol error: %d bytes for a value of type %d", len(cell), typ)
-}
-
-// appendUUID appends the 16 bytes of a UUID as text.
-func appendUUID(b, uuid []byte) []byte {
-	for i, part := range [...][]byte{uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:]} {
-		if i > 0 {
-			b = append(b, '-')
-		}
-		b = hex.AppendEncode(b, part)
-	}
-	return b
 }
 
 var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")

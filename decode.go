@@ -3,6 +3,7 @@ package psyco
 import (
 	"bytes"
 	"database/sql/driver"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -18,61 +19,8 @@ import (
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// In a pipeline psyco encodes the parameters and decodes the results itself.
-// Both are lib/pq's text format, value for value, so that it makes no difference
-// whether a statement runs in a pipeline or alone.
-
-// appendParameter appends a parameter of the given type.
-func appendParameter(b []byte, value driver.Value, typ uint32) (_ []byte, null bool, err error) {
-	switch x := value.(type) {
-	case nil:
-		return b, true, nil
-	case int64:
-		return strconv.AppendInt(b, x, 10), false, nil
-	case float64:
-		return strconv.AppendFloat(b, x, 'f', -1, 64), false, nil
-	case bool:
-		return strconv.AppendBool(b, x), false, nil
-	case string:
-		if typ == oidBytea {
-			return hex.AppendEncode(append(b, `\x`...), []byte(x)), false, nil
-		}
-		return append(b, x...), false, nil
-	case []byte:
-		if x == nil {
-			return b, true, nil
-		}
-		if typ == oidBytea {
-			return hex.AppendEncode(append(b, `\x`...), x), false, nil
-		}
-		return append(b, x...), false, nil
-	case time.Time:
-		return appendTime(b, x), false, nil
-	}
-	return b, false, fmt.Errorf("%T is no value that can be sent", value)
-}
-
-// appendTime is pq.FormatTimestamp, without its allocation for ordinary times.
-func appendTime(b []byte, t time.Time) []byte {
-	if _, offset := t.Zone(); offset%60 == 0 && t.Year() > 0 && !hasInfinity() {
-		return t.AppendFormat(b, "2006-01-02 15:04:05.999999999Z07:00")
-	}
-	if hasInfinity() {
-		// Of lib/pq's functions only the one for arrays asks EnableInfinityTs.
-		text, err := pq.GenericArray{A: []time.Time{t}}.Value()
-		if s, ok := text.(string); ok && err == nil && len(s) > len(`{""}`) {
-			return append(b, s[2:len(s)-2]...)
-		}
-	}
-	return append(b, pq.FormatTimestamp(t)...)
-}
-
-// hasInfinity reports whether pq.EnableInfinityTs was called, which must happen
-// before the first connection.
-var hasInfinity = sync.OnceValue(func() bool {
-	text, err := pq.GenericArray{A: []time.Time{time.Unix(1<<55, 0), time.Unix(-1<<55, 0)}}.Value()
-	return err == nil && text == `{"infinity","-infinity"}`
-})
+// What psyco reads without lib/pq is decoded to the values that lib/pq gives, so
+// that it makes no difference who reads it.
 
 // decodeRow decodes a row in text format. location is asked only if a value needs it.
 func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Location) ([]driver.Value, error) {
@@ -114,6 +62,44 @@ func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver
 		return strconv.ParseFloat(string(cell), 64)
 	}
 	return cell, nil
+}
+
+// decodesBinary reports whether decodeBinary knows a type.
+func decodesBinary(typ uint32) bool {
+	switch typ {
+	case oidBytea, oidInt8, oidInt4, oidInt2, oidUUID:
+		return true
+	}
+	return false
+}
+
+// decodeBinary decodes a value in binary format as lib/pq does. The result may be
+// cell itself.
+func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
+	switch {
+	case typ == oidBytea:
+		return cell, nil
+	case typ == oidInt8 && len(cell) == 8:
+		return int64(binary.BigEndian.Uint64(cell)), nil
+	case typ == oidInt4 && len(cell) == 4:
+		return int64(int32(binary.BigEndian.Uint32(cell))), nil
+	case typ == oidInt2 && len(cell) == 2:
+		return int64(int16(binary.BigEndian.Uint16(cell))), nil
+	case typ == oidUUID && len(cell) == 16:
+		return appendUUID(make([]byte, 0, 36), cell), nil
+	}
+	return nil, fmt.Errorf("protocol error: %d bytes for a value of type %d", len(cell), typ)
+}
+
+// appendUUID appends the 16 bytes of a UUID as text.
+func appendUUID(b, uuid []byte) []byte {
+	for i, part := range [...][]byte{uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:]} {
+		if i > 0 {
+			b = append(b, '-')
+		}
+		b = hex.AppendEncode(b, part)
+	}
+	return b
 }
 
 func decodeTimestamp(location *time.Location, text string) (driver.Value, error) {

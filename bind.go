@@ -1,0 +1,154 @@
+package psyco
+
+import (
+	"database/sql/driver"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// A parameter is sent in binary format where that is the same value as the text
+// that lib/pq sends, else as that text.
+
+// appendRequest appends Bind, Execute and Sync.
+func appendRequest(b []byte, d *description, args []driver.NamedValue) ([]byte, error) {
+	b, err := appendBind(b, d.server, d.params, args, d.formats)
+	if err != nil {
+		return b, err
+	}
+	return wire.AppendSync(wire.AppendExecute(b, "", 0)), nil
+}
+
+// appendBind appends a Bind of a statement whose parameters have the given types.
+// formats are those of the results with their number in front.
+func appendBind(b []byte, statement string, types []uint32, args []driver.NamedValue, formats []byte) ([]byte, error) {
+	if len(args) != len(types) || len(args) > math.MaxUint16 {
+		return b, fmt.Errorf("psyco: got %d parameters but the statement requires %d", len(args), len(types))
+	}
+	b, start := wire.BeginBind(b, statement)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
+	list := len(b)
+	for range args {
+		b = append(b, 0, 0)
+	}
+	b = binary.BigEndian.AppendUint16(b, uint16(len(args)))
+	for i := range args {
+		size := len(b)
+		b = append(b, 0, 0, 0, 0)
+		var null, isBinary bool
+		var err error
+		if b, isBinary = appendBinary(b, args[i].Value, types[i]); isBinary {
+			b[list+2*i+1] = 1
+		} else if b, null, err = appendTextParameter(b, args[i].Value); err != nil {
+			return b, argumentError(&args[i], err)
+		}
+		n := min(len(b)-size-4, math.MaxInt32) // more than that is an error of End
+		if null {
+			n = -1
+		}
+		binary.BigEndian.PutUint32(b[size:], uint32(int32(n)))
+	}
+	return wire.End(append(b, formats...), start)
+}
+
+// appendBinary appends a parameter in binary format, where that is the same value
+// as the text that lib/pq sends, or reports that it is not.
+func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) {
+	switch x := value.(type) {
+	case int64:
+		switch {
+		case typ == oidInt8:
+			return binary.BigEndian.AppendUint64(b, uint64(x)), true
+		case typ == oidInt4 && x == int64(int32(x)):
+			return binary.BigEndian.AppendUint32(b, uint32(x)), true
+		case typ == oidInt2 && x == int64(int16(x)):
+			return binary.BigEndian.AppendUint16(b, uint16(x)), true
+		}
+	case float64:
+		if typ == oidFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
+			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
+		}
+	case []byte:
+		if typ == oidBytea && x != nil {
+			return append(b, x...), true
+		}
+	case string:
+		if typ == oidBytea {
+			return append(b, x...), true
+		}
+	case bool:
+		if typ == oidBool {
+			if x {
+				return append(b, 1), true
+			}
+			return append(b, 0), true
+		}
+	case time.Time:
+		if typ == oidTimestamptz && !hasInfinity() {
+			return appendInstant(b, x)
+		}
+	}
+	return b, false
+}
+
+// appendInstant appends a timestamptz. The server rounds the nanoseconds of a
+// text to microseconds by way of a float, so exact halves are left to it, and
+// so are the years that are written in other ways.
+func appendInstant(b []byte, t time.Time) ([]byte, bool) {
+	nanos := t.Nanosecond()
+	if year := t.Year(); year < 1 || year > 9999 || nanos%1000 == 500 {
+		return b, false
+	}
+	micros := (t.Unix()-postgresEpoch)*microsPerSecond + int64(nanos+500)/1000
+	return binary.BigEndian.AppendUint64(b, uint64(micros)), true
+}
+
+// appendTextParameter appends a parameter as text, or says that it is NULL.
+func appendTextParameter(b []byte, value driver.Value) (_ []byte, null bool, err error) {
+	switch x := value.(type) {
+	case nil:
+		return b, true, nil
+	case int64:
+		return strconv.AppendInt(b, x, 10), false, nil
+	case float64:
+		return strconv.AppendFloat(b, x, 'f', -1, 64), false, nil
+	case bool:
+		return strconv.AppendBool(b, x), false, nil
+	case string:
+		return append(b, x...), false, nil
+	case []byte:
+		return append(b, x...), x == nil, nil
+	case time.Time:
+		return appendTime(b, x), false, nil
+	}
+	return b, false, fmt.Errorf("%T is no value that can be sent", value)
+}
+
+// appendTime is pq.FormatTimestamp, without its allocation for ordinary times.
+func appendTime(b []byte, t time.Time) []byte {
+	if _, offset := t.Zone(); offset%60 == 0 && t.Year() > 0 && !hasInfinity() {
+		return t.AppendFormat(b, "2006-01-02 15:04:05.999999999Z07:00")
+	}
+	if hasInfinity() {
+		// Of lib/pq's functions only the one for arrays asks EnableInfinityTs.
+		text, err := pq.GenericArray{A: []time.Time{t}}.Value()
+		if s, ok := text.(string); ok && err == nil && len(s) > len(`{""}`) {
+			return append(b, s[2:len(s)-2]...)
+		}
+	}
+	return append(b, pq.FormatTimestamp(t)...)
+}
+
+// hasInfinity reports whether pq.EnableInfinityTs was called, which must happen
+// before the first connection.
+var hasInfinity = sync.OnceValue(func() bool {
+	text, err := pq.GenericArray{A: []time.Time{time.Unix(1<<55, 0), time.Unix(-1<<55, 0)}}.Value()
+	return err == nil && text == `{"infinity","-infinity"}`
+})
