@@ -142,8 +142,8 @@ func (r *rows) Next(dest []driver.Value) error {
 // the answer to the next statement.
 func (r *rows) fail(err error) error {
 	if pq.As(err) == nil {
-		r.drain()
-		r.base.Close()
+		_, _ = r.drain() // the first error counts
+		_ = r.base.Close()
 	}
 	return r.end(err)
 }
@@ -177,10 +177,16 @@ func (r *rows) NextResultSet() error {
 func (r *rows) Close() error {
 	if r.done {
 		r.sets = r.sets[:min(1, len(r.sets))]
+		if r.buffered {
+			return r.err // nobody may have read so far
+		}
 		return nil
 	}
-	canceled := r.drain()
-	err := r.end(r.base.Close())
+	canceled, err := r.drain()
+	if last := r.base.Close(); err == nil {
+		err = last
+	}
+	err = r.end(err)
 	if canceled && pq.As(err, pqerror.QueryCanceled) != nil {
 		return nil
 	}
@@ -194,19 +200,24 @@ const drainLimit = 256 << 10
 // drain begins to end an open result. A long one is cancelled, but only where
 // that cannot undo anything: outside a transaction, and if the statement is a
 // plain SELECT, TABLE or VALUES that calls no function with side effects. It
-// reports whether it sent a cancel request.
-func (r *rows) drain() (canceled bool) {
+// reports whether it sent a cancel request, or what went wrong before: lib/pq does
+// not tell that again.
+func (r *rows) drain() (canceled bool, err error) {
 	start := r.c.wire.Stats().BytesReceived
 	for r.c.wire.Stats().BytesReceived-start < drainLimit {
-		if err := r.next(nil); err != nil {
-			return false // the end, the next result set, or an error that Close meets again
+		switch err := r.next(nil); err {
+		case nil:
+		case io.EOF: // or the next result set
+			return false, nil
+		default:
+			return false, err
 		}
 	}
 	r.c.wire.SkipRows()
 	if r.c.inTransaction() || !readsOnly(r.text) {
-		return false
+		return false, nil
 	}
-	return r.c.sess.cancelWithin(r.c.con.grace) == nil
+	return r.c.sess.cancelWithin(r.c.con.grace) == nil, nil
 }
 
 // buffer reads the rest of the result into memory, so that the connection is
