@@ -119,7 +119,7 @@ func (c *Conn) TakeRows() { c.reader.modes |= modeRows }
 // everything else, and of very long rows, it takes nothing: lib/pq must go on.
 func (c *Conn) NextRow() (payload []byte, ok bool) {
 	rd := &c.reader
-	for rd.modes == modeRows && rd.pass == 0 && c.brokenError() == nil {
+	for rd.modes == modeRows && rd.pass == 0 && len(rd.inject) == 0 && c.brokenError() == nil {
 		rd.need = headerSize
 		if have := rd.w - rd.r; have >= headerSize {
 			size := binary.BigEndian.Uint32(rd.buf[rd.r+1:])

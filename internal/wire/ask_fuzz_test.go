@@ -3,13 +3,14 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 )
 
 // FuzzAsk answers the same request to lib/pq and to Ask, in the same pieces. The
 // answer must be taken exactly, or handed over as if there were no Ask, and what
-// is known of the session must be the same.
+// is known of the session must be the same; also where rows are taken with NextRow.
 func FuzzAsk(f *testing.F) {
 	// Input is either the stream itself or chooses messages for it.
 	choice := [][]byte{bound, row("x"), row(""), row(strings.Repeat("x", 1500)), complete("SELECT 1"), ready('I'), ready('T'), ready('E'),
@@ -62,33 +63,63 @@ func FuzzAsk(f *testing.F) {
 		mustWrite(t, theirs, usual)
 		want, wantErr := read(theirs, nil)
 
-		ours, s := connected(t)
-		s.pieces = pieces()
-		rows, taken := ours.Ask(request)
-		var got []byte
-		if taken {
-			check(t, "pending when taken", ours.Pending(), false)
-			check(t, "can ask when taken", ours.CanAsk(), true)
-			got = cat(bound, rows, complete(ours.CommandTag()), ready('I'))
-			for i := 0; i < len(rows); {
-				typ, end, err := frameAt(rows, i)
-				if typ != DataRow || err != nil {
-					t.Fatalf("rows with %q, %v", typ, err)
+		events := theirs.TakeEvents()
+		for _, share := range []bool{false, true} {
+			ours, s := connected(t)
+			s.pieces = pieces()
+			rows, taken := ours.Ask(request)
+			var got []byte
+			switch {
+			case taken:
+				check(t, "pending when taken", ours.Pending(), false)
+				check(t, "can ask when taken", ours.CanAsk(), true)
+				got = cat(bound, rows, complete(ours.CommandTag()), ready('I'))
+				for i := 0; i < len(rows); {
+					typ, end, err := frameAt(rows, i)
+					if typ != DataRow || err != nil {
+						t.Fatalf("rows with %q, %v", typ, err)
+					}
+					i = end
 				}
-				i = end
+			case share:
+				ours.TakeRows()
+				fallthrough
+			default:
+				mustWrite(t, ours, usual)
 			}
-		} else {
-			mustWrite(t, ours, usual)
+			checkBytes(t, "written", s.written(), request)
+			var gotErr error
+			if share {
+				got, gotErr = readShared(ours, got, size, rand.New(rand.NewPCG(uint64(piece), uint64(size))))
+			} else {
+				got, gotErr = read(ours, got)
+			}
+			checkBytes(t, "delivered", got, want)
+			check(t, "error", fmt.Sprint(gotErr), fmt.Sprint(wantErr))
+			check(t, "status", ours.TxStatus(), theirs.TxStatus())
+			check(t, "tag", ours.CommandTag(), theirs.CommandTag())
+			check(t, "fatal", ours.Fatal() != nil, theirs.Fatal() != nil)
+			check(t, "pending", ours.Pending(), theirs.Pending())
+			check(t, "events", ours.TakeEvents(), events)
+			check(t, "parameters", fmt.Sprint(ours.Parameters()), fmt.Sprint(theirs.Parameters()))
 		}
-		checkBytes(t, "written", s.written(), request)
-		got, gotErr := read(ours, got)
-		checkBytes(t, "delivered", got, want)
-		check(t, "error", fmt.Sprint(gotErr), fmt.Sprint(wantErr))
-		check(t, "status", ours.TxStatus(), theirs.TxStatus())
-		check(t, "tag", ours.CommandTag(), theirs.CommandTag())
-		check(t, "fatal", ours.Fatal() != nil, theirs.Fatal() != nil)
-		check(t, "pending", ours.Pending(), theirs.Pending())
-		check(t, "events", ours.TakeEvents(), theirs.TakeEvents())
-		check(t, "parameters", fmt.Sprint(ours.Parameters()), fmt.Sprint(theirs.Parameters()))
 	})
+}
+
+// readShared reads like lib/pq, but takes some rows in between. The Conn itself
+// must know when it is in the middle of a message.
+func readShared(c *Conn, all []byte, size int, r *rand.Rand) ([]byte, error) {
+	p := make([]byte, size)
+	for {
+		for r.IntN(3) > 0 {
+			if payload, ok := c.NextRow(); ok {
+				all = append(all, msg(DataRow, payload)...)
+			}
+		}
+		n, err := c.Read(p)
+		all = append(all, p[:n]...)
+		if err != nil {
+			return all, err
+		}
+	}
 }
