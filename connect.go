@@ -201,8 +201,11 @@ func (s *session) start(nc net.Conn, t target, password string, fallback bool) (
 	if cfg.SSLCertMode == "require" && !s.encrypted {
 		return stop, errNoCertRequest
 	}
-	watch := &authWatch{Conn: wire.New(nc), requireAuth: cfg.RequireAuth}
+	watch := &authWatch{Conn: wire.New(nc), requireAuth: cfg.RequireAuth, noPassword: password == ""}
 	base, err := s.startup(watch, password)
+	if watch.failed == errNoPassword {
+		return stop, noPassword()
+	}
 	if err != nil {
 		return onStartupError(err, fallback && !watch.authenticated), err
 	}

@@ -2,10 +2,14 @@ package psyco
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -16,6 +20,7 @@ import (
 type authWatch struct {
 	*wire.Conn
 	requireAuth   string
+	noPassword    bool // there is none to answer with
 	authenticated bool
 	failed        error
 
@@ -97,7 +102,24 @@ func (w *authWatch) request(code uint32) {
 	if !allowsAuth(w.requireAuth, method) {
 		w.authenticated = false
 		w.failed = fmt.Errorf("require_auth=%s does not allow the server's method, %s", w.requireAuth, method)
+		return
 	}
+	switch code {
+	case authPassword, authMD5, authSASL:
+		if w.noPassword {
+			w.failed = errNoPassword
+		}
+	}
+}
+
+// errNoPassword comes where libpq says "fe_sendauth: no password supplied".
+var errNoPassword = errors.New("the server asks for a password, but none was given: " +
+	"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile")
+
+// noPassword is errNoPassword in the shape of what a server says to an empty
+// password, which programs may look for. psyco does not send one.
+func noPassword() error {
+	return &pq.Error{Severity: pqerror.SeverityFatal, Code: pqerror.InvalidPassword, Message: errNoPassword.Error()}
 }
 
 // allowsAuth reports whether require_auth, which is empty or a list that

@@ -5,6 +5,9 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 func TestRequireAuth(t *testing.T) {
@@ -87,4 +90,22 @@ func FuzzAuthWatch(f *testing.F) {
 			t.Error("both authenticated and refused")
 		}
 	})
+}
+
+// TestNoPassword: who has no password is told so, by whatever method the server
+// asks for one.
+func TestNoPassword(t *testing.T) {
+	s := withTLS(t)
+	for _, user := range []string{"password_user", "md5_user", "scram_user"} {
+		t.Run(user, func(t *testing.T) {
+			d := newDialer(t, tcp(s, "passfile=/none sslmode=disable user="+user))
+			_, err := d.connect(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "the server asks for a password, but none was given") {
+				t.Errorf("error %v", err)
+			}
+			if pq.As(err, pqerror.InvalidPassword) == nil {
+				t.Errorf("%v is not 28P01", err)
+			}
+		})
+	}
 }
