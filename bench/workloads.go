@@ -35,6 +35,10 @@ func workloads() []workload {
 			ways: append(viaSQL(1, pointSelect), viaPgx(1, pgxPointSelect))},
 		{name: "insert", transports: everywhere, before: []string{"TRUNCATE event"},
 			ways: append(viaSQL(1, insert), viaPgx(1, pgxInsert))},
+		{name: "point select, context.Background", transports: locally,
+			ways: append(viaSQL(1, unwatched(pointSelect)), viaPgx(1, pgxUnwatched(pgxPointSelect)))},
+		{name: "insert, context.Background", transports: locally, before: []string{"TRUNCATE event"},
+			ways: append(viaSQL(1, unwatched(insert)), viaPgx(1, pgxUnwatched(pgxInsert)))},
 		{name: "transaction of 3 updates", transports: everywhere, before: []string{"VACUUM account"},
 			ways: append(viaSQL(1, transaction), viaPgx(1, pgxTransaction))},
 		{name: "10 rows", transports: locally,
@@ -49,6 +53,23 @@ func workloads() []workload {
 			ways: append(viaSQL(goroutines, pointSelect), viaPgx(goroutines, pgxPointSelect))},
 		{name: "connect", transports: everywhere, ways: connects()},
 	}, bulk()...)
+}
+
+// unwatched is a workload with a context that never ends, as in programs that call
+// db.Query and db.Exec. With one that can end, as a web server's do, database/sql
+// starts a goroutine for each query, and drivers watch the context too.
+func unwatched(open func(*session) (operation, error)) func(*session) (operation, error) {
+	return func(s *session) (operation, error) {
+		op, err := open(s)
+		return func(_ context.Context, i int) error { return op(context.Background(), i) }, err
+	}
+}
+
+func pgxUnwatched(open func(*pgxpool.Pool) operation) func(*pgxpool.Pool) operation {
+	return func(pool *pgxpool.Pool) operation {
+		op := open(pool)
+		return func(_ context.Context, i int) error { return op(context.Background(), i) }
+	}
 }
 
 // account is the key for the ith operation: all of them, in an order that jumps.
