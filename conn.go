@@ -31,7 +31,7 @@ type conn struct {
 	base driver.Conn
 	wire *wire.Conn // nil behind Wrap
 
-	cache  *stmtcache.Cache[prepared]
+	cache  *stmtcache.Cache[*prepared]
 	plans  *stmtcache.Cache[*plan] // of pipelines
 	rows   *rows                   // a result that is still being read from the server
 	tx     *tx
@@ -70,7 +70,7 @@ func newConn(con *Connector, s *session) *conn {
 	if c.wire == nil || s.onePacket {
 		capacity = 0
 	}
-	c.cache = stmtcache.New[prepared](capacity)
+	c.cache = stmtcache.New[*prepared](capacity)
 	c.plans = stmtcache.New[*plan](capacity)
 	if c.wire != nil {
 		c.wire.SetCopyAbort(c.abortCopy)

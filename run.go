@@ -82,7 +82,7 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 			c.cache.Remove(e)
 			return zero, err
 		}
-		e.Stmt, e.Ready = p, true
+		e.Stmt, e.Ready = &p, true
 		c.stats.Prepared++
 	} else if e != nil && e.Ready {
 		c.stats.CacheHits++
@@ -93,7 +93,7 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	inTx := c.inTransaction()
 	c.ride()
-	res, err := executePrepared(c, m, &e.Stmt, st.args)
+	res, err := executePrepared(c, m, e.Stmt, st.args)
 	c.rode(err)
 	if err == nil {
 		return res, nil
