@@ -102,12 +102,11 @@ func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) 
 // text to microseconds by way of a float, so exact halves are left to it, and
 // so are the years that are written in other ways.
 func appendInstant(b []byte, t time.Time) ([]byte, bool) {
-	nanos := t.Nanosecond()
-	if year := t.Year(); year < 1 || year > 9999 || nanos%1000 == 500 {
+	if year := t.Year(); year < 1 || year > 9999 || t.Nanosecond()%1000 == 500 {
 		return b, false
 	}
-	micros := (t.Unix()-postgresEpoch)*microsPerSecond + int64(nanos+500)/1000
-	return binary.BigEndian.AppendUint64(b, uint64(micros)), true
+	b, err := appendMicros(b, t, 0)
+	return b, err == nil
 }
 
 // appendTextParameter appends a parameter as text, or says that it is NULL.

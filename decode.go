@@ -22,16 +22,16 @@ import (
 // What psyco reads without lib/pq is decoded to the values that lib/pq gives, so
 // that it makes no difference who reads it.
 
-// decodeRow decodes a row in text format. location is asked only if a value needs it.
+// decodeRow decodes a row into memory of its own. location is asked only if a value needs it.
 func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Location) ([]driver.Value, error) {
 	row := make([]driver.Value, len(cells))
 	for i, cell := range cells {
 		if cell == nil {
 			continue
 		}
-		v, err := decodeText(cell, fields[i].TypeOID, location)
+		v, err := decodeValue(cell, &fields[i], location)
 		if err != nil {
-			return nil, fmt.Errorf("psyco: column %q: %w", fields[i].Name, err)
+			return nil, err
 		}
 		if b, ok := v.([]byte); ok {
 			v = bytes.Clone(b)
@@ -41,7 +41,23 @@ func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Locati
 	return row, nil
 }
 
-// decodeText decodes a value as lib/pq does. The result may be cell itself.
+var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")
+
+// decodeValue decodes a value as lib/pq does. The result may be cell itself.
+func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v driver.Value, err error) {
+	if f.Format != 0 {
+		v, err = decodeBinary(cell, f.TypeOID)
+	} else {
+		v, err = decodeText(cell, f.TypeOID, location)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("psyco: column %q: %w", f.Name, err)
+	}
+	return v, nil
+}
+
+// decodeText decodes a value in text format as lib/pq does. The result may be
+// cell itself.
 func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver.Value, error) {
 	switch oid.Oid(typ) {
 	case oid.T_char, oid.T_bpchar, oid.T_varchar, oid.T_text:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -150,7 +149,7 @@ func (p *pipeline) row(payload []byte) (err error) {
 		return err
 	}
 	if !p.open || len(p.cells) != len(p.fields) {
-		return errors.New("psyco: protocol error: a row that does not fit its description")
+		return errShortRow
 	}
 	row, err := decodeRow(p.cells, p.fields, p.c.location)
 	if err != nil {

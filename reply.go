@@ -3,8 +3,6 @@ package psyco
 import (
 	"database/sql/driver"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"io"
 	"strings"
 
@@ -41,8 +39,8 @@ type description struct {
 	server  string // the server's name for it, "" if lib/pq must run it
 	params  []uint32
 	fields  []wire.Field
-	header  *header
-	formats []byte // of the results, as lib/pq's Bind has them; nil before the first
+	header  *header // of the fields; set with the formats
+	formats []byte  // of the results, as lib/pq's Bind has them; nil before the first
 }
 
 // describeStatement takes note of the statement that was just prepared.
@@ -55,12 +53,7 @@ func (c *conn) describeStatement(d wire.Description) description {
 			return description{}
 		}
 	}
-	return description{
-		server: c.wire.StatementName(d.Statement),
-		params: d.Params,
-		fields: d.Fields,
-		header: describeColumns(d.Fields),
-	}
+	return description{server: c.wire.StatementName(d.Statement), params: d.Params, fields: d.Fields}
 }
 
 // executePrepared runs a prepared statement. The first time lib/pq does it, which
@@ -90,7 +83,6 @@ func (d *description) learn(formats []byte) {
 	if len(formats) < 2 {
 		return
 	}
-	d.formats = formats
 	list := formats[2:]
 	for i := range d.fields {
 		f := &d.fields[i]
@@ -101,10 +93,11 @@ func (d *description) learn(formats []byte) {
 			f.Format = int16(list[2*i+1])
 		}
 		if f.Format != 0 && !decodesBinary(f.TypeOID) {
-			d.server, d.formats = "", nil
+			d.server = ""
 			return
 		}
 	}
+	d.header, d.formats = describeColumns(d.fields), formats
 }
 
 // ask sends the request for a prepared statement if that is possible. If the
@@ -159,21 +152,14 @@ func (r *reply) decode(payload []byte, dest []driver.Value) error {
 		if n > len(cells) {
 			return errShortRow
 		}
-		var err error
-		if f := &r.fields[i]; f.Format != 0 {
-			dest[i], err = decodeBinary(cells[:n:n], f.TypeOID)
-		} else {
-			dest[i], err = decodeText(cells[:n:n], f.TypeOID, r.c.location)
-		}
+		v, err := decodeValue(cells[:n:n], &r.fields[i], r.c.location)
 		if err != nil {
-			return fmt.Errorf("psyco: column %q: %w", r.fields[i].Name, err)
+			return err
 		}
-		cells = cells[n:]
+		dest[i], cells = v, cells[n:]
 	}
 	return nil
 }
-
-var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")
 
 // Close drops the rows that are left.
 func (r *reply) Close() error {

@@ -121,7 +121,7 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 		c.ride()
-		res, err := executePrepared(c, m, &p, st.args)
+		res, err := m.prepared(p.stmt, st.args)
 		c.rode(err)
 		c.wire.PrefixClose(p.name)
 		return res, err
