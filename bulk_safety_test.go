@@ -105,9 +105,7 @@ func TestBulkCutAnywhere(t *testing.T) {
 				for n := 1; n <= messages; {
 					for _, point := range []func(faultproxy.Match) faultproxy.Point{faultproxy.Before, faultproxy.After} {
 						key++
-						if err := db.Ping(); err != nil {
-							t.Fatal(err)
-						}
+						pingPastCut(t, db, fmt.Sprintf("%s, message %d", in, n))
 						p.On(point(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
 						err := write(key)
 						p.Disarm()

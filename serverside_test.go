@@ -470,9 +470,7 @@ func TestServerSideCut(t *testing.T) {
 	counts := p.Counts()
 	for _, dir := range []faultproxy.Direction{faultproxy.ToServer, faultproxy.ToClient} {
 		for i := range counts.Messages(dir, "") {
-			if err := db.Ping(); err != nil {
-				t.Fatal(err)
-			}
+			pingPastCut(t, db, fmt.Sprintf("%v message %d", dir, i+1))
 			p.On(faultproxy.After(faultproxy.Nth(i+1, faultproxy.Msg(dir, ""))), (*faultproxy.Link).Cut)
 			n, err := read()
 			p.Disarm()
