@@ -342,6 +342,7 @@ func TestPrepareStatement(t *testing.T) {
 func TestPrepareTxCut(t *testing.T) {
 	ctx := context.Background()
 	p, db, direct := faulty(t, "")
+	db.SetMaxOpenConns(1)
 	mustExec(t, direct, "CREATE TABLE t (k int)")
 	name := all(t, direct, "SELECT current_database()")[0]
 	isPrepare := faultproxy.SQL("PREPARE TRANSACTION")
@@ -351,6 +352,7 @@ func TestPrepareTxCut(t *testing.T) {
 		faultproxy.Before(faultproxy.Then(faultproxy.SQL("PREPARE TRANSACTION"), faultproxy.Msg(faultproxy.ToClient, ""))),
 		faultproxy.After(faultproxy.Then(faultproxy.SQL("PREPARE TRANSACTION"), faultproxy.Msg(faultproxy.ToClient, "Z"))),
 	} {
+		pingPastCut(t, db, fmt.Sprintf("point %d", i))
 		tx := mustBegin(t, db)
 		mustExec(t, tx, "INSERT INTO t VALUES (%s)", i)
 		p.On(point, (*faultproxy.Link).Cut)
