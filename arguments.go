@@ -44,7 +44,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 		return q.misuse
 	}
 	if q.style == styleNative && !c.clientBinding() {
-		st.sql, st.args = q.sql, args
+		st.sql, st.args, st.counted = q.sql, args, q.natives == len(args)
 		for i := range args {
 			if err := c.nativeValue(&args[i]); err != nil {
 				return err
@@ -59,6 +59,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 	if err != nil {
 		return err
 	}
+	st.counted = true
 	return c.adapt(st)
 }
 

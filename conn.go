@@ -48,16 +48,18 @@ type conn struct {
 
 	unannounced *tracing // of one of psyco's functions, before announce
 
-	reply      reply    // of the last request that lib/pq did not see
-	request    []byte   // scratch: see ask
-	types      []uint32 // scratch: see statement.types
-	openTypes  []uint32 // scratch: see statement.open
-	savepoints int      // names of savepoints
-	nested     []string // the open savepoints of Savepoint, the outermost first
-	streams    []bool   // which names of cursors for ServerSide are taken
-	planNames  int      // names of the plans of pipelines
-	forgotten  int      // how often forget was called
-	stats      Stats
+	reply          reply    // of the last request that lib/pq did not see
+	request        []byte   // scratch: see ask
+	types          []uint32 // scratch: see statement.types
+	openTypes      []uint32 // scratch: see statement.open
+	noTypes        []uint32 // zeros: see untyped
+	savepoints     int      // names of savepoints
+	nested         []string // the open savepoints of Savepoint, the outermost first
+	streams        []bool   // which names of cursors for ServerSide are taken
+	planNames      int      // names of the plans of pipelines
+	statementNames int      // names of the statements of the cache
+	forgotten      int      // how often forget was called
+	stats          Stats
 }
 
 // background is the context for lib/pq's calls: psyco watches the caller's

@@ -185,7 +185,7 @@ type Config struct {
 	// each connection. 0 turns the cache off.
 	StatementCacheCapacity int
 	// PrepareThreshold is the use of a query text, counted from 1, that
-	// prepares it. 0 means the default, 2.
+	// prepares it, in the same round trip. 0 means the default, 2.
 	PrepareThreshold int
 	// Binding is server (values travel beside the query) or client (values
 	// are written into the query as literals, as psycopg 2 does).

@@ -205,8 +205,8 @@ func ExampleWithConn() {
 		fmt.Println(roundTrips() - before)
 	}
 	// Output:
-	// 2
-	// 2
+	// 1
+	// 1
 	// 1
 }
 

@@ -100,7 +100,7 @@ func ExampleTracer() {
 	// Output:
 	// CREATE 3 rows, in 1 round trips
 	// a transaction begins
-	// UPDATE 3 rows, in 2 round trips
+	// UPDATE 3 rows, in 1 round trips
 }
 
 // slowest is a Tracer that keeps the longest operation of each kind.

@@ -16,7 +16,7 @@ type Stats struct {
 	RoundTrips    uint64 // times the client waited for the server, those of connecting included
 	BytesSent     uint64 // before encryption
 	BytesReceived uint64
-	CacheHits     uint64 // statements with arguments that ran in one round trip
+	CacheHits     uint64 // statements with arguments that were prepared before
 	CacheMisses   uint64 // statements with arguments that were parsed anew
 	Prepared      uint64 // statements that the cache has prepared
 }

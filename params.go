@@ -30,11 +30,12 @@ type query struct {
 	// statements, which the extended protocol refuses.
 	utility bool
 
-	params int      // how many distinct $n sql has; 0 for native queries, which are not looked into
-	slots  []slot   // the placeholders in the order of the text
-	names  []string // styleNamed: names[i] is $i+1
-	lists  bool     // a placeholder stands behind IN, or alone in the parentheses behind it
-	rows   bool     // one of those takes a list of rows
+	params  int      // how many distinct $n sql has; 0 for native queries
+	natives int      // of a native query: see countNative
+	slots   []slot   // the placeholders in the order of the text
+	names   []string // styleNamed: names[i] is $i+1
+	lists   bool     // a placeholder stands behind IN, or alone in the parentheses behind it
+	rows    bool     // one of those takes a list of rows
 
 	// misuse is for a native query without any $n: what arguments would be
 	// told, if there is something that was perhaps meant as a placeholder.
@@ -144,17 +145,24 @@ func (r *rewriter) remember(set *[4]atomic.Pointer[query], q *query) {
 // (transformStmt in src/backend/parser/analyze.c), and in EXPLAIN of such.
 func clientBound(sql string) bool {
 	keyword := sqllex.Keyword(sql)
-	switch keyword {
-	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE", "DECLARE", "CALL":
-	case "EXPLAIN":
-		if explainsUtility(sql) {
-			return true
-		}
-	default:
-		// What begins with no word is no statement; let the server say so.
-		return keyword != ""
+	switch {
+	case keyword == "": // is no statement; let the server say so
+		return false
+	case !takesParameters(keyword):
+		return true
+	case keyword == "EXPLAIN" && explainsUtility(sql):
+		return true
 	}
 	return sqllex.Count(sql, 2) > 1
+}
+
+// takesParameters reports whether statements that begin with a word take parameters.
+func takesParameters(keyword string) bool {
+	switch keyword {
+	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE", "DECLARE", "CALL", "EXPLAIN":
+		return true
+	}
+	return false
 }
 
 // explainsUtility reports whether what EXPLAIN explains takes no parameters:

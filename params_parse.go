@@ -12,6 +12,7 @@ import (
 func rewrite(text string, mode placeholders) (*query, error) {
 	q := &query{text: text, style: styleNative, sql: text}
 	if mode == placeholdersNative || mode == placeholdersAuto && !strings.ContainsAny(text, "%?") {
+		q.natives = countNative(text)
 		return q, nil
 	}
 	p := parser{text: text, scan: sqllex.NewScanner(text), native: -1, question: -1, operators: true}
@@ -25,8 +26,10 @@ func rewrite(text string, mode placeholders) (*query, error) {
 			if p.native < 0 {
 				q.misuse = p.err.orNil()
 			}
+			q.natives = countNative(text)
 			return q, nil
 		case p.native >= 0 && p.operators:
+			q.natives = countNative(text)
 			return q, nil
 		}
 	}
@@ -52,6 +55,27 @@ func rewrite(text string, mode placeholders) (*query, error) {
 	}
 	q.utility = clientBound(q.sql)
 	return q, nil
+}
+
+// countNative returns the highest n of a $n, or -1 if the statement is of a kind
+// whose parameters the server does not see. It numbers a parameter that is
+// missing in between too.
+func countNative(text string) (count int) {
+	if strings.IndexByte(text, '$') < 0 {
+		return 0
+	}
+	if keyword := sqllex.Keyword(text); keyword != "" && !takesParameters(keyword) {
+		return -1
+	}
+	s := sqllex.NewScanner(text)
+	for t := s.Next(); t.Kind != sqllex.End; t = s.Next() {
+		if t.Kind == sqllex.Param {
+			if n, err := strconv.Atoi(t.Text(text)[1:]); err == nil {
+				count = max(count, n)
+			}
+		}
+	}
+	return count
 }
 
 // parser reads a text once, as if it had psycopg's placeholders. Whether it has

@@ -29,6 +29,12 @@ func (c *conn) nameUnnamed() {
 	}
 }
 
+// mayMiss reports whether a statement of the cache might not be there, in a
+// transaction that its absence would fail.
+func (c *conn) mayMiss() bool {
+	return c.sess.dialer.suspect.Load() && !c.sess.onePacket && c.inTransaction()
+}
+
 var errPooled = errors.New("psyco: a pooler changes the server between requests: " +
 	"use binary_parameters=yes, or a transaction, or pooling by session")
 

@@ -3,18 +3,20 @@ package psyco
 import (
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// Most answers are short. For a prepared statement psyco sends the request
-// itself, and when the answer is a plain one that has arrived as a whole, it
-// reads that too; lib/pq does not see either. Errors, notices, long results and
-// whatever else is unusual are left to lib/pq, which then reads the answer as if
-// it had sent the request, see wire.Conn.Ask; only of the rows in it, most are
-// taken without lib/pq, see wire.Conn.TakeRows.
+// psyco sends the request for a statement with arguments itself, and when the
+// answer is a plain one that has arrived as a whole, it reads that too; lib/pq does
+// not see either. Errors, notices, long results and whatever else is unusual are
+// left to lib/pq, which reads them as the answer to a simple query, see
+// wire.Conn.Ask; only of the rows in it, most are taken without lib/pq, see
+// wire.Conn.TakeRows.
 
 var (
 	_ driver.Rows                           = (*reply)(nil)
@@ -24,8 +26,8 @@ var (
 	_ driver.RowsColumnTypePrecisionScale   = (*reply)(nil)
 )
 
-// reply is a result that has arrived as a whole and is not decoded yet. Its
-// values are those that lib/pq gives.
+// reply is a result that has arrived as a whole and is not decoded yet, or decodes
+// the rows of one that lib/pq shares. Its values are those that lib/pq gives.
 type reply struct {
 	*header
 	c      *conn
@@ -36,86 +38,95 @@ type reply struct {
 
 // description is what is known of a prepared statement.
 type description struct {
-	server  string // the server's name for it, "" if lib/pq must run it
-	params  []uint32
-	fields  []wire.Field
-	header  *header // of the fields; set with the formats
-	formats []byte  // of the results, as lib/pq's Bind has them; nil before the first
+	server string // the server's name for it, "" if lib/pq must run it
+	params []uint32
+	fields []wire.Field // with the formats in which psyco wants them
+	header *header
+	// formats are the same at the end of a Bind.
+	formats []byte
 }
 
-// describeStatement takes note of the statement that was just prepared.
-func (c *conn) describeStatement(d wire.Description) description {
+// describeStatement makes a description of what the server told of a statement.
+func (c *conn) describeStatement(server string, d wire.Description) description {
 	if c.sess.onePacket || d.Strange {
 		return description{}
 	}
-	for _, f := range d.Fields {
-		if scanType(f.TypeOID) == timeType && hasInfinity() {
-			return description{}
-		}
+	if hasInfinity() && slices.ContainsFunc(d.Fields, func(f wire.Field) bool { return scanType(f.TypeOID) == timeType }) {
+		return description{}
 	}
-	return description{server: c.wire.StatementName(d.Statement), params: d.Params, fields: d.Fields}
+	fields := slices.Clone(d.Fields)
+	formats := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))
+	for i := range fields {
+		f := &fields[i]
+		if decodesBinary(f.TypeOID) && !c.con.cfg.DisablePreparedBinaryResult {
+			f.Format = 1
+		}
+		formats = binary.BigEndian.AppendUint16(formats, uint16(f.Format))
+	}
+	return description{server, d.Params, fields, describeColumns(fields), formats}
 }
 
-// executePrepared runs a prepared statement. The first time lib/pq does it, which
-// shows the formats in which it wants the results.
-func executePrepared[R any](c *conn, m mode[R], p *prepared, args []driver.NamedValue) (R, error) {
-	if p.formats != nil {
-		switch sent, complete := c.ask(p, args); {
-		case complete:
-			return m.replied(c), nil
-		case sent:
-			c.wire.TakeRows()
+// runPrepared runs a prepared statement.
+func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driver.NamedValue) (R, error) {
+	if p.server == "" {
+		return m.prepared(p.stmt, args)
+	}
+	request, err := appendRequest(c.request[:0], &p.description, args)
+	c.keepRequest(request)
+	if err != nil {
+		var zero R
+		return zero, err
+	}
+	return ask(c, m, sql, request, &p.description)
+}
+
+// ask sends a request and has its answer read by whoever can: psyco or, as the
+// answer to a simple query, lib/pq. d describes the prepared statement that is
+// executed; nil is for a request that has the server describe the result.
+func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) (R, error) {
+	if !c.wire.CanAsk() {
+		var zero R
+		c.lost = errUnread
+		return zero, driver.ErrBadConn
+	}
+	var columns []wire.Field // for lib/pq
+	if d != nil && m.hasRows() {
+		columns = d.fields
+	}
+	rows, complete := c.wire.Ask(request, columns)
+	if !complete && m.hasRows() {
+		c.wire.TakeRows()
+	}
+	var res R
+	var err error
+	if !complete {
+		res, err = m.text(c, sql, nil)
+	}
+	r := reply{c: c, rows: append(c.reply.rows[:0], rows...)}
+	if d != nil {
+		r.header, r.fields = d.header, d.fields
+	} else if m.hasRows() {
+		r.fields = c.wire.Description().Fields
+	}
+	if complete {
+		if r.tag = c.wire.CommandTag(); r.header == nil && m.hasRows() {
+			r.header = describeColumns(r.fields)
 		}
 	}
-	learn := p.server != "" && p.formats == nil
-	if learn {
-		c.wire.CaptureFormats()
-	}
-	res, err := m.prepared(p.stmt, args)
-	if learn {
-		p.learn(c.wire.Formats())
+	if c.reply = r; complete {
+		return m.replied(c), nil
 	}
 	return res, err
 }
 
-// learn takes note of the result formats of lib/pq's Bind.
-func (d *description) learn(formats []byte) {
-	if len(formats) < 2 {
-		return
-	}
-	list := formats[2:]
-	for i := range d.fields {
-		f := &d.fields[i]
-		switch {
-		case len(list) == 2:
-			f.Format = int16(list[1])
-		case len(list) > 2*i+1:
-			f.Format = int16(list[2*i+1])
-		}
-		if f.Format != 0 && !decodesBinary(f.TypeOID) {
-			d.server = ""
-			return
-		}
-	}
-	d.header, d.formats = describeColumns(d.fields), formats
-}
+// errUnread cannot happen unless lib/pq has given up in the middle of an answer.
+var errUnread = errors.New("psyco: the last answer was not read to its end")
 
-// ask sends the request for a prepared statement if that is possible. If the
-// answer is complete it is c.reply; else lib/pq must go on.
-func (c *conn) ask(p *prepared, args []driver.NamedValue) (sent, complete bool) {
-	if !c.wire.CanAsk() {
-		return false, false
-	}
-	request, err := appendRequest(c.request[:0], &p.description, args)
+// keepRequest keeps the memory of a request for the next one.
+func (c *conn) keepRequest(request []byte) {
 	if cap(request) <= keptReply {
 		c.request = request
 	}
-	if err != nil {
-		return false, false // lib/pq says what is wrong
-	}
-	rows, ok := c.wire.Ask(request)
-	c.reply = reply{p.header, c, p.fields, append(c.reply.rows[:0], rows...), c.wire.CommandTag()}
-	return true, ok
 }
 
 // keptReply is how large a buffer is kept for the next request.

@@ -19,6 +19,12 @@ import (
 // statements are cancelled now and then: one with an error must not have
 // happened, one without must have.
 func TestRepliesAtRandom(t *testing.T) {
+	for _, way := range []string{preparedWay + " statement_cache_capacity=9", unpreparedWay, "statement_cache_capacity=3"} {
+		t.Run(way, func(t *testing.T) { testRepliesAtRandom(t, way) })
+	}
+}
+
+func testRepliesAtRandom(t *testing.T, way string) {
 	dsn := pgserver.TestDSN(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
@@ -42,7 +48,7 @@ func TestRepliesAtRandom(t *testing.T) {
 		}
 		return c
 	}
-	ours := open("psyco", "a", " prepare_threshold=1 statement_cache_capacity=9")
+	ours := open("psyco", "a", " "+way)
 	theirs := open("postgres", "b", "")
 
 	statements := []struct {

@@ -41,9 +41,20 @@ func replied(t *testing.T, conn *sql.Conn, f func()) bool {
 
 type connection = conn // for where conn is a variable
 
-// openBoth opens a connection of psyco, which prepares everything at once, and
-// one of lib/pq.
-func openBoth(t *testing.T) (ours, theirs *sql.Conn) {
+// The two ways in which psyco runs a statement without lib/pq.
+const (
+	preparedWay   = "prepare_threshold=1"
+	unpreparedWay = "statement_cache_capacity=0"
+)
+
+func eachWay(t *testing.T, test func(t *testing.T, way string)) {
+	for _, way := range []string{preparedWay, unpreparedWay} {
+		t.Run(way, func(t *testing.T) { test(t, way) })
+	}
+}
+
+// openBoth opens a connection of psyco and one of lib/pq.
+func openBoth(t *testing.T, way string) (ours, theirs *sql.Conn) {
 	t.Helper()
 	dsn := pgserver.TestDSN(t)
 	open := func(driver, dsn string) *sql.Conn {
@@ -59,7 +70,7 @@ func openBoth(t *testing.T) (ours, theirs *sql.Conn) {
 		t.Cleanup(func() { c.Close() })
 		return c
 	}
-	return open("psyco", dsn+" prepare_threshold=1"), open("postgres", dsn)
+	return open("psyco", dsn+" "+way), open("postgres", dsn)
 }
 
 // shown is all that database/sql shows of a query.
@@ -119,8 +130,10 @@ func showRows(t *testing.T, query func(context.Context, ...any) (*sql.Rows, erro
 
 // TestReplies compares what is read without lib/pq with a statement that was
 // prepared by hand on lib/pq's own connection.
-func TestReplies(t *testing.T) {
-	ours, theirs := openBoth(t)
+func TestReplies(t *testing.T) { eachWay(t, testReplies) }
+
+func testReplies(t *testing.T, way string) {
+	ours, theirs := openBoth(t, way)
 	if _, err := ours.ExecContext(t.Context(), `CREATE FUNCTION noted(i int) RETURNS int LANGUAGE plpgsql AS
 		'BEGIN IF i % 100 < 2 THEN RAISE NOTICE ''%'', repeat(''n'', i); END IF; RETURN i; END'`); err != nil {
 		t.Fatal(err)
@@ -191,8 +204,10 @@ func TestReplies(t *testing.T) {
 }
 
 // TestRepliesAreUsed makes sure that the tests around it test something.
-func TestRepliesAreUsed(t *testing.T) {
-	c, _ := openBoth(t)
+func TestRepliesAreUsed(t *testing.T) { eachWay(t, testRepliesAreUsed) }
+
+func testRepliesAreUsed(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	for _, tt := range []struct {
 		name, query string
 		args        []any
@@ -216,7 +231,7 @@ func TestRepliesAreUsed(t *testing.T) {
 					}
 				}))
 			}
-			if want := []bool{false, tt.want, tt.want}; !reflect.DeepEqual(got, want) {
+			if want := []bool{tt.want, tt.want, tt.want}; !reflect.DeepEqual(got, want) {
 				t.Errorf("without lib/pq: %v, want %v", got, want)
 			}
 		})
@@ -226,7 +241,7 @@ func TestRepliesAreUsed(t *testing.T) {
 // TestInstants compares the binary form of an instant with what the server makes
 // of lib/pq's text.
 func TestInstants(t *testing.T) {
-	ours, _ := openBoth(t)
+	ours, _ := openBoth(t, preparedWay)
 	r := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		var texts []string
@@ -270,8 +285,10 @@ func TestInstants(t *testing.T) {
 	}
 }
 
-func TestExecReplies(t *testing.T) {
-	ours, theirs := openBoth(t)
+func TestExecReplies(t *testing.T) { eachWay(t, testExecReplies) }
+
+func testExecReplies(t *testing.T, way string) {
+	ours, theirs := openBoth(t, way)
 	if _, err := ours.ExecContext(t.Context(), "CREATE TABLE t (a int PRIMARY KEY, b text); CREATE TABLE n (a int)"); err != nil {
 		t.Fatal(err)
 	}
@@ -324,8 +341,10 @@ func TestExecReplies(t *testing.T) {
 
 // TestReplyOutlivesNextStatement looks at a row's bytes after the connection has
 // run another statement.
-func TestReplyOutlivesNextStatement(t *testing.T) {
-	c, _ := openBoth(t)
+func TestReplyOutlivesNextStatement(t *testing.T) { eachWay(t, testReplyOutlivesNextStatement) }
+
+func testReplyOutlivesNextStatement(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	const list = "SELECT ('{' || repeat(chr(64 + i), 20) || '}')::name[] FROM generate_series(1, $1::int) i"
 	const other = "SELECT repeat('-', $1)"
 	for _, query := range []string{list, other} { // lib/pq's turn
@@ -359,8 +378,10 @@ func TestReplyOutlivesNextStatement(t *testing.T) {
 
 // TestSharedRows uses a connection in other ways while rows are open that lib/pq
 // reads only in part.
-func TestSharedRows(t *testing.T) {
-	c, _ := openBoth(t)
+func TestSharedRows(t *testing.T) { eachWay(t, testSharedRows) }
+
+func testSharedRows(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	const n = 20_000
 	const query = "SELECT i, repeat('x', i % 50), '{}'::json FROM generate_series(1, $1::int) i"
 	read := func(rows *sql.Rows, from, to int) {
@@ -441,7 +462,7 @@ func TestSharedRows(t *testing.T) {
 func TestStatementNames(t *testing.T) {
 	for _, text := range []string{"copyx", "/*/ copy it */ SELECT $1::int", "\fCOPY pg_am FROM STDIN"} {
 		t.Run(text, func(t *testing.T) {
-			c, _ := openBoth(t)
+			c, _ := openBoth(t, preparedWay)
 			if stmt, err := c.PrepareContext(t.Context(), text); err == nil {
 				stmt.Close()
 			}
@@ -458,8 +479,10 @@ func TestStatementNames(t *testing.T) {
 }
 
 // TestUnreadableValue goes on after a value that has no Go form.
-func TestUnreadableValue(t *testing.T) {
-	c, _ := openBoth(t)
+func TestUnreadableValue(t *testing.T) { eachWay(t, testUnreadableValue) }
+
+func testUnreadableValue(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	if _, err := c.ExecContext(t.Context(), "SET datestyle = 'German'"); err != nil {
 		t.Fatal(err)
 	}
@@ -520,8 +543,10 @@ func TestBrokenReply(t *testing.T) {
 
 // TestRowBeforeScan runs another statement between Next and Scan: the row is
 // still the same then.
-func TestRowBeforeScan(t *testing.T) {
-	c, _ := openBoth(t)
+func TestRowBeforeScan(t *testing.T) { eachWay(t, testRowBeforeScan) }
+
+func testRowBeforeScan(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	for _, tt := range []struct {
 		name, query string
 		args        []any
@@ -552,8 +577,10 @@ func TestRowBeforeScan(t *testing.T) {
 	}
 }
 
-func TestTooManyParameters(t *testing.T) {
-	c, _ := openBoth(t)
+func TestTooManyParameters(t *testing.T) { eachWay(t, testTooManyParameters) }
+
+func testTooManyParameters(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	args := make([]any, 65536)
 	for i := range args {
 		args[i] = 1
@@ -577,8 +604,10 @@ func TestTooManyParameters(t *testing.T) {
 
 // TestAfterFailedTransaction prepares anew what the server has forgotten, which
 // psyco does outside transactions.
-func TestAfterFailedTransaction(t *testing.T) {
-	c, _ := openBoth(t)
+func TestAfterFailedTransaction(t *testing.T) { eachWay(t, testAfterFailedTransaction) }
+
+func testAfterFailedTransaction(t *testing.T, way string) {
+	c, _ := openBoth(t, way)
 	run := func() {
 		t.Helper()
 		var n int

@@ -8,8 +8,10 @@ import (
 
 // TestCloseTellsError closes results before their statement fails, as QueryRow
 // does. That nothing has happened must not be lost with the rows.
-func TestCloseTellsError(t *testing.T) {
-	ours, theirs := openBoth(t)
+func TestCloseTellsError(t *testing.T) { eachWay(t, testCloseTellsError) }
+
+func testCloseTellsError(t *testing.T, way string) {
+	ours, theirs := openBoth(t, way)
 	if _, err := ours.ExecContext(t.Context(), `CREATE TABLE once (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);
 		INSERT INTO once VALUES (1)`); err != nil {
 		t.Fatal(err)

@@ -4,6 +4,9 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
+	"strconv"
+
+	"github.com/psyco-go/psyco/internal/stmtcache"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -18,12 +21,14 @@ type statement struct {
 	types []uint32            // declared parameter types, 0: the server infers; nil for native queries
 	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
 	trial *trial              // literals that are not known to do without a cast
+
+	counted bool // the text has as many parameters as there are arguments
 }
 
 // prepared is a server-side statement of the cache.
 type prepared struct {
 	stmt driver.Stmt
-	name string // lib/pq's name for it
+	name string // without the connection's prefix
 	description
 }
 
@@ -32,6 +37,7 @@ type mode[R any] interface {
 	text(c *conn, sql string, args []driver.NamedValue) (R, error)
 	prepared(s driver.Stmt, args []driver.NamedValue) (R, error)
 	replied(c *conn) R
+	hasRows() bool
 }
 
 type execMode struct{}
@@ -46,6 +52,8 @@ func (execMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Result
 
 func (execMode) replied(c *conn) driver.Result { return c.reply.Result() }
 
+func (execMode) hasRows() bool { return false }
+
 type queryMode struct{}
 
 func (queryMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Rows, error) {
@@ -58,10 +66,12 @@ func (queryMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Rows,
 
 func (queryMode) replied(c *conn) driver.Rows { return &c.reply }
 
+func (queryMode) hasRows() bool { return true }
+
 // run sends a statement the cheapest way that is safe: without arguments as a
 // simple query, as lib/pq does; through a prepared statement of the cache in
 // one round trip, once the text has been used often enough to be worth it; else
-// through lib/pq's unnamed statement, in its two round trips.
+// through the unnamed statement.
 func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
 	if st.trial != nil {
@@ -75,25 +85,24 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 		c.observe()
 		return res, err
 	}
-	e := c.cache.Use(st.sql, st.types)
-	if e != nil && !e.Ready && e.Uses >= c.con.cfg.PrepareThreshold {
-		p, err := c.prepare(st)
-		if err != nil {
-			c.cache.Remove(e)
-			return zero, err
-		}
-		e.Stmt, e.Ready = &p, true
-		c.stats.Prepared++
-	} else if e != nil && e.Ready {
-		c.stats.CacheHits++
+	var e *stmtcache.Entry[*prepared]
+	if st.counted && !c.mayMiss() {
+		e = c.cache.Use(st.sql, st.types)
 	}
-	if e == nil || !e.Ready {
+	switch {
+	case e == nil, !e.Ready && e.Uses < c.con.cfg.PrepareThreshold:
 		c.stats.CacheMisses++
 		return runUncached(c, m, st)
+	case e.Ready:
+		c.stats.CacheHits++
+	default:
+		if res, ran, err := runNew(c, m, st, e); ran || err != nil {
+			return res, err
+		}
 	}
 	inTx := c.inTransaction()
 	c.ride()
-	res, err := executePrepared(c, m, e.Stmt, st.args)
+	res, err := runPrepared(c, m, e.Stmt, st.sql, st.args)
 	c.rode(err)
 	if err == nil {
 		return res, nil
@@ -109,6 +118,65 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	return runUncached(c, m, st)
 }
 
+// runNew prepares a statement for the cache and runs it, in one packet. Where that
+// is not possible it only prepares it.
+func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepared]) (res R, ran bool, err error) {
+	types, known := c.con.inference.lookup(st)
+	var first error // before the types for the fallback were tried
+	for {
+		c.statementNames++
+		name := "s" + strconv.Itoa(c.statementNames)
+		server := c.wire.StatementName(name)
+		request, ok := c.appendWhole(c.request[:0], server, st, types, m.hasRows())
+		c.keepRequest(request)
+		if !ok || !known && c.inTransaction() {
+			return res, false, c.prepareEntry(st, e)
+		}
+		c.ride()
+		res, err = ask(c, m, st.sql, request, nil)
+		c.rode(err)
+		d := c.wire.Description()
+		if p := c.describeStatement(server, d); d.Params != nil && p.server != "" && err != driver.ErrBadConn {
+			c.enter(e, &prepared{name: name, description: p})
+			if !known {
+				c.con.inference.store(st, types)
+			}
+			if err != nil {
+				c.evict(err, func() { c.cache.Remove(e) })
+			}
+			return res, true, err
+		}
+		if first == nil {
+			if fallback := c.fallback(st, known, err); fallback != nil {
+				first, types = err, fallback
+				continue
+			}
+		} else if err != nil {
+			err = first // it is about the query as the user wrote it
+		}
+		c.wire.PrefixClose(name) // if there is one
+		c.cache.Remove(e)
+		return res, true, err
+	}
+}
+
+// prepareEntry prepares a statement for the cache.
+func (c *conn) prepareEntry(st *statement, e *stmtcache.Entry[*prepared]) error {
+	p, err := c.prepare(st)
+	if err != nil {
+		c.cache.Remove(e)
+		return err
+	}
+	c.enter(e, &p)
+	return nil
+}
+
+// enter puts a new statement into the cache.
+func (c *conn) enter(e *stmtcache.Entry[*prepared], p *prepared) {
+	e.Stmt, e.Ready = p, true
+	c.stats.Prepared++
+}
+
 // runUncached sends a statement that has no prepared one in the cache.
 func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
@@ -121,14 +189,13 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 		c.ride()
-		res, err := m.prepared(p.stmt, st.args)
+		res, err := runPrepared(c, m, &p, st.sql, st.args)
 		c.rode(err)
 		c.wire.PrefixClose(p.name)
 		return res, err
 	}
 	c.ride()
-	c.declare(types)
-	res, err := m.text(c, st.sql, st.args)
+	res, err := runUnnamed(c, m, st, types)
 	c.rode(err)
 	if err == nil {
 		if !known {
@@ -137,8 +204,7 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 		return res, nil
 	}
 	if fallback := c.fallback(st, known, err); fallback != nil {
-		c.declare(fallback)
-		if res, err2 := m.text(c, st.sql, st.args); err2 == nil {
+		if res, err2 := runUnnamed(c, m, st, fallback); err2 == nil {
 			c.con.inference.store(st, fallback)
 			return res, nil
 		}
@@ -201,12 +267,12 @@ func (c *conn) parse(sql string, types []uint32) (prepared, error) {
 	c.declare(types)
 	c.wire.CaptureDescription()
 	s, err := c.base.(driver.ConnPrepareContext).PrepareContext(background, sql)
+	d := c.wire.Description()
 	c.rode(err)
 	if err != nil {
 		return prepared{}, err
 	}
-	d := c.wire.Description()
-	return prepared{stmt: s, name: d.Statement, description: c.describeStatement(d)}, nil
+	return prepared{stmt: s, name: d.Statement, description: c.describeStatement(c.wire.StatementName(d.Statement), d)}, nil
 }
 
 // declare hands the parameter types to the wire, if there is one to declare.
@@ -275,12 +341,13 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 	if pe == nil {
 		return false
 	}
+	outside := pe.Where == "" // with a context it is an error of a function, which has run
 	switch {
-	case pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
+	case outside && pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
 		c.forget()
 		c.suspect = true
 		return true
-	case pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":
+	case outside && pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":
 		remove()
 		return true
 	}

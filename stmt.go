@@ -120,7 +120,7 @@ func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], args []driv
 	}
 	k = c.watch(ctx)
 	c.ride()
-	res, err = executePrepared(c, m, &s.prepared, args)
+	res, err = runPrepared(c, m, &s.prepared, "", args) // lib/pq's errors of prepared statements have no text
 	c.rode(err)
 	return res, k, err
 }
@@ -243,7 +243,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 		s.variants = append(s.variants, variant{strings.Clone(st.sql), slices.Clone(st.types), p})
 	}
 	c.ride()
-	res, err = executePrepared(c, m, &s.variants[i].prepared, st.args)
+	res, err = runPrepared(c, m, &s.variants[i].prepared, st.sql, st.args)
 	c.rode(err)
 	return res, k, err
 }

@@ -64,7 +64,7 @@ func TestSlogTracer(t *testing.T) {
 			"level": "INFO", "msg": "SELECT person", "db.system.name": "postgresql", "db.operation.name": "SELECT",
 			"db.query.summary": "SELECT person", "db.query.text": "SELECT * FROM person WHERE id = %(id)s",
 			"db.response.returned_rows": 1.0, "psyco.call": "Query", "psyco.arguments": 1.0,
-			"psyco.round_trips": 2.0, "psyco.cache_hit": false, "error.type": nil, "db.response.status_code": nil,
+			"psyco.round_trips": 1.0, "psyco.cache_hit": false, "error.type": nil, "db.response.status_code": nil,
 		},
 		{
 			"level": "ERROR", "msg": "INSERT person", "db.response.status_code": "23505", "error.type": "23505",

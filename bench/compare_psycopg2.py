@@ -1,6 +1,6 @@
 """What psycopg2 does in each row of the README's table: prints it in a word.
 
-Usage: compare_psycopg2.py DSN see        all rows but the last two
+Usage: compare_psycopg2.py DSN see        all rows but the last three
        compare_psycopg2.py DSN query N    N times a query with an argument
        compare_psycopg2.py DSN tx N       N times a transaction with three statements
 """

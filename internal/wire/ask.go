@@ -9,44 +9,63 @@ type asking struct {
 	sent bool // some of it, where err is not nil
 }
 
-// Description is what is known of a statement that lib/pq prepared.
+// Description is what the server says of a statement that is being prepared.
 type Description struct {
-	Statement string   // lib/pq's name for it
-	Params    []uint32 // the types of its parameters
+	Statement string   // lib/pq's name for it, if lib/pq prepared it
+	Params    []uint32 // the types of its parameters; nil if the server did not tell
 	Fields    []Field
 	Strange   bool // the server told something that cannot be read
 }
 
-// binding is lib/pq's next Bind, if that is of interest.
-type binding struct {
-	wanted  bool
-	formats []byte
-}
-
-// CanAsk reports whether [Conn.Ask] is possible: nothing is queued that must ride
-// in front, and nothing is left of an earlier answer.
+// CanAsk reports whether [Conn.Ask] is possible: nothing is left of an earlier
+// answer.
 func (c *Conn) CanAsk() bool {
 	rd := &c.reader
-	return c.prefix.none() && rd.modes == 0 && rd.pass == 0 && rd.drop == 0 && len(rd.inject) == 0 && !rd.plain &&
+	return rd.modes == 0 && rd.pass == 0 && rd.drop == 0 && len(rd.inject) == 0 && !rd.plain &&
 		c.session.portal.name == "" && c.exchange.Load() == nil && !c.asking.open
 }
 
-// Ask sends the Bind, Execute and Sync of a prepared statement, in text format or
-// not, and waits for the answer. If that consists of rows, CommandComplete and a
-// ReadyForQuery with the transaction status of before, and fits into the buffer,
-// then lib/pq need not know of it: Ask returns the DataRow messages, which are
-// valid until the next call of any method, and true. [Conn.CommandTag] has the tag.
+// Ask sends request, the packet for one statement: Bind, Execute and Sync,
+// perhaps behind a Parse and with a Describe, and waits for the answer.
+// Statements of [Conn.Prefix] go in front.
+//
+// If nothing rides in front, and the answer is plain and fits into the buffer,
+// then lib/pq need not know of it. It is plain if it consists of what belongs to
+// these messages, rows, CommandComplete and a ReadyForQuery with the transaction
+// status of before. Ask returns the DataRow messages, which are valid until the
+// next call of any method, and true. [Conn.CommandTag] has the tag and
+// [Conn.Description] what was described.
 //
 // In any other case, errors included, nothing of the answer is taken, and lib/pq
-// must execute the same statement: what it writes is not sent, and it reads the
-// answer to this request.
-func (c *Conn) Ask(request []byte) (rows []byte, ok bool) {
+// must send the statement's text as a simple Query. That is not sent, and the
+// answer to this request is made to look like one to it: what belongs to Parse and
+// Bind is left out, and where the request describes no columns, RowDescription is
+// columns, if they are not nil.
+func (c *Conn) Ask(request []byte, columns []Field) (rows []byte, ok bool) {
 	c.begin(true)
-	n, err := c.request(nil, request)
+	c.described = Description{}
+	riding := !c.prefix.none()
+	head, err := c.appendPrefix(c.writer.scratch[:0])
+	n := 0
+	if err == nil {
+		n, err = c.request(head, request)
+	}
 	c.asking = asking{open: true, err: err, sent: n > 0}
 	if err != nil {
 		return nil, false
 	}
+	c.reader.modes |= modeAsked | modeDescribe
+	if !riding {
+		rows, ok = c.awaitPlain()
+	}
+	if !ok && columns != nil {
+		c.reader.inject = AppendRowDescription(nil, columns)
+	}
+	return rows, ok
+}
+
+// awaitPlain waits until the answer is complete or known not to be plain.
+func (c *Conn) awaitPlain() (rows []byte, ok bool) {
 	for {
 		rows, complete, known := c.plainAnswer()
 		if complete {
@@ -64,48 +83,74 @@ func (c *Conn) Ask(request []byte) (rows []byte, ok bool) {
 	}
 }
 
+// The parts of an answer, in their order.
+const (
+	beforeParse = iota
+	beforeBind
+	beforeEnd
+	beforeReady
+)
+
 // plainAnswer looks for the answer that Ask is for at the beginning of what has
 // arrived, and takes it if it is complete. known says that it may become so.
 func (c *Conn) plainAnswer() (rows []byte, complete, known bool) {
 	rd := &c.reader
 	var first, last int // the rows
-	var tag []byte
-	expected := byte(BindComplete)
+	var params, columns, tag []byte
+	part := beforeParse
 	for i := rd.r; rd.w-i >= headerSize; {
 		typ, size := rd.buf[i], uint64(binary.BigEndian.Uint32(rd.buf[i+1:]))
 		end := uint64(i) + 1 + size
-		if typ == DataRow && expected == CommandComplete {
-			typ = expected
-		}
-		if typ != expected || size < 4 {
+		if size < 4 || size > longLimit {
 			return nil, false, false
 		}
 		if end > uint64(rd.w) {
-			return nil, false, true
+			return nil, false, plainType(typ)
 		}
 		payload := rd.buf[i+headerSize : end]
 		switch {
-		case typ == BindComplete:
-			expected = CommandComplete
-			first = int(end)
-		case rd.buf[i] == DataRow:
-		case typ == CommandComplete:
+		case typ == DataRow && part == beforeEnd:
+		case typ == ParseComplete && part == beforeParse:
+			part = beforeBind
+		case typ == ParameterDescription && part == beforeBind && params == nil:
+			params = payload
+		case (typ == RowDescription || typ == NoData) && (part == beforeBind || part == beforeEnd && first == i) && columns == nil:
+			columns, first = payload, int(end)
+		case typ == BindComplete && part <= beforeBind:
+			part, first = beforeEnd, int(end)
+		case typ == CommandComplete && part == beforeEnd:
 			if _, err := commandTag(payload); err != nil {
 				return nil, false, false
 			}
-			expected = ReadyForQuery
-			last, tag = i, payload
-		default:
-			if len(payload) != 1 || payload[0] != c.TxStatus() || c.track(CommandComplete, tag) != nil {
+			part, last, tag = beforeReady, i, payload
+		case typ == ReadyForQuery && part == beforeReady && len(payload) == 1 && payload[0] == c.TxStatus():
+			if params != nil {
+				c.capture(ParameterDescription, params)
+			}
+			if len(columns) > 0 {
+				c.capture(RowDescription, columns)
+			}
+			if c.described.Strange || c.track(CommandComplete, tag) != nil {
 				return nil, false, false
 			}
 			c.finish()
 			rd.r = int(end)
 			return rd.buf[first:last], true, true
+		default:
+			return nil, false, false
 		}
 		i = int(end)
 	}
 	return nil, false, true
+}
+
+// plainType reports whether messages of a type may be part of a plain answer.
+func plainType(typ byte) bool {
+	switch typ {
+	case ParseComplete, ParameterDescription, RowDescription, NoData, BindComplete, DataRow, CommandComplete, ReadyForQuery:
+		return true
+	}
+	return false
 }
 
 // TakeRows lets the rest of the answer that lib/pq must read be shared with it:
@@ -119,7 +164,7 @@ func (c *Conn) TakeRows() { c.reader.modes |= modeRows }
 // everything else, and of very long rows, it takes nothing: lib/pq must go on.
 func (c *Conn) NextRow() (payload []byte, ok bool) {
 	rd := &c.reader
-	for rd.modes == modeRows && rd.pass == 0 && len(rd.inject) == 0 && c.brokenError() == nil {
+	for c.TakesRows() && rd.pass == 0 && len(rd.inject) == 0 && c.brokenError() == nil {
 		rd.need = headerSize
 		if have := rd.w - rd.r; have >= headerSize {
 			size := binary.BigEndian.Uint32(rd.buf[rd.r+1:])
@@ -141,7 +186,18 @@ func (c *Conn) NextRow() (payload []byte, ok bool) {
 }
 
 // TakesRows reports whether [Conn.NextRow] may find something.
-func (c *Conn) TakesRows() bool { return c.reader.modes&modeRows != 0 }
+func (c *Conn) TakesRows() bool {
+	return c.reader.modes&^(modeAsked|modeDescribe) == modeRows && !c.described.Strange
+}
+
+// asked disposes of what an answer to Ask has that the answer to a simple Query
+// has not.
+func (c *Conn) asked(typ byte, total int) (verdict, error) {
+	if typ == RowDescription {
+		return c.pass(total)
+	}
+	return c.drop(total)
+}
 
 // swallow takes lib/pq's request for the statement that Ask has sent already.
 func (c *Conn) swallow(p []byte) (int, error) {
@@ -164,53 +220,10 @@ func (c *Conn) CaptureDescription() {
 }
 
 // Description returns what is known of the statement that was prepared after
-// [Conn.CaptureDescription]. It has no name if lib/pq sent no Parse.
-func (c *Conn) Description() Description { return c.described }
-
-// CaptureFormats keeps the result formats that lib/pq asks for in its next Bind,
-// for [Conn.Formats].
-func (c *Conn) CaptureFormats() {
-	c.binding = binding{wanted: true}
-}
-
-// Formats returns the end of the last Bind since [Conn.CaptureFormats]: the number
-// of the result formats and these, as the protocol has them. It is nil if there
-// was none.
-func (c *Conn) Formats() []byte {
-	c.binding.wanted = false
-	return c.binding.formats
-}
-
-// resultFormats returns the end of a Bind message, which is the first of p.
-func resultFormats(p []byte) []byte {
-	_, end, err := frameAt(p, 0)
-	if err != nil {
-		return nil
-	}
-	_, rest, ok := cutString(p[headerSize:end])
-	_, rest, ok2 := cutString(rest)
-	if !ok || !ok2 {
-		return nil
-	}
-	n, rest, err := cutCount(rest, "Bind")
-	if err != nil || len(rest) < 2*n {
-		return nil
-	}
-	n, rest, err = cutCount(rest[2*n:], "Bind")
-	for ; n > 0 && err == nil; n-- {
-		if len(rest) < 4 {
-			return nil
-		}
-		size := int32(binary.BigEndian.Uint32(rest))
-		if rest = rest[4:]; int64(size) > int64(len(rest)) {
-			return nil
-		}
-		rest = rest[max(0, size):]
-	}
-	if err != nil {
-		return nil
-	}
-	return append([]byte(nil), rest...)
+// [Conn.CaptureDescription], or asked for with [Conn.Ask] since. More is not captured.
+func (c *Conn) Description() Description {
+	c.reader.modes &^= modeDescribe
+	return c.described
 }
 
 // capture keeps a ParameterDescription or RowDescription. The server counts more
@@ -219,9 +232,9 @@ func (c *Conn) capture(typ byte, payload []byte) {
 	d := &c.described
 	var err error
 	if typ == ParameterDescription {
-		d.Params, err = ParseParameterDescription(nil, payload)
+		d.Params, err = ParseParameterDescription([]uint32{}, payload)
 	} else {
-		d.Fields, err = ParseRowDescription(nil, payload)
+		d.Fields, err = ParseRowDescription([]Field{}, payload)
 	}
 	d.Strange = d.Strange || err != nil
 }

@@ -16,7 +16,8 @@ func FuzzAsk(f *testing.F) {
 	choice := [][]byte{bound, row("x"), row(""), row(strings.Repeat("x", 1500)), complete("SELECT 1"), ready('I'), ready('T'), ready('E'),
 		notice("n"), parameter("a", "b"), failure("ERROR", "22012", "x"), failure("FATAL", "57P01", "x"), complete("DISCARD ALL"),
 		msg(EmptyQueryResponse), msg('A', int32(1), "c\x00\x00"), msg('G', byte(0), int16(0)), msg('H'), msg('s'), msg('C'), msg('D'),
-		row(strings.Repeat("x", 70_000)), msg('Z', "?"), msg('T', int16(0)), msg('1')}
+		row(strings.Repeat("x", 70_000)), msg('Z', "?"), msg('T', int16(0)), parsed, params, rowDescription, noData,
+		msg(ParameterDescription, int16(0), int32(23))}
 	f.Add([]byte("\x00\x04\x05"), true, 3, 7)
 	f.Add([]byte("\x00\x01\x02\x04\x05\x08\x0b"), true, 5000, 4096)
 	f.Add([]byte("\x00\x03\x03\x03\x04\x05"), true, 4000, 4096)
@@ -25,6 +26,10 @@ func FuzzAsk(f *testing.F) {
 	f.Add([]byte("\x08\x00\x04\x05"), true, 1, 100)
 	f.Add([]byte("\x00\x04\x06"), true, 1, 100)
 	f.Add([]byte("\x00\x14\x04\x05"), true, 9000, 100)
+	f.Add([]byte("\x17\x18\x19\x00\x01\x04\x05"), true, 100, 100)
+	f.Add([]byte("\x17\x00\x19\x01\x04\x05"), true, 7, 100)
+	f.Add([]byte("\x17\x18\x1a\x00\x04\x05"), true, 100, 7)
+	f.Add([]byte("\x17\x1b\x19\x00\x01\x09\x05"), true, 100, 7)
 	f.Add(cat(bound, row("1"), complete("SELECT 1"), ready('I')), false, 1, 4096)
 	f.Add([]byte("2\x00\x00\x00\x04D\xff\xff\xff\xff"), false, 1, 4096)
 	f.Add([]byte("2\x00\x00\x00\x03"), false, 1, 4096)
@@ -39,8 +44,8 @@ func FuzzAsk(f *testing.F) {
 		if piece < 1 || size < 1 || size > 1<<20 {
 			return
 		}
-		pieces := func() (p [][]byte) {
-			for rest := stream; len(rest) > 0; {
+		pieces := func(rest []byte) (p [][]byte) {
+			for len(rest) > 0 {
 				n := min(piece, len(rest))
 				p = append(p, bytes.Clone(rest[:n]))
 				rest = rest[n:]
@@ -59,21 +64,24 @@ func FuzzAsk(f *testing.F) {
 		}
 
 		theirs, s := connected(t)
-		s.pieces = pieces()
+		s.pieces = pieces(asSimple(stream))
 		mustWrite(t, theirs, usual)
 		want, wantErr := read(theirs, nil)
 
 		events := theirs.TakeEvents()
 		for _, share := range []bool{false, true} {
 			ours, s := connected(t)
-			s.pieces = pieces()
-			rows, taken := ours.Ask(request)
+			s.pieces = pieces(stream)
+			rows, taken := ours.Ask(whole, nil)
 			var got []byte
 			switch {
 			case taken:
 				check(t, "pending when taken", ours.Pending(), false)
 				check(t, "can ask when taken", ours.CanAsk(), true)
-				got = cat(bound, rows, complete(ours.CommandTag()), ready('I'))
+				if columns := ours.Description().Fields; columns != nil {
+					got = AppendRowDescription(got, columns)
+				}
+				got = cat(got, rows, complete(ours.CommandTag()), ready('I'))
 				for i := 0; i < len(rows); {
 					typ, end, err := frameAt(rows, i)
 					if typ != DataRow || err != nil {
@@ -87,7 +95,7 @@ func FuzzAsk(f *testing.F) {
 			default:
 				mustWrite(t, ours, usual)
 			}
-			checkBytes(t, "written", s.written(), request)
+			checkBytes(t, "written", s.written(), whole)
 			var gotErr error
 			if share {
 				got, gotErr = readShared(ours, got, size, rand.New(rand.NewPCG(uint64(piece), uint64(size))))

@@ -43,6 +43,22 @@ func ParseRowDescription(dst []Field, payload []byte) ([]Field, error) {
 	return dst, trailing(rest, "RowDescription")
 }
 
+// AppendRowDescription appends the RowDescription of some columns.
+func AppendRowDescription(b []byte, columns []Field) []byte {
+	b, start := Begin(b, RowDescription)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(columns)))
+	for _, f := range columns {
+		b = binary.BigEndian.AppendUint32(appendString(b, f.Name), f.TableOID)
+		b = binary.BigEndian.AppendUint16(b, f.Column)
+		b = binary.BigEndian.AppendUint32(b, f.TypeOID)
+		b = binary.BigEndian.AppendUint16(b, uint16(f.TypeSize))
+		b = binary.BigEndian.AppendUint32(b, uint32(f.TypeMod))
+		b = binary.BigEndian.AppendUint16(b, uint16(f.Format))
+	}
+	endShort(b, start)
+	return b
+}
+
 // ParseDataRow appends the columns of a DataRow to dst: nil for NULL, else parts
 // of payload.
 func ParseDataRow(dst [][]byte, payload []byte) ([][]byte, error) {

@@ -33,7 +33,7 @@ type reader struct {
 
 // mode says what keeps messages of the current answer from lib/pq. The zero mode
 // is the hot path: every message is delivered.
-type mode uint8
+type mode uint16
 
 const (
 	modePrefix   mode = 1 << iota // answers of statements that rode in front
@@ -44,6 +44,7 @@ const (
 	modeSkipRows                  // nobody wants the rest of the rows
 	modeDescribe                  // the description of a statement is wanted
 	modeRows                      // rows may be taken with NextRow
+	modeAsked                     // the answer is to look like that to a simple Query
 )
 
 // Read implements net.Conn. It never delivers bytes past a ReadyForQuery, so that

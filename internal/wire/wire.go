@@ -51,7 +51,6 @@ type Conn struct {
 
 	asking    asking
 	described Description
-	binding   binding
 }
 
 // session is what the server told about itself and about the last request.

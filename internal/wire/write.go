@@ -71,12 +71,9 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 	if c.asking.open {
 		return c.swallow(p)
 	}
-	switch {
-	case p[0] == frontParse && c.reader.modes&modeDescribe != 0 && len(p) > headerSize:
+	if p[0] == frontParse && c.reader.modes&modeDescribe != 0 && len(p) > headerSize {
 		name, _, _ := cutString(p[headerSize:])
 		c.described.Statement = string(name)
-	case p[0] == frontBind && c.binding.wanted:
-		c.binding.formats = resultFormats(p)
 	}
 	c.begin(p[0] != frontQuery)
 	if p[0] == frontQuery {
