@@ -164,7 +164,12 @@ func copyFor(t *testing.T, program string) string {
 		t.Fatal(err)
 	}
 	program = filepath.Join(dir, "helper")
-	if err := os.WriteFile(program, content, 0o755); err != nil {
+	// A child that is forked meanwhile would have the file open for writing until
+	// it executes something, and a program that is open for writing is "busy".
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(program, content, 0o755)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return program
