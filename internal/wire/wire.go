@@ -4,12 +4,12 @@
 // message headers of both directions and so knows what lib/pq keeps to itself:
 // the transaction status, the ParameterStatus values, the backend's pid and
 // cancel key, the last command tag, the last FATAL error, and whether a request
-// is on its way. lib/pq stays the one who drives the protocol; a Conn extends
-// what it can say: types in Parse messages ([Conn.DeclareTypes]), small
-// statements that ride in front of others ([Conn.Prefix]), COPY both ways
-// ([Conn.CopyIn], [Conn.CopyOut]), pipelines ([Conn.Exchange]) and reading from
-// cursors ([Conn.FetchPortal]). Only what is asked for with [Conn.Ask] is settled
-// without lib/pq, if it may be.
+// is on its way. lib/pq opens the session, sends simple queries and reads whatever
+// is unusual; a Conn extends what it can say: types in Parse messages
+// ([Conn.DeclareTypes]), small statements that ride in front of others
+// ([Conn.Prefix]), COPY both ways ([Conn.CopyIn], [Conn.CopyOut]), pipelines
+// ([Conn.Exchange]) and reading from cursors ([Conn.FetchPortal]). Statements with
+// arguments are asked for without it, and settled so if they may be ([Conn.Ask]).
 //
 // # Concurrency
 //
