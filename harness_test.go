@@ -157,9 +157,7 @@ func whenWaiting(t testing.TB, admin *sql.DB, part string, do func()) {
 // roundTrips counts what f costs on the connection of h.
 func roundTrips(t testing.TB, h psyco.Handle, f func()) uint64 {
 	t.Helper()
-	before := stats(t, h)
-	f()
-	return stats(t, h).RoundTrips - before.RoundTrips
+	return psyco.RoundTrips(t, h, f)
 }
 
 func stats(t testing.TB, h psyco.Handle) (s psyco.Stats) {

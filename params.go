@@ -2,6 +2,7 @@ package psyco
 
 import (
 	"hash/maphash"
+	"strconv"
 	"strings"
 	"sync/atomic"
 
@@ -163,6 +164,27 @@ func takesParameters(keyword string) bool {
 		return true
 	}
 	return false
+}
+
+// countNative returns the highest n of a $n, or -1 if the statement is of a kind
+// whose parameters the server does not see. It numbers a parameter that is
+// missing in between too.
+func countNative(text string) (count int) {
+	if strings.IndexByte(text, '$') < 0 {
+		return 0
+	}
+	if keyword := sqllex.Keyword(text); keyword != "" && !takesParameters(keyword) {
+		return -1
+	}
+	s := sqllex.NewScanner(text)
+	for t := s.Next(); t.Kind != sqllex.End; t = s.Next() {
+		if t.Kind == sqllex.Param {
+			if n, err := strconv.Atoi(t.Text(text)[1:]); err == nil {
+				count = max(count, n)
+			}
+		}
+	}
+	return count
 }
 
 // explainsUtility reports whether what EXPLAIN explains takes no parameters:

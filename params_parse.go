@@ -57,27 +57,6 @@ func rewrite(text string, mode placeholders) (*query, error) {
 	return q, nil
 }
 
-// countNative returns the highest n of a $n, or -1 if the statement is of a kind
-// whose parameters the server does not see. It numbers a parameter that is
-// missing in between too.
-func countNative(text string) (count int) {
-	if strings.IndexByte(text, '$') < 0 {
-		return 0
-	}
-	if keyword := sqllex.Keyword(text); keyword != "" && !takesParameters(keyword) {
-		return -1
-	}
-	s := sqllex.NewScanner(text)
-	for t := s.Next(); t.Kind != sqllex.End; t = s.Next() {
-		if t.Kind == sqllex.Param {
-			if n, err := strconv.Atoi(t.Text(text)[1:]); err == nil {
-				count = max(count, n)
-			}
-		}
-	}
-	return count
-}
-
 // parser reads a text once, as if it had psycopg's placeholders. Whether it has
 // is known at the end only, so that the first mistake is kept until then.
 type parser struct {

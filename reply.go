@@ -72,7 +72,6 @@ func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driv
 		return m.prepared(p.stmt, args)
 	}
 	request, err := appendRequest(c.request[:0], &p.description, args)
-	c.keepRequest(request)
 	if err != nil {
 		var zero R
 		return zero, err
@@ -93,41 +92,35 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	if d != nil && m.hasRows() {
 		columns = d.fields
 	}
-	rows, complete := c.wire.Ask(request, columns)
-	if !complete && m.hasRows() {
-		c.wire.TakeRows()
+	if cap(request) <= keptReply {
+		c.request = request
 	}
+	rows, complete := c.wire.Ask(request, columns)
+	rows = append(c.reply.rows[:0], rows...)
 	var res R
 	var err error
 	if !complete {
+		if m.hasRows() {
+			c.wire.TakeRows()
+		}
 		res, err = m.text(c, sql, nil)
 	}
-	r := reply{c: c, rows: append(c.reply.rows[:0], rows...)}
-	if d != nil {
-		r.header, r.fields = d.header, d.fields
-	} else if m.hasRows() {
-		r.fields = c.wire.Description().Fields
-	}
-	if complete {
-		if r.tag = c.wire.CommandTag(); r.header == nil && m.hasRows() {
-			r.header = describeColumns(r.fields)
+	if d == nil {
+		d = &description{fields: c.wire.Description().Fields}
+		if complete && m.hasRows() {
+			d.header = describeColumns(d.fields)
 		}
 	}
-	if c.reply = r; complete {
-		return m.replied(c), nil
+	c.reply = reply{header: d.header, c: c, fields: d.fields, rows: rows}
+	if !complete {
+		return res, err
 	}
-	return res, err
+	c.reply.tag = c.wire.CommandTag()
+	return m.replied(c), nil
 }
 
 // errUnread cannot happen unless lib/pq has given up in the middle of an answer.
 var errUnread = errors.New("psyco: the last answer was not read to its end")
-
-// keepRequest keeps the memory of a request for the next one.
-func (c *conn) keepRequest(request []byte) {
-	if cap(request) <= keptReply {
-		c.request = request
-	}
-}
 
 // keptReply is how large a buffer is kept for the next request.
 const keptReply = 64 << 10

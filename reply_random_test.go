@@ -30,16 +30,7 @@ func testRepliesAtRandom(t *testing.T, way string) {
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	open := func(driver, schema, more string) *sql.Conn {
-		db, err := sql.Open(driver, dsn+" search_path="+schema+more)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { db.Close() })
-		c, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
+		c := openConn(t, driver, dsn+" search_path="+schema+more)
 		if _, err := c.ExecContext(t.Context(), "CREATE SCHEMA "+schema+`;
 			CREATE TABLE t (a int PRIMARY KEY, b text, at timestamptz);
 			CREATE FUNCTION noted(i int) RETURNS int LANGUAGE plpgsql AS 'BEGIN RAISE NOTICE ''%'', i; RETURN i; END';

@@ -53,24 +53,45 @@ func eachWay(t *testing.T, test func(t *testing.T, way string)) {
 	}
 }
 
+// openConn opens a single connection.
+func openConn(t *testing.T, driver, dsn string) *sql.Conn {
+	t.Helper()
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	c, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
 // openBoth opens a connection of psyco and one of lib/pq.
 func openBoth(t *testing.T, way string) (ours, theirs *sql.Conn) {
 	t.Helper()
 	dsn := pgserver.TestDSN(t)
-	open := func(driver, dsn string) *sql.Conn {
-		db, err := sql.Open(driver, dsn)
+	return openConn(t, "psyco", dsn+" "+way), openConn(t, "postgres", dsn)
+}
+
+// RoundTrips counts those of f on a connection.
+func RoundTrips(t testing.TB, h Handle, f func()) uint64 {
+	t.Helper()
+	count := func() (n uint64) {
+		err := WithConn(context.Background(), h, func(c *Conn) error {
+			n = c.Stats().RoundTrips
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { db.Close() })
-		c, err := db.Conn(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
+		return n
 	}
-	return open("psyco", dsn+" "+way), open("postgres", dsn)
+	before := count()
+	f()
+	return count() - before
 }
 
 // shown is all that database/sql shows of a query.

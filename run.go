@@ -6,11 +6,10 @@ import (
 	"encoding/hex"
 	"strconv"
 
-	"github.com/psyco-go/psyco/internal/stmtcache"
-
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/stmtcache"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -122,14 +121,16 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 // is not possible it only prepares it.
 func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepared]) (res R, ran bool, err error) {
 	types, known := c.con.inference.lookup(st)
+	if !known && c.inTransaction() {
+		return res, false, c.prepareEntry(st, e)
+	}
 	var first error // before the types for the fallback were tried
 	for {
 		c.statementNames++
 		name := "s" + strconv.Itoa(c.statementNames)
 		server := c.wire.StatementName(name)
 		request, ok := c.appendWhole(c.request[:0], server, st, types, m.hasRows())
-		c.keepRequest(request)
-		if !ok || !known && c.inTransaction() {
+		if !ok {
 			return res, false, c.prepareEntry(st, e)
 		}
 		c.ride()

@@ -95,7 +95,6 @@ func (c *conn) isUTF8() bool {
 // runUnnamed runs a statement by way of the server's unnamed one.
 func runUnnamed[R any](c *conn, m mode[R], st *statement, types []uint32) (R, error) {
 	request, ok := c.appendWhole(c.request[:0], "", st, types, m.hasRows())
-	c.keepRequest(request)
 	if !ok {
 		c.declare(types)
 		return m.text(c, st.sql, st.args)

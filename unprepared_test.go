@@ -14,22 +14,6 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-func countTrips(t *testing.T, conn *sql.Conn, f func()) uint64 {
-	t.Helper()
-	count := func() (n uint64) {
-		if err := WithConn(t.Context(), conn, func(c *Conn) error {
-			n = c.Stats().RoundTrips
-			return nil
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	before := count()
-	f()
-	return count() - before
-}
-
 // TestFirstUse counts the round trips of texts that are used for the first time, and
 // compares what they give with lib/pq, which needs two.
 func TestFirstUse(t *testing.T) {
@@ -85,7 +69,7 @@ func TestFirstUse(t *testing.T) {
 				}
 				var got, want shown
 				var detail, wantDetail string
-				trips := countTrips(t, ours, func() { got, detail = show(ours) })
+				trips := RoundTrips(t, ours, func() { got, detail = show(ours) })
 				want, wantDetail = show(theirs)
 				if !reflect.DeepEqual(got, want) || detail != wantDetail {
 					t.Errorf("got %+v %s\nwant %+v %s", got, detail, want, wantDetail)
@@ -107,7 +91,7 @@ func TestFirstUse(t *testing.T) {
 func TestFirstUseInTransaction(t *testing.T) {
 	eachWay(t, func(t *testing.T, way string) {
 		ours, _ := openBoth(t, way)
-		trips := countTrips(t, ours, func() {
+		trips := RoundTrips(t, ours, func() {
 			tx, err := ours.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)
@@ -152,33 +136,24 @@ func TestFirstUseInTransaction(t *testing.T) {
 func TestOtherServerEncoding(t *testing.T) {
 	eachWay(t, func(t *testing.T, way string) {
 		dsn := pgserver.TestDSN(t)
-		admin, err := sql.Open("psyco", dsn)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer admin.Close()
+		admin := openConn(t, "psyco", dsn)
 		var name string
-		if err := admin.QueryRow("SELECT current_database() || '_latin1'").Scan(&name); err != nil {
+		if err := admin.QueryRowContext(t.Context(), "SELECT current_database() || '_latin1'").Scan(&name); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := admin.Exec("CREATE DATABASE " + name + " ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"); err != nil {
+		if _, err := admin.ExecContext(t.Context(), "CREATE DATABASE "+name+" ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"); err != nil {
 			t.Fatal(err)
 		}
-		defer admin.Exec("DROP DATABASE " + name + " WITH (FORCE)")
-		db, err := sql.Open("psyco", dsn+" dbname="+name+" "+way)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		db.SetMaxOpenConns(1)
+		defer admin.ExecContext(context.Background(), "DROP DATABASE "+name+" WITH (FORCE)")
+		c := openConn(t, "psyco", dsn+" dbname="+name+" "+way)
 		for range 3 {
 			for _, x := range []string{"abc", "é"} {
 				var b []byte
-				if err := db.QueryRow("SELECT $1::bytea", x).Scan(&b); err != nil || string(b) != x {
+				if err := c.QueryRowContext(t.Context(), "SELECT $1::bytea", x).Scan(&b); err != nil || string(b) != x {
 					t.Errorf("%q became %q, %v", x, b, err)
 				}
 				var s string
-				if err := db.QueryRow("SELECT $1::text", x).Scan(&s); err != nil || s != x {
+				if err := c.QueryRowContext(t.Context(), "SELECT $1::text", x).Scan(&s); err != nil || s != x {
 					t.Errorf("%q became %q, %v", x, s, err)
 				}
 			}

@@ -190,15 +190,6 @@ func (c *Conn) TakesRows() bool {
 	return c.reader.modes&^(modeAsked|modeDescribe) == modeRows && !c.described.Strange
 }
 
-// asked disposes of what an answer to Ask has that the answer to a simple Query
-// has not.
-func (c *Conn) asked(typ byte, total int) (verdict, error) {
-	if typ == RowDescription {
-		return c.pass(total)
-	}
-	return c.drop(total)
-}
-
 // swallow takes lib/pq's request for the statement that Ask has sent already.
 func (c *Conn) swallow(p []byte) (int, error) {
 	a := c.asking

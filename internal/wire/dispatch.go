@@ -101,8 +101,8 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 			return c.refuseCopyIn(total) // or the server would wait for ever
 		}
 		return c.drop(total)
-	case modes&modeAsked != 0 && (typ == ParseComplete || typ == ParameterDescription || typ == RowDescription || typ == NoData || typ == BindComplete):
-		return c.asked(typ, total)
+	case modes&modeAsked != 0 && (typ == ParseComplete || typ == ParameterDescription || typ == NoData || typ == BindComplete):
+		return c.drop(total) // the answer to a simple Query has none of these
 	case modes&modeSkipRows != 0 && typ == DataRow:
 		return c.drop(total)
 	case typ == PortalSuspended:

@@ -33,8 +33,8 @@ type PrefixOutcome struct {
 }
 
 // Prefix queues a small statement that returns no rows, such as BEGIN or
-// SAVEPOINT. It is sent in front of the next packet of lib/pq that begins with
-// Parse or Bind, or of the next exchange, in the extended protocol and without a
+// SAVEPOINT. It is sent in front of the next packet of lib/pq or [Conn.Ask] that
+// begins with Parse or Bind, or of the next exchange, in the extended protocol and without a
 // Sync of its own: if it fails, the server skips the rest of the packet, and
 // lib/pq gets the ErrorResponse as the answer to its own message. Its other
 // answers are swallowed. It stays queued during other packets, since a simple
