@@ -277,3 +277,45 @@ func TestPreparedErrors(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", got[0], got[1])
 	}
 }
+
+// TestSuspectedPooler takes the server for one behind a pooler: a transaction must
+// not depend on statements that were prepared before it.
+func TestSuspectedPooler(t *testing.T) {
+	ours, _ := openBoth(t, preparedWay)
+	hits := func(suspect bool) (n uint64) {
+		if err := WithConn(t.Context(), ours, func(c *Conn) error {
+			c.c.con.dialer.suspect.Store(suspect)
+			n = c.Stats().CacheHits
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	const query = "SELECT $1::int"
+	for _, suspect := range []bool{false, true} {
+		before := hits(suspect)
+		for range 2 {
+			if _, err := ours.ExecContext(t.Context(), query, 1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		outside := hits(suspect)
+		tx, err := ours.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(query, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if outside == before {
+			t.Errorf("suspected %v: the statement is not in the cache", suspect)
+		}
+		if used := hits(suspect) != outside; used == suspect {
+			t.Errorf("suspected %v: the transaction used the prepared statement: %v", suspect, used)
+		}
+	}
+}
