@@ -56,7 +56,7 @@ func TestNumbers(t *testing.T) {
 
 func TestText(t *testing.T) {
 	s := session{contestant: contestant{percent: true}}
-	if got, want := s.text(updateOne), "UPDATE account SET balance = balance + %s WHERE id = %s"; got != want {
+	if got, want := s.text(updateOne), "UPDATE balance SET balance = balance + %s WHERE id = %s"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

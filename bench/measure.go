@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/faultproxy"
 )
 
 // Result is what one contestant took for one workload over one transport.
@@ -25,33 +28,23 @@ type Result struct {
 }
 
 // measure lets all contestants of a workload take turns. A contestant's slice
-// has as many operations as fit into the time, found out beforehand.
-func measure(ctx context.Context, srv *server, w workload, dsn string, rounds int, slice time.Duration) (results []Result, err error) {
-	type lane struct {
-		*runner
-		Result
-		allocs, bytes, trips []float64
-	}
-	var lanes []*lane
-	defer func() {
-		for _, l := range lanes {
-			if cerr := l.close(); cerr != nil && err == nil {
-				err = fmt.Errorf("%s: closing: %w", l.Contestant, cerr)
-			}
-		}
-	}()
-	for _, way := range w.ways {
-		r, err := way.open(ctx, dsn)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", way.contestant, err)
-		}
-		l := &lane{runner: r, Result: Result{Contestant: way.contestant}}
-		lanes = append(lanes, l)
+// has as many operations as fit into the time, found out beforehand. Every round has
+// connections of its own: how fast a process of the server is, which is luck, lasts
+// as long as its connection.
+func measure(ctx context.Context, srv *server, w workload, dsn string, rounds int, slice time.Duration) ([]Result, error) {
+	lanes := make([]*lane, len(w.ways))
+	for i, way := range w.ways {
+		l := &lane{way: way, Result: Result{Contestant: way.contestant}}
+		lanes[i] = l
 		if err := srv.exec(ctx, w.before...); err != nil {
 			return nil, err
 		}
-		if l.Ops, err = calibrate(ctx, r, slice); err != nil {
-			return nil, fmt.Errorf("%s: %w", way.contestant, err)
+		err := l.connected(ctx, dsn, func(r *runner) (err error) {
+			l.Ops, err = calibrate(ctx, r, slice)
+			return err
+		})
+		if err != nil {
+			return nil, err
 		}
 	}
 	for round := range rounds {
@@ -61,32 +54,70 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 			slices.Reverse(order)
 		}
 		for _, l := range order {
-			if err := srv.exec(ctx, w.before...); err != nil {
+			err := l.connected(ctx, dsn, func(r *runner) error {
+				if err := r.run(ctx, min(l.Ops, warmUp)); err != nil {
+					return err
+				}
+				if err := srv.exec(ctx, w.before...); err != nil {
+					return err
+				}
+				return l.slice(ctx, r, srv.proxy)
+			})
+			if err != nil {
 				return nil, err
 			}
-			runtime.GC() // nobody pays for what another left behind
-			srv.proxy.ResetCounts()
-			var before, after runtime.MemStats
-			runtime.ReadMemStats(&before)
-			begin := time.Now()
-			err := l.run(ctx, l.Ops)
-			took := time.Since(begin)
-			runtime.ReadMemStats(&after)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", l.Contestant, err)
-			}
-			n := float64(l.Ops)
-			l.Rounds = append(l.Rounds, float64(took.Nanoseconds())/n)
-			l.allocs = append(l.allocs, float64(after.Mallocs-before.Mallocs)/n)
-			l.trips = append(l.trips, float64(srv.proxy.Counts().RoundTrips)/n)
-			l.bytes = append(l.bytes, float64(after.TotalAlloc-before.TotalAlloc)/n)
 		}
 	}
+	var results []Result
 	for _, l := range lanes {
 		l.Allocs, l.Bytes, l.RoundTrips = median(l.allocs), median(l.bytes), median(l.trips)
 		results = append(results, l.Result)
 	}
 	return results, nil
+}
+
+// warmUp is how often a new connection does an operation before it counts: the
+// server's process has caches to fill, and statements are prepared meanwhile.
+const warmUp = 200
+
+// lane is a contestant in its workload.
+type lane struct {
+	way
+	Result
+	allocs, bytes, trips []float64
+}
+
+// connected gives f a runner with new connections.
+func (l *lane) connected(ctx context.Context, dsn string, f func(*runner) error) error {
+	r, err := l.open(ctx, dsn)
+	if err == nil {
+		err = errors.Join(f(r), r.close())
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", l.Contestant, err)
+	}
+	return nil
+}
+
+// slice measures one slice.
+func (l *lane) slice(ctx context.Context, r *runner, proxy *faultproxy.Proxy) error {
+	runtime.GC() // nobody pays for what another left behind
+	proxy.ResetCounts()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begin := time.Now()
+	err := r.run(ctx, l.Ops)
+	took := time.Since(begin)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		return err
+	}
+	n := float64(l.Ops)
+	l.Rounds = append(l.Rounds, float64(took.Nanoseconds())/n)
+	l.allocs = append(l.allocs, float64(after.Mallocs-before.Mallocs)/n)
+	l.bytes = append(l.bytes, float64(after.TotalAlloc-before.TotalAlloc)/n)
+	l.trips = append(l.trips, float64(proxy.Counts().RoundTrips)/n)
+	return nil
 }
 
 // calibrate warms a runner up and finds how many operations fill a slice, by the

@@ -126,6 +126,8 @@ const accounts = 10_000 // rows in the tables that are read
 var schema = []string{
 	`CREATE TABLE account (id int PRIMARY KEY, name text NOT NULL, balance bigint NOT NULL, updated timestamptz NOT NULL)`,
 	fmt.Sprintf(`INSERT INTO account SELECT i, 'account number ' || i, i * 100, now() FROM generate_series(1, %d) i`, accounts),
+	`CREATE TABLE balance (LIKE account INCLUDING ALL)`,
+	`INSERT INTO balance SELECT * FROM account`,
 	`CREATE TABLE event (id bigint GENERATED ALWAYS AS IDENTITY, kind int NOT NULL, body text NOT NULL, at timestamptz NOT NULL)`,
 	`CREATE TABLE wide (id int PRIMARY KEY, bo bool, i2 int2, i8 int8, f4 float4, f8 float8, nu numeric(20,4), te text, vc varchar(40),
 		bi bytea, da date, ts timestamp, tz timestamptz, iv interval, uu uuid, js json, jb jsonb, ip inet, ia int[], ta text[])`,

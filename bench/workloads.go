@@ -39,7 +39,7 @@ func workloads() []workload {
 			ways: append(viaSQL(1, unwatched(pointSelect)), viaPgx(1, pgxUnwatched(pgxPointSelect)))},
 		{name: "insert, context.Background", transports: locally, before: []string{"TRUNCATE event"},
 			ways: append(viaSQL(1, unwatched(insert)), viaPgx(1, pgxUnwatched(pgxInsert)))},
-		{name: "transaction of 3 updates", transports: everywhere, before: []string{"VACUUM account"},
+		{name: "transaction of 3 updates", transports: everywhere, before: []string{"VACUUM balance"},
 			ways: append(viaSQL(1, transaction), viaPgx(1, pgxTransaction))},
 		{name: "10 rows", transports: locally,
 			ways: append(viaSQL(1, selectRows(10)), viaPgx(1, pgxSelectRows(10)))},
@@ -129,7 +129,9 @@ func pgxInsert(pool *pgxpool.Pool) operation {
 	}
 }
 
-const updateOne = "UPDATE account SET balance = balance + $1 WHERE id = $2"
+// The table is not one of those that are read: where an update puts a row decides what a
+// range costs afterwards, and not for all plans the same.
+const updateOne = "UPDATE balance SET balance = balance + $1 WHERE id = $2"
 
 func transaction(s *session) (operation, error) {
 	st, err := s.statement(updateOne)
