@@ -248,3 +248,25 @@ func TestCanceledPrepare(t *testing.T) {
 		}
 	}
 }
+
+// TestPlans asks the server how it planned a statement that was executed ten times.
+func TestPlans(t *testing.T) {
+	for _, tt := range []struct {
+		name, extra string
+		generic     bool
+	}{
+		{"the server's choice", "", true},
+		{"planned each time", "options='-c plan_cache_mode=force_custom_plan'", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			conn := oneConn(t, tt.extra)
+			for i := range 10 {
+				mustExec(t, conn, "SELECT 1 WHERE 1 = $1", i)
+			}
+			plans := all(t, conn, "SELECT generic_plans > 0, custom_plans > 0 FROM pg_prepared_statements WHERE statement LIKE 'SELECT 1 WHERE%'")
+			if want := []string{fmt.Sprintf("%t,true", tt.generic)}; !slices.Equal(plans, want) {
+				t.Errorf("generic, custom plans: %v, want %v", plans, want)
+			}
+		})
+	}
+}
