@@ -275,7 +275,11 @@ func (c *Conn) direct(p []byte) (int, error) {
 
 // receive reads from the socket.
 func (c *Conn) receive(p []byte) (int, error) {
-	n, err := c.nc.Read(p)
+	read := c.nc.Read
+	if c.session.counters.wrote.Load() { // else it is the rest of an answer, or what comes by itself
+		read = c.readAnswer
+	}
+	n, err := read(p)
 	c.session.counters.read(n)
 	if err != nil && isTimeout(err) {
 		if cause := c.backgroundError(); cause != nil {

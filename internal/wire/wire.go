@@ -48,6 +48,7 @@ type Conn struct {
 	copying  copying
 	exchange atomic.Pointer[exchange] // armed or running
 	peeker   peeker
+	poller   busyPoller
 
 	asking    asking
 	described Description
@@ -93,6 +94,7 @@ func New(nc net.Conn) *Conn {
 	if canPeek {
 		c.raw = rawConn(nc)
 	}
+	c.initBusyPoll()
 	return c
 }
 
