@@ -13,21 +13,21 @@ import (
 // That costs CPU time, which is why
 //   - it is done while the process waits for one answer only: where it waits for
 //     several, there is other work for the CPUs, perhaps the server's;
-//   - it is not done on a single CPU;
-//   - a connection does it ever less if it is in vain, as over a network.
+//   - it is not done where Go uses a single CPU;
+//   - a connection does it ever less if it is in vain, as over a network or where
+//     others wait too.
 
 const (
 	// busyPollTime is about what it costs to fall asleep and be woken.
 	busyPollTime = 50 * time.Microsecond
+	// busyPollReads ends it where time stands still, as in a bubble of testing/synctest.
+	busyPollReads = 2000
 	// maxUnpolled is how many answers in a row go unpolled at most.
 	maxUnpolled = 256
 )
 
 // waiting counts the answers that the process waits for.
 var waiting atomic.Int32
-
-// severalCPUs is asked once: the answer takes a lock of the scheduler.
-var severalCPUs = runtime.GOMAXPROCS(0) > 1
 
 // busyPoller is what a connection has learnt about the time its answers take.
 type busyPoller struct {
@@ -40,7 +40,7 @@ type busyPoller struct {
 func (c *Conn) initBusyPoll() {
 	switch c.nc.(type) { // exactly: what has one of them inside may do more when it reads
 	case *net.TCPConn, *net.UnixConn:
-		c.poller.possible = c.raw != nil && severalCPUs
+		c.poller.possible = c.raw != nil && runtime.GOMAXPROCS(0) > 1
 	}
 }
 
@@ -63,7 +63,8 @@ func (c *Conn) readAnswer(p []byte) (int, error) {
 
 // busyPoll reads what arrives within a moment, which may be nothing.
 func (c *Conn) busyPoll(p []byte) (n int, err error) {
-	for begin := time.Now(); waiting.Load() == 1; {
+	begin := time.Now()
+	for i := 0; i < busyPollReads && waiting.Load() == 1; i++ {
 		if n, err = c.readNow(p); n > 0 || err != nil || time.Since(begin) >= busyPollTime {
 			break
 		}

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"net"
@@ -41,7 +42,7 @@ func (c *Conn) readNow(p []byte) (int, error) {
 	r.p = nil
 	switch {
 	case err != nil: // of a deadline, or of a connection that was closed
-		return 0, c.readError(errors.Unwrap(err))
+		return 0, c.readError(cmp.Or(errors.Unwrap(err), err))
 	case r.err == syscall.EAGAIN || r.err == syscall.EWOULDBLOCK:
 		return 0, nil
 	case r.err != nil:
@@ -54,6 +55,9 @@ func (c *Conn) readNow(p []byte) (int, error) {
 
 // readError is what reading from the connection gives for a cause.
 func (c *Conn) readError(cause error) error {
-	local, remote := c.nc.LocalAddr(), c.nc.RemoteAddr()
-	return &net.OpError{Op: "read", Net: local.Network(), Source: local, Addr: remote, Err: cause}
+	err := &net.OpError{Op: "read", Source: c.nc.LocalAddr(), Addr: c.nc.RemoteAddr(), Err: cause}
+	if err.Source != nil { // the system may not tell once the connection is reset
+		err.Net = err.Source.Network()
+	}
+	return err
 }
