@@ -55,7 +55,7 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 		}
 		for _, l := range order {
 			err := l.connected(ctx, dsn, func(r *runner) error {
-				if err := r.run(ctx, min(l.Ops, warmUp)); err != nil {
+				if err := r.run(ctx, max(w.warmUp, min(l.Ops, warmUp))); err != nil {
 					return err
 				}
 				if err := srv.exec(ctx, w.before...); err != nil {
@@ -76,8 +76,9 @@ func measure(ctx context.Context, srv *server, w workload, dsn string, rounds in
 	return results, nil
 }
 
-// warmUp is how often a new connection does an operation before it counts: the
-// server's process has caches to fill, and statements are prepared meanwhile.
+// warmUp is how often a new connection does an operation before it counts, if that
+// takes no longer than a slice: the server's process has caches to fill, and statements
+// are prepared meanwhile.
 const warmUp = 200
 
 // lane is a contestant in its workload.
