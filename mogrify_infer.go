@@ -70,19 +70,14 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
 	t := st.trial
-	guard := c.inTransaction()
-	if guard {
-		c.queue = append(c.queue, savepointParse)
-	}
+	guard := c.guardParse(true)
 	if err := c.flush(); err != nil {
 		return zero, err
 	}
 	res, err := m.text(c, st.sql, nil)
 	c.observe()
 	if err == nil {
-		if guard {
-			c.queue = append(c.queue, releaseParse)
-		}
+		guard.release()
 		c.con.inference.store(&t.statement, t.types)
 		return res, nil
 	}
@@ -93,10 +88,8 @@ func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if textErr != nil {
 		return zero, textErr
 	}
-	if guard {
-		if err := c.simple(undoParse); err != nil {
-			return zero, err
-		}
+	if err := guard.undo(); err != nil {
+		return zero, err
 	}
 	res, err2 := m.text(c, t.before+text, nil)
 	c.observe()

@@ -160,26 +160,19 @@ func (p *planner) prepareSome(ctx context.Context, plans []*plan) (refused *plan
 func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 	var first error    // of todo[0], before the types for its fallback were tried
 	var trial []uint32 // those types
-	guarded := func() bool {
-		return c.inTransaction() && slices.ContainsFunc(todo, func(pl *plan) bool {
-			_, known := c.con.inference.lookup(&pl.statement)
-			return !known
-		})
+	unknown := func(pl *plan) bool {
+		_, known := c.con.inference.lookup(&pl.statement)
+		return !known
 	}
 	for len(todo) > 0 {
-		guard := guarded()
-		if guard {
-			c.queue = append(c.queue, savepointParse)
-		}
+		guard := c.guardParse(slices.ContainsFunc(todo, unknown))
 		done, err := c.describe(todo, trial)
 		if done > 0 {
 			first, trial = nil, nil
 			todo = todo[done:]
 		}
 		if err == nil {
-			if guard {
-				c.queue = append(c.queue, releaseParse)
-			}
+			guard.release()
 			continue
 		}
 		if len(todo) == 0 || pq.As(err) == nil {
@@ -188,18 +181,12 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 		if first != nil {
 			return todo[0], first // about the query as the user wrote it
 		}
-		_, known := c.con.inference.lookup(&todo[0].statement)
-		if trial = c.fallback(&todo[0].statement, known, err); trial == nil {
+		if trial = c.fallback(&todo[0].statement, !unknown(todo[0]), err); trial == nil {
 			return todo[0], err
 		}
 		first = err
-		if guard {
-			if c.tx != nil && c.tx.failed != nil {
-				return nil, err
-			}
-			if err := c.simple(undoParse); err != nil {
-				return nil, err
-			}
+		if err := guard.undo(); err != nil {
+			return nil, err
 		}
 	}
 	return nil, nil

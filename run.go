@@ -219,15 +219,10 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 // prepare makes a named server-side statement.
 func (c *conn) prepare(st *statement) (prepared, error) {
 	types, known := c.con.inference.lookup(st)
-	guard := !known && c.inTransaction()
-	if guard {
-		c.queue = append(c.queue, savepointParse)
-	}
+	guard := c.guardParse(!known)
 	p, err := c.parse(st.sql, types)
 	if err == nil {
-		if guard {
-			c.queue = append(c.queue, releaseParse)
-		}
+		guard.release()
 		if !known {
 			c.con.inference.store(st, st.types)
 		}
@@ -237,13 +232,8 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 	if fallback == nil {
 		return p, err
 	}
-	if guard {
-		if c.tx != nil && c.tx.failed != nil {
-			return p, err
-		}
-		if err := c.simple(undoParse); err != nil {
-			return p, err
-		}
+	if err := guard.undo(); err != nil {
+		return p, err
 	}
 	p, err2 := c.parse(st.sql, fallback)
 	if err2 != nil {
@@ -254,13 +244,39 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 	return p, nil
 }
 
-// The savepoint that keeps a query whose types the server cannot infer from
-// failing the transaction.
-const (
-	savepointParse = "SAVEPOINT psyco_parse"
-	releaseParse   = "RELEASE SAVEPOINT psyco_parse"
-	undoParse      = "ROLLBACK TO SAVEPOINT psyco_parse;" + releaseParse
-)
+// parseGuard is the savepoint that keeps a query whose types the server cannot infer
+// from failing the transaction. The zero parseGuard guards nothing.
+type parseGuard struct{ c *conn }
+
+// guardParse lets the savepoint ride in front of the next Parse, if the query needs
+// one and there is a transaction.
+func (c *conn) guardParse(needed bool) parseGuard {
+	if !needed || !c.inTransaction() {
+		return parseGuard{}
+	}
+	c.queue = append(c.queue, "SAVEPOINT psyco_parse")
+	return parseGuard{c}
+}
+
+const releaseParse = "RELEASE SAVEPOINT psyco_parse"
+
+// release forgets the savepoint after success.
+func (g parseGuard) release() {
+	if g.c != nil {
+		g.c.queue = append(g.c.queue, releaseParse)
+	}
+}
+
+// undo goes back to the savepoint, if the transaction was begun at all.
+func (g parseGuard) undo() error {
+	switch {
+	case g.c == nil:
+		return nil
+	case g.c.tx != nil && g.c.tx.failed != nil:
+		return g.c.tx.failed
+	}
+	return g.c.simple("ROLLBACK TO SAVEPOINT psyco_parse;" + releaseParse)
+}
 
 // parse sends Parse and Describe for a new named statement.
 func (c *conn) parse(sql string, types []uint32) (prepared, error) {

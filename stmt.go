@@ -147,31 +147,24 @@ type variant struct {
 func (s *psycopgStmt) check() error {
 	c := s.c
 	st := statement{open: slices.Repeat([]uint32{oidText}, s.q.params)}
-	guard := c.inTransaction()
 	var first *pq.Error
 	for _, types := range [][]uint32{nil, st.open} {
-		if guard {
-			c.queue = append(c.queue, savepointParse)
-		}
+		guard := c.guardParse(true)
 		p, err := c.parse(s.q.sql, types)
 		if err == nil {
-			if guard {
-				c.queue = append(c.queue, releaseParse)
-			}
+			guard.release()
 			c.wire.PrefixClose(p.name)
 			return nil
 		}
 		pe := pq.As(err)
-		if pe == nil || first == nil && c.fallback(&st, false, err) == nil || c.tx != nil && c.tx.failed != nil {
+		if pe == nil || first == nil && c.fallback(&st, false, err) == nil {
 			return err
 		}
 		if first != nil && first.Message == pe.Message {
 			return err
 		}
-		if guard {
-			if err := c.simple(undoParse); err != nil {
-				return err
-			}
+		if err := guard.undo(); err != nil {
+			return err
 		}
 		first = pe
 	}
