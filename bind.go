@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -135,12 +136,8 @@ func appendTime(b []byte, t time.Time) []byte {
 	if _, offset := t.Zone(); offset%60 == 0 && t.Year() > 0 && !hasInfinity() {
 		return t.AppendFormat(b, "2006-01-02 15:04:05.999999999Z07:00")
 	}
-	if hasInfinity() {
-		// Of lib/pq's functions only the one for arrays asks EnableInfinityTs.
-		text, err := pq.GenericArray{A: []time.Time{t}}.Value()
-		if s, ok := text.(string); ok && err == nil && len(s) > len(`{""}`) {
-			return append(b, s[2:len(s)-2]...)
-		}
+	if s := infinityFor(t); s != "" {
+		return append(b, s...)
 	}
 	return append(b, pq.FormatTimestamp(t)...)
 }
@@ -148,6 +145,26 @@ func appendTime(b []byte, t time.Time) []byte {
 // hasInfinity reports whether pq.EnableInfinityTs was called, which must happen
 // before the first connection.
 var hasInfinity = sync.OnceValue(func() bool {
-	text, err := pq.GenericArray{A: []time.Time{time.Unix(1<<55, 0), time.Unix(-1<<55, 0)}}.Value()
-	return err == nil && text == `{"infinity","-infinity"}`
+	return arrayText(time.Unix(1<<55, 0)) == "infinity" && arrayText(time.Unix(-1<<55, 0)) == "-infinity"
 })
+
+// infinityFor is "infinity" or "-infinity" if pq.EnableInfinityTs says that t stands
+// for it, else "".
+func infinityFor(t time.Time) string {
+	if hasInfinity() {
+		if s := arrayText(t); strings.HasSuffix(s, "infinity") {
+			return s
+		}
+	}
+	return ""
+}
+
+// arrayText is t as in an array: of lib/pq's functions only the one for those asks
+// EnableInfinityTs.
+func arrayText(t time.Time) string {
+	text, err := pq.GenericArray{A: []time.Time{t}}.Value()
+	if s, ok := text.(string); ok && err == nil {
+		return strings.Trim(s, `{}"`) // versions of lib/pq differ in the quotes
+	}
+	return ""
+}

@@ -16,7 +16,7 @@ const secondsPerDay = 24 * 60 * 60
 
 // encodeTimestamptz appends an instant, in microseconds since the server's epoch.
 func encodeTimestamptz(m *TypeMap, b []byte, v any) ([]byte, error) {
-	if t, ok := v.(time.Time); ok {
+	if t, ok := v.(time.Time); ok && !hasInfinity() {
 		return appendMicros(b, t, 0)
 	}
 	t, infinite, err := momentOf(m, v, "timestamptz")
@@ -32,7 +32,7 @@ func encodeTimestamptz(m *TypeMap, b []byte, v any) ([]byte, error) {
 // encodeTimestamp appends what the clock shows.
 func encodeTimestamp(m *TypeMap, b []byte, v any) ([]byte, error) {
 	t, ok := v.(time.Time)
-	if !ok {
+	if !ok || hasInfinity() {
 		var infinite int8
 		var err error
 		if t, infinite, err = momentOf(m, v, "timestamp"); err != nil {
@@ -65,28 +65,10 @@ func appendMicros(b []byte, t time.Time, offset int64) ([]byte, error) {
 }
 
 func encodeDate(m *TypeMap, b []byte, v any) ([]byte, error) {
-	var date Date
-	switch x := v.(type) {
-	case time.Time:
-		date = DateOf(x)
-	default:
-		value, err := basicValue(m, v)
-		if err != nil {
-			return b, err
-		}
-		text, isText := textOf(value).(string)
-		if parsed, ok := parseDate(text); isText && ok {
-			date = parsed
-			break
-		}
-		t, infinite, err := momentOf(m, v, "date")
-		if err != nil {
-			return b, err
-		}
-		date = DateOf(t)
-		date.Infinity = infinite
-	}
+	date, err := dateOf(m, v)
 	switch {
+	case err != nil:
+		return b, err
 	case date.Infinity < 0:
 		return binary.BigEndian.AppendUint32(b, 1<<31), nil
 	case date.Infinity > 0:
@@ -97,6 +79,28 @@ func encodeDate(m *TypeMap, b []byte, v any) ([]byte, error) {
 		return b, fmt.Errorf("the year %d is out of the range of a date", date.Year)
 	}
 	return binary.BigEndian.AppendUint32(b, uint32(days)), nil
+}
+
+func dateOf(m *TypeMap, v any) (Date, error) {
+	if t, ok := v.(time.Time); ok && !hasInfinity() {
+		return DateOf(t), nil
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return Date{}, err
+	}
+	if text, ok := textOf(value).(string); ok {
+		if date, ok := parseDate(text); ok {
+			return date, nil
+		}
+	}
+	t, infinite, err := momentOf(m, v, "date")
+	if err != nil {
+		return Date{}, err
+	}
+	date := DateOf(t)
+	date.Infinity = infinite
+	return date, nil
 }
 
 // encodeTime appends the time of day that the clock shows.
@@ -139,7 +143,8 @@ func momentOf(m *TypeMap, v any, typ string) (t time.Time, infinite int8, err er
 	}
 	switch x := textOf(value).(type) {
 	case time.Time:
-		return x, 0, nil
+		infinite, _ := infinityOf(infinityFor(x))
+		return x, infinite, nil
 	case string:
 		if sign, ok := infinityOf(x); ok {
 			return time.Time{}, sign, nil

@@ -10,7 +10,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/lib/pq"
 	"github.com/lib/pq/oid"
 )
 
@@ -178,12 +177,7 @@ func typeName(declared uint32) string {
 // valueText is the text in which the server reads a value.
 func valueText(value driver.Value) (string, error) {
 	if t, ok := value.(time.Time); ok {
-		// As an array, because this is what knows pq.EnableInfinityTs.
-		array, err := pq.GenericArray{A: []time.Time{t}}.Value()
-		if err != nil {
-			return "", err
-		}
-		return strings.Trim(array.(string), "{}"), nil
+		return string(appendTime(nil, t)), nil
 	}
 	text, err := appendText(nil, value)
 	return string(text), err
