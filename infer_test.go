@@ -298,3 +298,66 @@ func TestPrepareWithOpenTypes(t *testing.T) {
 		})
 	}
 }
+
+// TestInferredTypesChange runs one text with values of several types, where the
+// server cannot infer any: no value may be read as one of a type before it.
+func TestInferredTypesChange(t *testing.T) {
+	type step struct {
+		arg  any
+		want string
+	}
+	tests := []struct {
+		name, query string
+		steps       []step
+	}{
+		{"json", "SELECT jsonb_build_object('v', %s)::text", []step{
+			{"a", `{"v": "a"}`}, {[]int{1}, `{"v": [1]}`}, {psyco.JSON[map[string]any]{V: map[string]any{"a": 1}}, `{"v": {"a": 1}}`}, {[]string{"b"}, `{"v": ["b"]}`}}},
+		{"arrays", "SELECT sum(x)::text FROM unnest(%s) x", []step{
+			{[]int{1, 2}, "3"}, {[]float64{1.5}, "1.5"}, {[]time.Duration{time.Hour}, "01:00:00"}}},
+		{"NULL", "SELECT (%s IS NULL)::text", []step{
+			{psyco.Timestamp{Time: time.Unix(0, 0).UTC()}, "false"}, {"x", "false"}, {[]int{1}, "false"}, {nil, "true"}}},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) || strings.HasSuffix(t.Name(), "/client_binding") {
+			return // types are declared through the wire only
+		}
+		for _, tt := range tests {
+			t.Run(tt.name, func(t *testing.T) {
+				for _, tx := range []bool{false, true} {
+					for first := range tt.steps {
+						conn := mustConn(t, db)
+						var h psyco.Handle = conn
+						if tx {
+							h = mustBegin(t, conn)
+						}
+						stmt, err := h.(interface {
+							PrepareContext(context.Context, string) (*sql.Stmt, error)
+						}).PrepareContext(context.Background(), tt.query)
+						if err != nil {
+							t.Fatal(err)
+						}
+						defer stmt.Close()
+						for i := range 4 * len(tt.steps) {
+							s := tt.steps[(first+i/3)%len(tt.steps)] // three times each
+							if got := all(t, h, tt.query, s.arg); !slices.Equal(got, []string{s.want}) {
+								t.Errorf("%d from %d, in a transaction %t: %v: %v, want %v", i, first, tx, s.arg, got, s.want)
+							}
+							var got string
+							if err := stmt.QueryRow(s.arg).Scan(&got); err != nil || got != s.want {
+								t.Errorf("prepared, %d from %d, in a transaction %t: %v: %v, %v, want %v", i, first, tx, s.arg, got, err, s.want)
+							}
+						}
+						if tx {
+							if err := h.(*sql.Tx).Rollback(); err != nil {
+								t.Error(err)
+							}
+						}
+						if err := conn.Close(); err != nil {
+							t.Error(err)
+						}
+					}
+				}
+			})
+		}
+	})
+}

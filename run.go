@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
+	"slices"
 	"strconv"
 
 	"github.com/lib/pq"
@@ -28,7 +29,23 @@ type statement struct {
 type prepared struct {
 	stmt driver.Stmt
 	name string // without the connection's prefix
+	// assumed are the types that were declared where the server could not infer them,
+	// nil if it could.
+	assumed []uint32
 	description
+}
+
+// fits reports whether st may be run with p, which was prepared for the same text and
+// declared types: values of other types must not be read as those that p assumes.
+func (p *prepared) fits(st *statement) bool {
+	return p.assumed == nil || slices.Equal(p.assumed, st.open)
+}
+
+// assume notes which types p was prepared with.
+func (p *prepared) assume(st *statement, types []uint32) {
+	if !slices.Equal(types, st.types) {
+		p.assumed = slices.Clone(types)
+	}
 }
 
 // mode is the one difference between Exec and Query.
@@ -87,6 +104,9 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var e *stmtcache.Entry[*prepared]
 	if st.counted && !c.mayMiss() {
 		e = c.cache.Use(st.sql, st.types)
+		if e != nil && e.Ready && !e.Stmt.fits(st) {
+			e = c.cache.Use(st.sql, st.open)
+		}
 	}
 	switch {
 	case e == nil, !e.Ready && e.Uses < c.con.cfg.PrepareThreshold:
@@ -138,7 +158,9 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 		c.rode(err)
 		d := c.wire.Description()
 		if p := c.describeStatement(server, d); d.Params != nil && p.server != "" && err != driver.ErrBadConn {
-			c.enter(e, &prepared{name: name, description: p})
+			entry := &prepared{name: name, description: p}
+			entry.assume(st, types)
+			c.enter(e, entry)
 			if !known {
 				c.con.inference.store(st, types)
 			}
@@ -222,6 +244,7 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 	guard := c.guardParse(!known)
 	p, err := c.parse(st.sql, types)
 	if err == nil {
+		p.assume(st, types)
 		guard.release()
 		if !known {
 			c.con.inference.store(st, st.types)
@@ -240,6 +263,7 @@ func (c *conn) prepare(st *statement) (prepared, error) {
 		// The first error is about the query as the user wrote it.
 		return p, err
 	}
+	p.assume(st, fallback)
 	c.con.inference.store(st, fallback)
 	return p, nil
 }

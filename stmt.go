@@ -225,7 +225,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 		return res, k, err
 	}
 	i := slices.IndexFunc(s.variants, func(v variant) bool {
-		return v.sql == st.sql && slices.Equal(v.types, st.types)
+		return v.sql == st.sql && slices.Equal(v.types, st.types) && v.fits(&st)
 	})
 	if i < 0 {
 		p, err := c.prepare(&st)
