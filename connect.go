@@ -110,9 +110,11 @@ func (d *dialer) tryEndpoint(ctx context.Context, t target, at endpoint, passwor
 		}
 		next, err = explain(ctx, at, next, err)
 		where := at.String()
-		if len(ways) > 1 && s.encrypted {
+		switch op := (*net.OpError)(nil); {
+		case len(ways) == 1 || errors.As(err, &op) && op.Op == "dial":
+		case bool(s.encrypted):
 			where += ", with TLS"
-		} else if len(ways) > 1 {
+		default:
 			where += ", without TLS"
 		}
 		failed = append(failed, &attemptError{where, next, err})
