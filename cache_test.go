@@ -270,3 +270,18 @@ func TestPlans(t *testing.T) {
 		})
 	}
 }
+
+// TestParseNotices has more to say about a text than the network holds, before the
+// server reads a long argument: it must not be waited for with the argument unread.
+func TestParseNotices(t *testing.T) {
+	conn := oneConn(t, "")
+	var b strings.Builder
+	b.WriteString("SELECT length($1::text)")
+	for i := range 1600 {
+		fmt.Fprintf(&b, ", 1 AS %s%d", strings.Repeat("n", 64), i)
+	}
+	row := all(t, conn, b.String(), strings.Repeat("x", 8<<20))
+	if want := fmt.Sprint(8 << 20); len(row) != 1 || !strings.HasPrefix(row[0], want+",") {
+		t.Errorf("got %.40q", row)
+	}
+}

@@ -39,6 +39,9 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 	if err != nil || name != "" && len(b) > maxDescribed {
 		return b, false
 	}
+	if len(st.sql) > maxQuiet && len(b) > maxDescribed {
+		return b, false
+	}
 	if name == "" && columns {
 		b = wire.AppendDescribe(b, 'P', "")
 	}
@@ -49,6 +52,11 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 // The server might write a long description before it reads on, and would wait
 // for ever for a client that does not read before it has written all.
 const maxDescribed = 8 << 10
+
+// maxQuiet is how long a text may be in front of long arguments. For each word of it
+// the server may write a notice, some 40 times as long, before it reads on, and
+// would wait for ever in the same way.
+const maxQuiet = 1 << 10
 
 // textResults is the end of a Bind that wants all results as text.
 var textResults = []byte{0, 0}
