@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
@@ -358,6 +359,38 @@ func TestInferredTypesChange(t *testing.T) {
 					}
 				}
 			})
+		}
+	})
+}
+
+// TestInferenceRunsOnce has errors with the codes of a type that cannot be inferred,
+// from a cast that is reached when something has happened already.
+func TestInferenceRunsOnce(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // nothing is tried twice
+		}
+		ways := map[string]func(query string) error{
+			"Exec": func(query string) error { return second(db.Exec(query, "abs")) },
+			"ExecMany": func(query string) error {
+				return second(psyco.ExecMany(t.Context(), db, query, psyco.SliceRows([][]any{{"abs"}})))
+			},
+			"Batch": func(query string) error {
+				var b psyco.Batch
+				b.Queue(query, "abs")
+				return b.Run(t.Context(), db)
+			},
+		}
+		for name, run := range ways {
+			mustExec(t, db, "CREATE SEQUENCE s")
+			err := run("SELECT nextval('s'), (%s || '')::regproc")
+			if pq.As(err, pqerror.AmbiguousFunction) == nil {
+				t.Errorf("%s: error %v", name, err)
+			}
+			if got := all(t, db, "SELECT last_value FROM s"); got[0] != "1" {
+				t.Errorf("%s: ran %s times", name, got[0])
+			}
+			mustExec(t, db, "DROP SEQUENCE s")
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -404,10 +405,18 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 func (c *conn) fallback(st *statement, known bool, err error) []uint32 {
 	pe := pq.As(err, pqerror.IndeterminateDatatype,
 		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch)
-	if known || pe == nil || pe.Where != "" {
+	if known || pe == nil || pe.Where != "" || !ofAnalysis(pe) {
 		return nil // with a context it is an error of a function, which has run
 	}
 	return st.open
+}
+
+// ofAnalysis reports whether an error comes from where the server looks at a
+// statement's text, and so from before anything of it has run. Functions and casts
+// give the same codes when they run.
+func ofAnalysis(pe *pq.Error) bool {
+	file := pe.File[strings.LastIndexByte(pe.File, '/')+1:]
+	return strings.HasPrefix(file, "parse_") || file == "analyze.c" || file == "postgres.c"
 }
 
 // statementPrefix makes the names of a connection's prepared statements unlike
