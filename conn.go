@@ -43,6 +43,8 @@ type conn struct {
 	queue []string
 	lost  error // why the connection cannot be used any more
 
+	unclosed int // results that were not closed, see tell
+
 	suspect  bool  // a statement was missing on the server, see behindPooler
 	idleCall *call // ready for the next request with a context
 
@@ -114,8 +116,19 @@ func (c *conn) ready() error {
 	return nil
 }
 
+// tell lets database/sql know that the connection is lost, except while results are
+// open: on driver.ErrBadConn a *sql.Conn closes itself, and waits for them for ever.
+func (c *conn) tell(err *error) {
+	if c.unclosed > 0 && errors.Is(*err, driver.ErrBadConn) {
+		*err = errNotSent
+	}
+}
+
+var errNotSent = errors.New("psyco: the connection is lost, and the statement was not sent")
+
 // ExecContext runs a statement that returns no rows.
-func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer c.tell(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +153,8 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 }
 
 // QueryContext runs a statement that returns rows.
-func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Rows, err error) {
+	defer c.tell(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -172,7 +186,8 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 func (c *conn) CheckNamedValue(*driver.NamedValue) error { return nil }
 
 // Ping asks the server for an empty answer.
-func (c *conn) Ping(ctx context.Context) error {
+func (c *conn) Ping(ctx context.Context) (err error) {
+	defer c.tell(&err)
 	if err := c.start(ctx); err != nil {
 		return err
 	}
@@ -224,6 +239,7 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	if !c.IsValid() {
 		return driver.ErrBadConn
 	}
+	c.unclosed = 0
 	if c.wire == nil {
 		if r, ok := c.base.(driver.SessionResetter); ok {
 			return r.ResetSession(ctx)

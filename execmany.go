@@ -221,8 +221,8 @@ func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set
 	}
 	r := c.open(base, k, st.sql)
 	r.buffer()
-	if r.err != nil {
-		return 0, set, r.err
+	if err := r.Close(); err != nil {
+		return 0, set, err
 	}
 	set = r.sets[0]
 	affected, err = r.Result().RowsAffected()

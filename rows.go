@@ -39,6 +39,7 @@ type rows struct {
 
 	current []driver.Value // the row that the caller may still look at
 
+	closed   bool
 	buffered bool
 	sets     []resultSet // what buffer has read: the current result set first
 }
@@ -61,6 +62,7 @@ func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 		r.own, r.shared = c.reply, true
 	}
 	c.rows = r
+	c.unclosed++
 	return r
 }
 
@@ -175,6 +177,10 @@ func (r *rows) NextResultSet() error {
 // Close ends the result. What is left of it is read and dropped, or cancelled
 // where that loses nothing, see drain.
 func (r *rows) Close() error {
+	if !r.closed {
+		r.closed = true
+		r.c.unclosed--
+	}
 	if r.done {
 		r.sets = r.sets[:min(1, len(r.sets))]
 		if r.buffered {
@@ -217,7 +223,12 @@ func (r *rows) drain() (canceled bool, err error) {
 	if r.c.inTransaction() || !readsOnly(r.text) {
 		return false, nil
 	}
-	return r.c.sess.cancelWithin(r.c.con.grace) == nil, nil
+	if err := r.c.sess.cancelWithin(r.c.con.grace); err != nil && r.c.sess.key != nil {
+		// The request may still be under way, and would hit the connection's next
+		// statement.
+		r.c.lost = err
+	}
+	return true, nil
 }
 
 // buffer reads the rest of the result into memory, so that the connection is

@@ -492,3 +492,74 @@ func TestCloseAfterReset(t *testing.T) {
 		})
 	}
 }
+
+// TestLostWhileRowsAreOpen has a *sql.Conn whose server process is gone while a result
+// of it is open. A statement must return; database/sql would have it wait for the
+// rows if it knew that the connection is lost.
+func TestLostWhileRowsAreOpen(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // lib/pq's conn waits
+		}
+		admin := open(t, sameDatabase(t, db))
+		conn := mustConn(t, db)
+		stmt, err := conn.PrepareContext(t.Context(), "SELECT $1::int")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := all(t, conn, "SELECT pg_backend_pid()")[0]
+		rows, err := conn.QueryContext(t.Context(), "SELECT i FROM generate_series(1, $1::int) i", 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !rows.Next() {
+			t.Fatal(rows.Err())
+		}
+		mustExec(t, admin, "SELECT pg_terminate_backend($1, 60000)", pid)
+		for range 2 {
+			for what, err := range map[string]error{
+				"Exec":    second(conn.ExecContext(t.Context(), "SELECT $1::int", 1)),
+				"%s":      second(conn.ExecContext(t.Context(), "SELECT %s", 1)),
+				"simple":  second(conn.ExecContext(t.Context(), "SELECT 1")),
+				"Query":   second(conn.QueryContext(t.Context(), "SELECT $1::int", 1)),
+				"Prepare": second(conn.PrepareContext(t.Context(), "SELECT $1::int")),
+				"stmt":    second(stmt.ExecContext(t.Context(), 1)),
+				"Ping":    conn.PingContext(t.Context()),
+			} {
+				if err == nil || errors.Is(err, driver.ErrBadConn) {
+					t.Errorf("%s: error %v", what, err)
+				}
+			}
+		}
+		if err := rows.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if err := conn.PingContext(t.Context()); !errors.Is(err, driver.ErrBadConn) {
+			t.Errorf("without rows: %v", err)
+		}
+	})
+}
+
+// TestLateCancelOfClose closes a long result over a network that holds up the cancel
+// request: it must not hit the next statement.
+func TestLateCancelOfClose(t *testing.T) {
+	p, db, _ := faulty(t, "", psyco.WithCancelGrace(100*time.Millisecond))
+	db.SetMaxOpenConns(1)
+	pid := func() string { return all(t, db, "SELECT pg_backend_pid()")[0] }
+	before := pid()
+	rows, err := db.Query("SELECT i, repeat('x', 100) FROM generate_series(1, 300000) i")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	p.Delay(faultproxy.ToServer, 10*time.Second)
+	if err := rows.Close(); err != nil {
+		t.Error(err)
+	}
+	p.Delay(faultproxy.ToServer, 0)
+	if pid() == before {
+		t.Error("the connection is used again")
+	}
+}

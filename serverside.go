@@ -174,6 +174,9 @@ func (r *serverRows) fetch() error {
 		c.wire.FetchPortal("", 0)
 		return c.finish(k, err)
 	}
+	if r.rows != nil {
+		_ = r.rows.Close() // read to its end, and its error was given then
+	}
 	r.rows = c.open(base, k, "FETCH")
 	return nil
 }

@@ -24,7 +24,8 @@ var (
 
 // PrepareContext makes a prepared statement. COPY … FROM STDIN makes the
 // statement that pq.CopyIn is for.
-func (c *conn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, err error) {
+	defer c.tell(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -82,12 +83,14 @@ func (s *nativeStmt) Close() error {
 	return nil
 }
 
-func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer s.c.tell(&err)
 	res, k, err := runNative(ctx, s, execMode{}, args)
 	return res, s.c.finish(k, err)
 }
 
-func (s *nativeStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s *nativeStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
+	defer s.c.tell(&err)
 	r, k, err := runNative(ctx, s, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
@@ -184,12 +187,14 @@ func (s *psycopgStmt) Close() error {
 	return nil
 }
 
-func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
+	defer s.c.tell(&err)
 	res, k, err := runPsycopg(ctx, s, execMode{}, args)
 	return res, s.c.finish(k, err)
 }
 
-func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
+	defer s.c.tell(&err)
 	r, k, err := runPsycopg(ctx, s, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)

@@ -37,7 +37,8 @@ type tx struct {
 // BeginTx opens a transaction: plain BEGIN unless an isolation level or
 // read-only is asked for, so that the server's default_transaction_ settings
 // stay in force.
-func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
+	defer c.tell(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
