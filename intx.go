@@ -143,7 +143,7 @@ func retryable(err error) bool {
 		return false
 	}
 	var lost *lostError
-	if errors.Is(err, driver.ErrBadConn) || errors.As(err, &lost) {
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, errNotSent) || errors.As(err, &lost) {
 		return true
 	}
 	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,

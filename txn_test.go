@@ -297,6 +297,37 @@ func TestInTxRetries(t *testing.T) {
 	}
 }
 
+// TestInTxRetriesWithRowsOpen loses the connection while a result is open: what a
+// statement then returns must make InTx run the function again.
+func TestInTxRetriesWithRowsOpen(t *testing.T) {
+	db := testDB(t)
+	admin := open(t, sameDatabase(t, db))
+	runs := 0
+	err := psyco.InTx(t.Context(), db, nil, func(tx *sql.Tx) error {
+		if runs++; runs > 1 {
+			return nil
+		}
+		pid := all(t, tx, "SELECT pg_backend_pid()")[0]
+		rows, err := tx.Query("SELECT i FROM generate_series(1, $1::int) i", 3)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if !rows.Next() {
+			return rows.Err()
+		}
+		mustExec(t, admin, "SELECT pg_terminate_backend($1, 60000)", pid)
+		if _, err := tx.Exec("SELECT $1::int", 1); err == nil {
+			t.Error("no error")
+		}
+		_, err = tx.Exec("SELECT $1::int", 1) // is not sent
+		return err
+	})
+	if err != nil || runs != 2 {
+		t.Errorf("%d runs, %v", runs, err)
+	}
+}
+
 func TestSavepoint(t *testing.T) {
 	ctx := context.Background()
 	inModes(t, func(t *testing.T, db *sql.DB) {
