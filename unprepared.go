@@ -36,10 +36,7 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 		b = wire.AppendDescribe(b, 'S', name)
 	}
 	b, err = appendBind(b, name, types, st.args, textResults)
-	if err != nil || name != "" && len(b) > maxDescribed {
-		return b, false
-	}
-	if len(st.sql) > maxQuiet && len(b) > maxDescribed {
+	if err != nil || len(b) > maxDescribed && (name != "" || len(st.sql) > maxQuiet) {
 		return b, false
 	}
 	if name == "" && columns {
@@ -48,7 +45,8 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 	return wire.AppendSync(wire.AppendExecute(b, "", 0)), true
 }
 
-// maxDescribed is how long a packet may be that has more to come behind a Describe.
+// maxDescribed is how long a packet may be that has more to come behind a Describe, or
+// behind a long text.
 // The server might write a long description before it reads on, and would wait
 // for ever for a client that does not read before it has written all.
 const maxDescribed = 8 << 10
