@@ -178,10 +178,6 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 	case bool:
 		w.buf = strconv.AppendBool(w.buf, x)
 	case time.Time:
-		if s := infinityFor(x); s != "" {
-			w.buf = append(w.buf, s...)
-			break
-		}
 		w.buf = append(w.buf, '"')
 		w.buf = appendTimestamp(w.buf, x)
 		w.buf = append(w.buf, '"')

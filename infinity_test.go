@@ -97,16 +97,20 @@ func infinities(t *testing.T, dsn string) {
 			if _, err := psyco.CopyRows(ctx, conn, psyco.Identifier{"i"}, []string{"a", "b", "c"}, rows); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := psyco.CopyRows(ctx, conn, psyco.Identifier{"i"}, []string{"a", "b", "c"}, rows, psyco.CopyTextFormat()); err != nil {
+				t.Fatal(err)
+			}
 			if _, err := psyco.ExecMany(ctx, conn, "INSERT INTO i VALUES (%s, %s, %s)", rows); err != nil {
 				t.Fatal(err)
 			}
 			for _, column := range []string{"a", "b", "c"} {
 				got := all(t, conn, "SELECT "+column+"::text FROM i")
-				if len(got) != 6 {
+				if len(got) != 9 {
 					t.Fatalf("%d rows", len(got))
 				}
 				same(t, "CopyRows into "+column, got[:3]...)
-				same(t, "ExecMany into "+column, got[3:]...)
+				same(t, "CopyRows in text into "+column, got[3:6]...)
+				same(t, "ExecMany into "+column, got[6:]...)
 			}
 		})
 	}

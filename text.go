@@ -43,6 +43,9 @@ func appendFloat(b []byte, f float64) []byte {
 
 // appendTimestamp writes t with its offset, in years BC where Go counts zero and down.
 func appendTimestamp(b []byte, t time.Time) []byte {
+	if s := infinityFor(t); s != "" {
+		return append(b, s...)
+	}
 	b = appendDate(b, t.Year(), t.Month(), t.Day())
 	b = t.AppendFormat(b, " 15:04:05.999999999")
 	_, offset := t.Zone()
