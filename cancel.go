@@ -30,14 +30,15 @@ func (s *session) cancelRequest(ctx context.Context) error {
 }
 
 func (s *session) sendCancel(ctx context.Context) error {
-	nc, _, err := s.dialer.dialEndpoint(ctx, s.endpoint)
+	socket, _, err := s.dialer.dialEndpoint(ctx, s.endpoint)
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	defer context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })()
+	defer socket.Close()
+	defer context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })()
+	nc := socket
 	if s.encrypted {
-		if nc, err = s.dialer.startTLS(nc, s.host, false); err != nil {
+		if nc, err = s.dialer.startTLS(socket, s.host, false); err != nil {
 			return err
 		}
 	}

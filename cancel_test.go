@@ -132,3 +132,26 @@ func TestCancelRequestToFakeServer(t *testing.T) {
 		}
 	})
 }
+
+// TestCancelRequestLosesTLS: the context ends while the handshake of the cancel
+// request fails, as it does when the network dies under a statement.
+func TestCancelRequestLosesTLS(t *testing.T) {
+	d := newDialer(t, "host=127.0.0.1 user=u sslmode=require")
+	for range 200 {
+		ctx, cancel := context.WithCancel(t.Context())
+		d.dial = countSockets(t, func(context.Context, string, string) (net.Conn, error) {
+			client, server := net.Pipe()
+			go func() {
+				readPacket(server)
+				server.Write([]byte("S"))
+				cancel()
+				server.Close()
+			}()
+			return client, nil
+		})
+		s := &session{dialer: d, host: d.cfg.Hosts[0], endpoint: endpoint{d.cfg.Hosts[0], "tcp", "127.0.0.1:1"}, encrypted: true, key: []byte("abcd")}
+		if err := s.cancelRequest(ctx); err == nil || !strings.HasPrefix(err.Error(), "psyco: ") {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
