@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"maps"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 // Host is one place to connect to: an entry of the host, hostaddr and port
@@ -214,7 +217,7 @@ func NewConfig() *Config {
 // the passfile. Its errors are in libpq's words where libpq has some, and
 // never show a password. docs/dsn.md lists every option.
 func ParseDSN(dsn string) (*Config, error) {
-	c, err := parseDSN(dsn, systemSource())
+	c, err := parseDSN(dsn, conninfo.SystemSource())
 	if err != nil {
 		return nil, fmt.Errorf("psyco: %w", err)
 	}
@@ -222,17 +225,13 @@ func ParseDSN(dsn string) (*Config, error) {
 }
 
 // parseDSN is ParseDSN for any surroundings.
-func parseDSN(dsn string, src *source) (*Config, error) {
-	set, err := parseString(dsn)
+func parseDSN(dsn string, src *conninfo.Source) (*Config, error) {
+	set, err := grammar.Parse(dsn, src)
 	if err != nil {
 		return nil, err
 	}
-	if err := set.addService(src); err != nil {
-		return nil, err
-	}
-	set.addEnvironment(src)
 	c := NewConfig()
-	if err := set.apply(c); err != nil {
+	if err := c.apply(set); err != nil {
 		return nil, err
 	}
 	if err := c.complete(src); err != nil {
@@ -241,16 +240,56 @@ func parseDSN(dsn string, src *source) (*Config, error) {
 	return c, nil
 }
 
+// apply writes the settings into c and checks each.
+func (c *Config) apply(s conninfo.Settings) error {
+	for _, o := range options {
+		v, ok := s[o.name]
+		if !ok || o.set == nil {
+			continue
+		}
+		err := o.set(c, v.Value)
+		if err == nil && o.check != nil {
+			err = o.check(c)
+		}
+		if err != nil {
+			return s.ErrorAt(o.name, err)
+		}
+	}
+	for key, v := range s {
+		if optionByName(key) == nil {
+			c.setRuntimeParam(key, v.Value)
+		}
+	}
+	// An application_name that is given but empty stays empty.
+	if _, ok := s["application_name"]; ok && c.ApplicationName == "" {
+		c.FallbackApplicationName = ""
+	}
+	return c.applyHosts(s)
+}
+
 // normalize makes c ready to connect with: it fills what is empty with the
 // defaults, checks every field, and looks the hosts' passwords up in the
 // passfile. Doing it twice changes nothing more.
 func (c *Config) normalize() error {
-	src := systemSource()
+	src := conninfo.SystemSource()
 	if err := c.complete(src); err != nil {
 		return fmt.Errorf("psyco: %w", err)
 	}
 	c.readPassfile(src)
 	return nil
+}
+
+// readPassfile looks up a password for each host that has none.
+func (c *Config) readPassfile(src *conninfo.Source) {
+	if c.Password != "" || c.Passfile == "" {
+		return
+	}
+	file := conninfo.ReadPassfile(c.Passfile, src)
+	for i := range c.Hosts {
+		if h := &c.Hosts[i]; h.Password == "" {
+			h.Password = file.Password(cmp.Or(h.Host, h.Hostaddr), strconv.Itoa(int(h.Port)), c.Database, c.User)
+		}
+	}
 }
 
 // Clone returns a copy that shares nothing with c: hosts, run-time parameters

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 // complete fills the fields that are left to their default and checks all of
 // them (libpq: pqConnectOptions2).
-func (c *Config) complete(src *source) error {
+func (c *Config) complete(src *conninfo.Source) error {
 	if err := c.setDefaults(src); err != nil {
 		return err
 	}
@@ -42,10 +44,10 @@ func (c *Config) complete(src *source) error {
 
 // setDefaults fills what is empty, from the machine where the default depends
 // on it.
-func (c *Config) setDefaults(src *source) error {
+func (c *Config) setDefaults(src *conninfo.Source) error {
 	c.expandHosts(src)
 	if c.User == "" {
-		name, err := src.user()
+		name, err := src.User()
 		if err != nil {
 			return err
 		}
@@ -53,8 +55,8 @@ func (c *Config) setDefaults(src *source) error {
 	}
 	c.Database = cmp.Or(c.Database, c.User)
 	if c.Passfile == "" {
-		if home := src.home(); home != "" {
-			c.Passfile = filepath.Join(home, passfileName(src.windows))
+		if home := src.Home(); home != "" {
+			c.Passfile = filepath.Join(home, conninfo.PassfileName(src.Windows))
 		}
 	}
 	c.setFixedDefaults()
@@ -105,7 +107,7 @@ func (c *Config) checkTLS() error {
 func (c *Config) checkRuntimeParams() error {
 	for _, key := range slices.Sorted(maps.Keys(c.RuntimeParams)) {
 		v := c.RuntimeParams[key]
-		if !validParamName(key) {
+		if !conninfo.ValidParamName(key) {
 			return errors.New("RuntimeParams holds a name that no parameter of the server can have")
 		}
 		if strings.IndexByte(v, 0) >= 0 {

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 // FormatDSN returns a connection string that [ParseDSN] turns into c again,
@@ -14,7 +16,7 @@ func (c *Config) FormatDSN() string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(c.RuntimeParams)) {
 		if optionByName(strings.ToLower(key)) == nil {
-			writePair(&b, key, c.RuntimeParams[key])
+			conninfo.AppendPair(&b, key, c.RuntimeParams[key])
 		}
 	}
 	d := c.Clone()
@@ -24,13 +26,13 @@ func (c *Config) FormatDSN() string {
 	for _, o := range options {
 		switch {
 		case o.name == "service":
-			writePair(&b, o.name, "") // or $PGSERVICE would be read
+			conninfo.AppendPair(&b, o.name, "") // or $PGSERVICE would be read
 		case o.name == "servicefile":
 		case o.get == nil && o.shield != "":
-			writePair(&b, o.name, o.shield)
+			conninfo.AppendPair(&b, o.name, o.shield)
 		case o.get == nil:
 		case o.env != nil || o.get(d) != o.get(plain):
-			writePair(&b, o.name, o.get(d))
+			conninfo.AppendPair(&b, o.name, o.get(d))
 		}
 	}
 	return b.String()
@@ -54,12 +56,12 @@ func (c Config) String() string {
 			continue
 		case o.name == "sslkey" && !c.SSLInline: // a file's name
 		case o.secret:
-			v = hidden
+			v = conninfo.Hidden
 		}
-		writePair(&b, o.name, v)
+		conninfo.AppendPair(&b, o.name, v)
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.RuntimeParams)) {
-		writePair(&b, key, c.RuntimeParams[key])
+		conninfo.AppendPair(&b, key, c.RuntimeParams[key])
 	}
 	return b.String()
 }
@@ -72,27 +74,4 @@ func (c Config) GoString() string {
 // GoString keeps the password out of %#v too.
 func (h Host) GoString() string {
 	return "psyco.Host{" + h.String() + "}"
-}
-
-var quoteValue = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
-
-// writePair adds key=value, with quotes where the value needs them.
-func writePair(b *strings.Builder, key, value string) {
-	if b.Len() > 0 {
-		b.WriteByte(' ')
-	}
-	b.WriteString(key)
-	b.WriteByte('=')
-	// dbname alone may be read as a string of its own; wrapping it into one
-	// makes the name literal again.
-	if key == "dbname" && (strings.Contains(value, "=") || isURI(value)) {
-		value = "dbname='" + quoteValue.Replace(value) + "'"
-	}
-	if value != "" && !strings.ContainsFunc(value, func(r rune) bool { return r < 0x80 && isSpace(byte(r)) || r == '\'' || r == '\\' }) {
-		b.WriteString(value)
-		return
-	}
-	b.WriteByte('\'')
-	b.WriteString(quoteValue.Replace(value))
-	b.WriteByte('\'')
 }

@@ -6,15 +6,17 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 // hostile is an environment in which every variable holds something that
 // would change the result or spoil it.
 func hostile() *surroundings {
-	s := &surroundings{env: map[string]string{"PGREQUIRESSL": "1", "PGSYSCONFDIR": "/nowhere"}, user: "mallory"}
+	s := &surroundings{Env: map[string]string{"PGREQUIRESSL": "1", "PGSYSCONFDIR": "/nowhere"}, User: "mallory"}
 	for _, o := range options {
 		for _, name := range o.env {
-			s.env[name] = "hostile"
+			s.Env[name] = "hostile"
 		}
 	}
 	return s
@@ -44,7 +46,7 @@ func TestRoundTrip(t *testing.T) {
 	} {
 		c := mustParse(t, dsn, nil)
 		text := c.FormatDSN()
-		d, err := parseDSN(text, hostile().source())
+		d, err := parseDSN(text, hostile().Source())
 		if err != nil {
 			t.Errorf("%q became %s: %v", dsn, text, err)
 		} else if !reflect.DeepEqual(c, d) {
@@ -98,8 +100,8 @@ func TestStringHasNoSecrets(t *testing.T) {
 }
 
 func TestNormalizeByHand(t *testing.T) {
-	src := func() *source {
-		return (&surroundings{env: map[string]string{"PGUSER": "no", "PGSSLMODE": "no"}}).source()
+	src := func() *conninfo.Source {
+		return (&surroundings{Env: map[string]string{"PGUSER": "no", "PGSSLMODE": "no"}}).Source()
 	}
 	c := &Config{RuntimeParams: map[string]string{"TimeZone": "UTC", "GEQO": "default", "DateStyle": "ISO, MDY", "a.b": "c"}}
 	if err := c.complete(src()); err != nil {
@@ -139,7 +141,7 @@ func TestNormalizeByHand(t *testing.T) {
 	}
 
 	nobody := src()
-	nobody.user = func() (string, error) { return "", fmt.Errorf("no such user") }
+	nobody.User = func() (string, error) { return "", fmt.Errorf("no such user") }
 	if err := (&Config{}).complete(nobody); err == nil {
 		t.Error("no error for an unknown user")
 	}
@@ -162,7 +164,7 @@ func FuzzParseDSN(f *testing.F) {
 		f.Add(g.localDSN())
 	}
 	f.Fuzz(func(t *testing.T, dsn string) {
-		c, err := parseDSN(dsn, (&surroundings{}).source())
+		c, err := parseDSN(dsn, (&surroundings{}).Source())
 		if err != nil {
 			return
 		}
@@ -170,7 +172,7 @@ func FuzzParseDSN(f *testing.F) {
 			t.Fatalf("%q: incomplete: %s", dsn, c)
 		}
 		text := c.FormatDSN()
-		d, err := parseDSN(text, hostile().source())
+		d, err := parseDSN(text, hostile().Source())
 		if err != nil {
 			t.Fatalf("%q became %s: %v", dsn, text, err)
 		}
@@ -205,7 +207,7 @@ func FuzzSecrets(f *testing.F) {
 			t.Skip()
 		}
 		dsn := fmt.Sprintf(forms[((form%len(forms))+len(forms))%len(forms)], before, secret, after)
-		c, err := parseDSN(dsn, (&surroundings{}).source())
+		c, err := parseDSN(dsn, (&surroundings{}).Source())
 		if err != nil {
 			if strings.Contains(err.Error(), secret) {
 				t.Errorf("%q: the error shows the password: %v", dsn, err)
@@ -228,12 +230,12 @@ func FuzzSecrets(f *testing.F) {
 func TestGeneratedRoundTrips(t *testing.T) {
 	accepted := 0
 	for _, a := range readCorpus(t, parseCorpus) {
-		c, err := parseDSN(a.dsn, (&surroundings{}).source())
+		c, err := parseDSN(a.dsn, (&surroundings{}).Source())
 		if err != nil {
 			continue
 		}
 		accepted++
-		d, err := parseDSN(c.FormatDSN(), hostile().source())
+		d, err := parseDSN(c.FormatDSN(), hostile().Source())
 		if err != nil || !reflect.DeepEqual(c, d) {
 			t.Errorf("%q became %s: %v", a.dsn, c.FormatDSN(), err)
 		}

@@ -9,22 +9,24 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 // applyHosts puts the host, hostaddr and port lists together (libpq:
 // pqConnectOptions2). An entry that names neither host nor address is left
 // empty here; it stands for the default places.
-func (s settings) applyHosts(c *Config) error {
-	names := splitList(s["host"].value)
-	addrs := splitList(s["hostaddr"].value)
-	ports := splitList(s["port"].value)
+func (c *Config) applyHosts(s conninfo.Settings) error {
+	names := splitList(s["host"].Value)
+	addrs := splitList(s["hostaddr"].Value)
+	ports := splitList(s["port"].Value)
 
 	n := max(len(names), len(addrs), 1)
 	if len(names) > 0 && len(addrs) > 0 && len(names) != len(addrs) {
-		return s.errorAt("hostaddr", fmt.Errorf("could not match %d host names to %d hostaddr values", len(names), len(addrs)))
+		return s.ErrorAt("hostaddr", fmt.Errorf("could not match %d host names to %d hostaddr values", len(names), len(addrs)))
 	}
 	if len(ports) > 1 && len(ports) != n {
-		return s.errorAt("port", fmt.Errorf("could not match %d port numbers to %d hosts", len(ports), n))
+		return s.ErrorAt("port", fmt.Errorf("could not match %d port numbers to %d hosts", len(ports), n))
 	}
 	c.Hosts = make([]Host, n)
 	for i := range c.Hosts {
@@ -38,7 +40,7 @@ func (s settings) applyHosts(c *Config) error {
 		if len(ports) > 0 {
 			var err error
 			if h.Port, err = parsePort(ports[min(i, len(ports)-1)]); err != nil {
-				return s.errorAt("port", err)
+				return s.ErrorAt("port", err)
 			}
 		}
 	}
@@ -70,11 +72,11 @@ func parsePort(s string) (uint16, error) {
 // expandHosts gives every host a port and replaces those that are left to the
 // default by the places where a local server may listen. Sockets that do not
 // exist cost nothing to try, and may exist by the time of a later attempt.
-func (c *Config) expandHosts(src *source) {
+func (c *Config) expandHosts(src *conninfo.Source) {
 	if len(c.Hosts) == 0 {
 		c.Hosts = []Host{{}}
 	}
-	hosts := make([]Host, 0, len(c.Hosts)+len(src.socketDirs))
+	hosts := make([]Host, 0, len(c.Hosts)+len(src.SocketDirs))
 	for _, h := range c.Hosts {
 		if h.Port == 0 {
 			h.Port = defaultPort
@@ -83,7 +85,7 @@ func (c *Config) expandHosts(src *source) {
 			hosts = append(hosts, h)
 			continue
 		}
-		for _, place := range append(slices.Clone(src.socketDirs), "localhost") {
+		for _, place := range append(slices.Clone(src.SocketDirs), "localhost") {
 			h.Host = place
 			hosts = append(hosts, h)
 		}
@@ -94,7 +96,7 @@ func (c *Config) expandHosts(src *source) {
 func checkHost(h Host) error {
 	switch {
 	case strings.Contains(h.Host, ","):
-		return fmt.Errorf("invalid host %q: write one host for each entry", show(h.Host))
+		return fmt.Errorf("invalid host %q: write one host for each entry", conninfo.Show(h.Host))
 	case !isSocket(h.Host) && strings.Contains(h.Host, "@"):
 		// Most likely the second half of a password, so it is not repeated.
 		return errors.New(`host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`)
@@ -103,7 +105,7 @@ func checkHost(h Host) error {
 		return nil
 	}
 	if _, err := netip.ParseAddr(h.Hostaddr); err != nil {
-		return fmt.Errorf("could not parse network address %q", show(h.Hostaddr))
+		return fmt.Errorf("could not parse network address %q", conninfo.Show(h.Hostaddr))
 	}
 	return nil
 }

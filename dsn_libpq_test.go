@@ -14,6 +14,9 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/conninfo/conninfotest"
 )
 
 // The corpora are what libpq made of generated strings. To record them anew,
@@ -81,12 +84,12 @@ func TestParseLikeLibpq(t *testing.T) {
 		}
 	}
 	for _, a := range answers {
-		pairs, err := parsePairs(a.dsn)
+		pairs, err := grammar.ParsePairs(a.dsn)
 		got := make(map[string]string)
 		unknown := false
 		for _, p := range pairs {
-			got[p.key] = p.value
-			unknown = unknown || !known[p.key]
+			got[p.Key] = p.Value
+			unknown = unknown || !known[p.Key]
 		}
 		switch {
 		case strings.HasPrefix(a.err, "invalid connection option"), strings.HasPrefix(a.err, "invalid URI query parameter"):
@@ -135,12 +138,12 @@ func TestConnectLikeLibpq(t *testing.T) {
 	for _, a := range answers {
 		where := fmt.Sprintf("%q in the environment %q", a.dsn, a.env)
 		env := maps.Clone(libpqEnvironments[a.env])
-		s := &surroundings{env: env, user: "libpq"}
+		s := &surroundings{Env: env, User: "libpq"}
 		if text, ok := env["SERVICES"]; ok {
 			env["PGSERVICEFILE"] = "/services"
-			s.files = mapFile("services", text)
+			s.Files = conninfotest.File("services", text)
 		}
-		c, err := parseDSN(a.dsn, s.source())
+		c, err := parseDSN(a.dsn, s.Source())
 		if a.err != "" {
 			if err == nil {
 				t.Errorf("%s: psyco accepts what libpq refuses: %s", where, a.err)
@@ -225,7 +228,7 @@ func recordCorpus(t *testing.T, file, mode string, asked []libpqAnswer) {
 			t.Fatalf("%v: %s", err, stderr.String())
 		}
 		version, _, _ = strings.Cut(stderr.String(), "\n")
-		self, err := osUser()
+		self, err := conninfo.OSUser()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 const (
@@ -42,7 +44,7 @@ type codec struct {
 
 // options lists every keyword that is not a run-time parameter, in the order
 // in which FormatDSN writes them. host, hostaddr and port are three columns of
-// one list: settings.apply reads them together.
+// one list: Config.apply reads them together.
 var options = []*option{
 	{name: "service", env: []string{"PGSERVICE"}},
 	{name: "servicefile", env: []string{"PGSERVICEFILE"}},
@@ -150,23 +152,25 @@ var options = []*option{
 	{name: "placeholders", codec: enum("placeholders", func(c *Config) *string { return &c.Placeholders })},
 }
 
-// optionsByName is filled in init because the table's functions refer to it.
-var optionsByName = make(map[string]*option)
+// grammar is how strings with these options are read. It and optionsByName are made
+// in init because the table's functions refer to them.
+var (
+	grammar       *conninfo.Grammar
+	optionsByName = make(map[string]*option)
+)
 
 func init() {
-	for _, o := range options {
+	keywords := make([]conninfo.Option, len(options))
+	for i, o := range options {
 		optionsByName[o.name] = o
+		// The server takes the names of its parameters in any case.
+		keywords[i] = conninfo.Option{Name: o.name, Env: o.env, Secret: o.secret, AnyCase: o.param || o.name == "datestyle"}
 	}
+	// lib/pq's other names.
+	grammar = conninfo.NewGrammar(keywords, map[string]string{"database": "dbname", "tz": "timezone"})
 }
 
 func optionByName(name string) *option { return optionsByName[name] }
-
-// aliases are lib/pq's other names for options.
-var aliases = map[string]string{"database": "dbname", "tz": "timezone"}
-
-func isKeyword(name string) bool {
-	return optionByName(name) != nil || aliases[name] != ""
-}
 
 // choices are the words an option takes; the first is the default.
 var choices = map[string][]string{
@@ -198,7 +202,7 @@ func checkChoice(name, v string, words []string) error {
 	if slices.Contains(words, v) {
 		return nil
 	}
-	return fmt.Errorf("invalid %s value: %q (expected %s)", name, show(v), strings.Join(words, ", "))
+	return fmt.Errorf("invalid %s value: %q (expected %s)", name, conninfo.Show(v), strings.Join(words, ", "))
 }
 
 func boolean(name string, field func(*Config) *bool) codec {
@@ -314,7 +318,7 @@ func (c *Config) setRuntimeParam(name, value string) {
 func parseInt(name, v string) (int, error) {
 	n, err := strconv.ParseInt(strings.Trim(v, " \t\n\v\f\r"), 10, 32)
 	if err != nil {
-		return 0, fmt.Errorf("invalid integer value %q for connection option %q", show(v), name)
+		return 0, fmt.Errorf("invalid integer value %q for connection option %q", conninfo.Show(v), name)
 	}
 	return int(n), nil
 }
@@ -327,7 +331,7 @@ func parseBool(name, v string) (bool, error) {
 	case "0", "f", "false", "n", "no", "off":
 		return false, nil
 	}
-	return false, fmt.Errorf("invalid %s value: %q (expected 1 or 0)", name, show(v))
+	return false, fmt.Errorf("invalid %s value: %q (expected 1 or 0)", name, conninfo.Show(v))
 }
 
 func formatBool(b bool) string {
@@ -341,7 +345,7 @@ func formatBool(b bool) string {
 // auto, which for psyco is always UTF8.
 func checkClientEncoding(c *Config) error {
 	if v := c.ClientEncoding; v != "" && v != "auto" && !isUTF8(v) {
-		return fmt.Errorf("unsupported client_encoding %q: must be absent or \"UTF8\"", show(v))
+		return fmt.Errorf("unsupported client_encoding %q: must be absent or \"UTF8\"", conninfo.Show(v))
 	}
 	c.ClientEncoding = "UTF8"
 	return nil
@@ -368,7 +372,7 @@ func checkDateStyle(_ *Config, v string) error {
 	if v == dateStyle || strings.EqualFold(v, "default") {
 		return nil
 	}
-	return fmt.Errorf("unsupported datestyle %q: must be absent or %q", show(v), dateStyle)
+	return fmt.Errorf("unsupported datestyle %q: must be absent or %q", conninfo.Show(v), dateStyle)
 }
 
 var tlsVersions = []string{"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
@@ -412,11 +416,11 @@ func checkRequireAuth(c *Config) error {
 		method, negated := strings.CutPrefix(entry, "!")
 		switch {
 		case negated && !negative:
-			return fmt.Errorf("negative require_auth method %q cannot be mixed with non-negative methods", show(entry))
+			return fmt.Errorf("negative require_auth method %q cannot be mixed with non-negative methods", conninfo.Show(entry))
 		case !negated && negative:
-			return fmt.Errorf("require_auth method %q cannot be mixed with negative methods", show(entry))
+			return fmt.Errorf("require_auth method %q cannot be mixed with negative methods", conninfo.Show(entry))
 		case seen[method]:
-			return fmt.Errorf("require_auth method %q is specified more than once", show(entry))
+			return fmt.Errorf("require_auth method %q is specified more than once", conninfo.Show(entry))
 		}
 		if err := checkChoice("require_auth", method, authMethodNames); err != nil {
 			return err

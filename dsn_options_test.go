@@ -104,3 +104,92 @@ func TestOptionsAreDocumented(t *testing.T) {
 		}
 	}
 }
+
+// checkKeyword reports what the grammar has against a keyword.
+func checkKeyword(key string) error {
+	_, err := grammar.Parse(key+"=1", (&surroundings{}).Source())
+	return err
+}
+
+func TestServerParametersAreNotRefused(t *testing.T) {
+	data, err := os.ReadFile("testdata/dsn/server_parameters.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for name := range strings.Lines(string(data)) {
+		name = strings.TrimSpace(name)
+		if strings.HasPrefix(name, "#") {
+			continue
+		}
+		n++
+		for _, name := range []string{name, strings.ToLower(name), "my_extension." + name} {
+			if optionByName(strings.ToLower(name)) != nil {
+				continue
+			}
+			if err := checkKeyword(name); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+	if n < 400 {
+		t.Errorf("only %d names", n)
+	}
+}
+
+func TestSuggestions(t *testing.T) {
+	for key, want := range map[string]string{
+		"hots":                     "host",
+		"hst":                      "host",
+		"Host":                     "host",
+		"HOST":                     "host",
+		"prot":                     "port",
+		"pasword":                  "password",
+		"passwrod":                 "password",
+		"username":                 "user",
+		"db":                       "dbname",
+		"databse":                  "dbname",
+		"connecttimeout":           "connect_timeout",
+		"connection_timeout":       "connect_timeout",
+		"connectTimeout":           "connect_timeout",
+		"applicationName":          "application_name",
+		"application-name":         "application_name",
+		"aplication_name":          "application_name",
+		"ssl_mode":                 "sslmode",
+		"sslMode":                  "sslmode",
+		"sslmod":                   "sslmode",
+		"sslrootcerts":             "sslrootcert",
+		"target_session_attr":      "target_session_attrs",
+		"keepalive":                "keepalives",
+		"binary_parameter":         "binary_parameters",
+		"statement_cache_capcity":  "statement_cache_capacity",
+		"default_query_exec_mode":  "",
+		"search_path":              "",
+		"statement_timeout":        "",
+		"lock_timeout":             "",
+		"my.host":                  "",
+		"hots.x":                   "",
+		"work_mem":                 "",
+		"something_quite_else":     "",
+		"tcp_keepalives_idle":      "",
+		"tcp_keepalives_interval":  "",
+		"tcp_keepalives_count":     "",
+		"statement_cache_mode":     "",
+		"prepare_threshhold":       "prepare_threshold",
+		"pool_max_conns":           "",
+		"ssl":                      "",
+		"role":                     "",
+		"min_protocoll_version":    "min_protocol_version",
+		"ssl_min_protocoll_versio": "ssl_min_protocol_version",
+	} {
+		err := checkKeyword(key)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: %v", key, err)
+		case want != "" && err == nil:
+			t.Errorf("%s: no error, want a hint at %s", key, want)
+		case want != "" && !strings.HasSuffix(err.Error(), "did you mean \""+want+"\"?"):
+			t.Errorf("%s: %v, want a hint at %s", key, err, want)
+		}
+	}
+}

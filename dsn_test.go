@@ -1,44 +1,23 @@
 package psyco
 
 import (
-	"bytes"
-	"io/fs"
+	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
 	"testing/fstest"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/conninfo/conninfotest"
 )
 
 // surroundings is a source made up for a test.
-type surroundings struct {
-	env   map[string]string
-	files fstest.MapFS // without the leading slash
-	user  string       // "" is tester
-	warn  bytes.Buffer
-}
-
-func (s *surroundings) source() *source {
-	name := func(path string) string { return strings.TrimPrefix(path, "/") }
-	user := s.user
-	if user == "" {
-		user = "tester"
-	}
-	return &source{
-		lookup:     func(key string) (string, bool) { v, ok := s.env[key]; return v, ok },
-		readFile:   func(path string) ([]byte, error) { return fs.ReadFile(s.files, name(path)) },
-		stat:       func(path string) (fs.FileInfo, error) { return fs.Stat(s.files, name(path)) },
-		home:       func() string { return "/home/tester" },
-		user:       func() (string, error) { return user, nil },
-		socketDirs: defaultSocketDirs,
-		sysconfDir: "/etc",
-		warn:       &s.warn,
-	}
-}
+type surroundings = conninfotest.Surroundings
 
 func mustParse(t *testing.T, dsn string, env map[string]string) *Config {
 	t.Helper()
-	c, err := parseDSN(dsn, (&surroundings{env: env}).source())
+	c, err := parseDSN(dsn, (&surroundings{Env: env}).Source())
 	if err != nil {
 		t.Fatalf("%q: %v", dsn, err)
 	}
@@ -48,7 +27,7 @@ func mustParse(t *testing.T, dsn string, env map[string]string) *Config {
 // wantError checks that a string is refused with exactly these words.
 func wantError(t *testing.T, dsn string, env map[string]string, want string) {
 	t.Helper()
-	_, err := parseDSN(dsn, (&surroundings{env: env}).source())
+	_, err := parseDSN(dsn, (&surroundings{Env: env}).Source())
 	if err == nil {
 		t.Fatalf("%q: no error, want %q", dsn, want)
 	}
@@ -170,7 +149,7 @@ func TestPrecedence(t *testing.T) {
 		{"the last of several", "user=a user=b", env, "b"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			c, err := parseDSN(tt.dsn, (&surroundings{env: tt.env, files: service}).source())
+			c, err := parseDSN(tt.dsn, (&surroundings{Env: tt.env, Files: service}).Source())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -289,7 +268,7 @@ func TestApplicationName(t *testing.T) {
 				env["PGAPPNAME"] = tt.env
 			}
 			c := mustParse(t, tt.dsn, env)
-			if err := c.complete((&surroundings{}).source()); err != nil {
+			if err := c.complete((&surroundings{}).Source()); err != nil {
 				t.Fatal(err)
 			}
 			if c.ApplicationName != tt.want {
@@ -328,5 +307,92 @@ func TestParseDSNOfThisProcess(t *testing.T) {
 	_, err = ParseDSN("host")
 	if err == nil || err.Error() != `psyco: missing "=" after "host" in connection info string` {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestPassfile(t *testing.T) {
+	for _, tt := range []struct {
+		name, dsn, file string
+		want            string // the hosts' passwords
+	}{
+		{"exact", "host=h port=1 dbname=d user=u", "h:1:d:u:pw\n", "pw"},
+		{"wildcards", "host=h", "*:*:*:*:pw\n", "pw"},
+		{"the first line that fits", "host=h", "x:*:*:*:a\nh:*:*:*:b\n*:*:*:*:c\n", "b"},
+		{"another host", "host=h", "x:*:*:*:a\n", ""},
+		{"another port", "host=h", "h:1:*:*:a\n", ""},
+		{"the default port", "host=h", "h:5432:*:*:a\n", "a"},
+		{"another database", "host=h dbname=d", "*:*:x:*:a\n", ""},
+		{"the database is named like the user", "host=h user=u", "*:*:u:u:a\n", "a"},
+		{"another user", "host=h user=u", "*:*:*:x:a\n", ""},
+		{"the name of the OS user", "host=h", "*:*:*:tester:a\n", "a"},
+		{"a star is only a wildcard alone", "host=ha", "h*:*:*:*:a\n", ""},
+		{"a prefix is no match", "host=ha", "h:*:*:*:a\nhab:*:*:*:b\n", ""},
+		{"each host its own", "host=a,b,c port=1,2,3", "a:1:*:*:pa\nb:1:*:*:pb\nc:3:*:*:pc\n", "pa||pc"},
+		{"default sockets are localhost", "", "/tmp:*:*:*:x\nlocalhost:*:*:*:pw\n", "pw|pw|pw"},
+		{"so are hosts that name them", "host=/tmp,/var/run/postgresql", "localhost:*:*:*:pw\n", "pw|pw"},
+		{"other sockets go by their directory", "host=/s", "localhost:*:*:*:x\n/s:*:*:*:pw\n", "pw"},
+		{"the host's name goes before its address", "host=h hostaddr=::1", "\\:\\:1:*:*:*:x\nh:*:*:*:pw\n", "pw"},
+		{"an address without a name", "hostaddr=::1", `\:\:1:*:*:*:pw`, "pw"},
+		{"escapes", `host=h user='a:b\\c'`, `h:*:*:a\:b\\c:p\:w\\x\y` + "\n", `p:w\xy`},
+		{"the password ends at a colon", "host=h", "*:*:*:*:a:b\n", "a"},
+		{"comments", "host=h", "#*:*:*:*:a\n *:*:*:*:b\n*:*:*:*:c\n", "c"},
+		{"Windows line ends", "host=h", "*:*:*:*:a\r\n", "a"},
+		{"too few fields", "host=h", "h\n*:*:*:*\nh:*:*\n", ""},
+		{"an empty password ends the search", "host=h", "*:*:*:*:\n*:*:*:*:b\n", ""},
+		{"a password in the string", "host=h password=p", "*:*:*:*:a\n", ""},
+		{"passfile=", "host=h passfile=/other", "*:*:*:*:a\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &surroundings{Files: conninfotest.File("home/tester/.pgpass", tt.file)}
+			c, err := parseDSN(tt.dsn, s.Source())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.readPassfile(s.Source())
+			if got := passwords(c); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+			if s.Warn.Len() > 0 {
+				t.Errorf("warning: %s", s.Warn.String())
+			}
+		})
+	}
+}
+
+func passwords(c *Config) string {
+	var list []string
+	for _, h := range c.Hosts {
+		list = append(list, h.Password)
+	}
+	return strings.Join(list, "|")
+}
+
+// TestNormalizeReadsPassfile goes through the real file system.
+func TestNormalizeReadsPassfile(t *testing.T) {
+	home := t.TempDir()
+	t.Setenv("HOME", home)
+	t.Setenv("PGPASSFILE", "/nonexistent") // a Config by hand does not look there
+	if err := os.WriteFile(filepath.Join(home, ".pgpass"), []byte("h:5432:d:u:from the file\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := NewConfig()
+	c.Hosts = []Host{{Host: "h"}, {Host: "h", Password: "by hand"}}
+	c.User, c.Database = "u", "d"
+	for range 2 {
+		if err := c.normalize(); err != nil {
+			t.Fatal(err)
+		}
+		if got := passwords(c); got != "from the file|by hand" {
+			t.Errorf("got %q", got)
+		}
+	}
+}
+
+func TestErrorNamesServiceFile(t *testing.T) {
+	s := &surroundings{Files: conninfotest.File("home/tester/.pg_service.conf", "[s]\nsslmode=x\n")}
+	_, err := parseDSN("service=s", s.Source())
+	want := `invalid sslmode value: "x" (expected disable, allow, prefer, require, verify-ca, verify-full) (from service file "/home/tester/.pg_service.conf", line 2)`
+	if err == nil || err.Error() != want {
+		t.Errorf("\n got %v\nwant %s", err, want)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
 )
 
 func TestCheckPeer(t *testing.T) {
@@ -21,7 +23,7 @@ func TestCheckPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	self, err := osUser() // the other end is this process
+	self, err := conninfo.OSUser() // the other end is this process
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/psyco-go/psyco/internal/conninfo"
 	"github.com/psyco-go/psyco/internal/pemkey"
 )
 
@@ -180,7 +181,7 @@ func (cfg *Config) readKey() ([]byte, error) {
 // userFile returns the path of a file in the directory where libpq looks for
 // defaults, or "" if the user has no home.
 func userFile(name string) string {
-	switch dir := homeDir(); {
+	switch dir := conninfo.HomeDir(); {
 	case dir == "":
 		return ""
 	case runtime.GOOS == "windows":

@@ -1,61 +1,59 @@
-package psyco
+package conninfo
 
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
-func passfileName(windows bool) string {
+// PassfileName is what the passfile in the home directory is called.
+func PassfileName(windows bool) string {
 	if windows {
 		return "pgpass.conf"
 	}
 	return ".pgpass"
 }
 
-// readPassfile looks up a password for each host that has none (libpq:
-// passwordFromFile). A file that others may read is not used; as in libpq and
-// lib/pq that is a warning on standard error, because the server may not ask
-// for a password at all.
-func (c *Config) readPassfile(src *source) {
-	if c.Password != "" || c.Passfile == "" {
-		return
-	}
-	info, err := src.stat(c.Passfile)
+// A Passfile holds passwords, one host:port:database:user:password a line. The
+// zero value holds none.
+type Passfile struct {
+	lines      []string
+	socketDirs []string // hosts that stand for "localhost"
+}
+
+// ReadPassfile reads a passfile (libpq: passwordFromFile). A file that does not
+// exist holds no password. A file that others may read is not used; as in libpq
+// and lib/pq that is a warning, because the server may not ask for a password at
+// all.
+func ReadPassfile(name string, src *Source) Passfile {
+	info, err := src.Stat(name)
 	if err != nil {
-		return // no file, no password
+		return Passfile{}
 	}
-	if !src.windows {
+	if !src.Windows {
 		switch {
 		case !info.Mode().IsRegular():
-			fmt.Fprintf(src.warn, "psyco: WARNING: password file %q is not a plain file\n", c.Passfile)
-			return
+			fmt.Fprintf(src.Warn, "psyco: WARNING: password file %q is not a plain file\n", name)
+			return Passfile{}
 		case info.Mode().Perm()&0o077 != 0:
-			fmt.Fprintf(src.warn, "psyco: WARNING: password file %q has group or world access; permissions should be u=rw (0600) or less\n", c.Passfile)
-			return
+			fmt.Fprintf(src.Warn, "psyco: WARNING: password file %q has group or world access; permissions should be u=rw (0600) or less\n", name)
+			return Passfile{}
 		}
 	}
-	data, err := src.readFile(c.Passfile)
+	data, err := src.ReadFile(name)
 	if err != nil {
-		fmt.Fprintf(src.warn, "psyco: WARNING: could not read password file: %v\n", err)
-		return
+		fmt.Fprintf(src.Warn, "psyco: WARNING: could not read password file: %v\n", err)
+		return Passfile{}
 	}
-	lines := strings.Split(string(data), "\n")
-	for i := range c.Hosts {
-		h := &c.Hosts[i]
-		if h.Password != "" {
-			continue
-		}
-		host := h.Host
-		if host == "" {
-			host = h.Hostaddr
-		}
-		if slices.Contains(src.socketDirs, host) {
-			host = "localhost"
-		}
-		h.Password = findPassword(lines, host, strconv.Itoa(int(h.Port)), c.Database, c.User)
+	return Passfile{lines: strings.Split(string(data), "\n"), socketDirs: src.SocketDirs}
+}
+
+// Password returns the password of the first line that fits, or "".
+func (p Passfile) Password(host, port, database, user string) string {
+	if slices.Contains(p.socketDirs, host) {
+		host = "localhost"
 	}
+	return findPassword(p.lines, host, port, database, user)
 }
 
 // findPassword returns the password of the first line that fits.

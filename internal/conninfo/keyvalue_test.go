@@ -1,9 +1,46 @@
-package psyco
+package conninfo_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/conninfo/conninfotest"
 )
+
+// grammar is of the options that the tests of this package write.
+var grammar = conninfo.NewGrammar(options(`service servicefile host hostaddr port dbname user password! passfile
+	options application_name fallback_application_name sslmode requiressl sslpassword! connect_timeout client_encoding
+	target_session_attrs binary_parameters binding timezone~ datestyle~`),
+	map[string]string{"database": "dbname", "tz": "timezone"})
+
+// options makes options of their names: secret ones end in "!", parameters of the
+// server in "~".
+func options(names string) []conninfo.Option {
+	var list []conninfo.Option
+	for _, name := range strings.Fields(names) {
+		o := conninfo.Option{Name: strings.TrimRight(name, "!~"), Secret: strings.HasSuffix(name, "!"), AnyCase: strings.HasSuffix(name, "~")}
+		list = append(list, o)
+	}
+	return list
+}
+
+func parse(dsn string) (conninfo.Settings, error) {
+	return grammar.Parse(dsn, (&conninfotest.Surroundings{}).Source())
+}
+
+// wantError checks that a string is refused with exactly these words.
+func wantError(t *testing.T, dsn, want string) {
+	t.Helper()
+	_, err := parse(dsn)
+	if err == nil {
+		t.Fatalf("%q: no error, want %q", dsn, want)
+	}
+	if err.Error() != want {
+		t.Errorf("%q:\n got %s\nwant %s", dsn, err, want)
+	}
+}
 
 func TestParseConninfo(t *testing.T) {
 	type kv = map[string]string
@@ -36,7 +73,7 @@ func TestParseConninfo(t *testing.T) {
 		{"ssl is a parameter here", "ssl=true", kv{"ssl": "true"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			set, err := parseString(tt.dsn)
+			set, err := parse(tt.dsn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -47,10 +84,10 @@ func TestParseConninfo(t *testing.T) {
 	}
 }
 
-func texts(set settings) map[string]string {
+func texts(set conninfo.Settings) map[string]string {
 	m := make(map[string]string)
 	for key, v := range set {
-		m[key] = v.value
+		m[key] = v.Value
 	}
 	return m
 }
@@ -69,7 +106,7 @@ func TestConninfoErrors(t *testing.T) {
 		{"a NUL byte", "user=a\x00b", "connection string contains a NUL byte"},
 		{"misspelt", "pasword=secret", `invalid connection option "pasword": did you mean "password"?`},
 	} {
-		t.Run(tt.name, func(t *testing.T) { wantError(t, tt.dsn, nil, tt.want) })
+		t.Run(tt.name, func(t *testing.T) { wantError(t, tt.dsn, tt.want) })
 	}
 }
 
@@ -89,7 +126,7 @@ func TestExpandDatabase(t *testing.T) {
 		{"none in a URI", "postgres://h/a%3Db", kv{"host": "h", "dbname": "a=b"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			set, err := parseString(tt.dsn)
+			set, err := parse(tt.dsn)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,6 +135,6 @@ func TestExpandDatabase(t *testing.T) {
 			}
 		})
 	}
-	wantError(t, "dbname='host=h user'", nil, `dbname: missing "=" after "user" in connection info string`)
-	wantError(t, "dbname=postgres://[", nil, `dbname: end of string reached when looking for matching "]" in IPv6 host address in URI`)
+	wantError(t, "dbname='host=h user'", `dbname: missing "=" after "user" in connection info string`)
+	wantError(t, "dbname=postgres://[", `dbname: end of string reached when looking for matching "]" in IPv6 host address in URI`)
 }

@@ -1,4 +1,4 @@
-package psyco
+package conninfo
 
 import (
 	"errors"
@@ -9,22 +9,22 @@ import (
 // checkKey refuses a keyword that can be no parameter of the server, or that
 // looks like a misspelt option. Everything else that is not an option goes to
 // the server as a run-time parameter.
-func checkKey(key string) error {
-	if isKeyword(key) {
+func (g *Grammar) checkKey(key string) error {
+	if g.isKeyword(key) {
 		return nil
 	}
-	if option := suggest(key); option != "" {
+	if option := g.suggest(key); option != "" {
 		return fmt.Errorf("invalid connection option %q: did you mean %q?", key, option)
 	}
-	if !validParamName(key) {
+	if !ValidParamName(key) {
 		return errors.New("invalid connection option: a name is made of letters, digits, \"_\", \".\" and \"$\"")
 	}
 	return nil
 }
 
-// validParamName follows the server's rule for custom parameters (guc.c:
+// ValidParamName follows the server's rule for custom parameters (guc.c:
 // valid_custom_variable_name).
-func validParamName(s string) bool {
+func ValidParamName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		if !('a' <= c|0x20 && c|0x20 <= 'z' || '0' <= c && c <= '9' || c == '_' || c == '.' || c == '$' || c >= 0x80) {
@@ -55,7 +55,7 @@ var otherNames = map[string]string{
 var serverParams = map[string]bool{"wal_compression": true, "ssl_crl_dir": true}
 
 // suggest returns the option that key is a misspelling of, or "".
-func suggest(key string) string {
+func (g *Grammar) suggest(key string) string {
 	key = strings.ToLower(key)
 	if serverParams[key] || strings.Contains(key, ".") {
 		return ""
@@ -63,9 +63,9 @@ func suggest(key string) string {
 	if name := otherNames[key]; name != "" {
 		return name
 	}
-	for _, o := range options {
-		if misspells(key, o.name) {
-			return o.name
+	for _, o := range g.options {
+		if misspells(key, o.Name) {
+			return o.Name
 		}
 	}
 	if misspells(key, "database") {

@@ -1,4 +1,4 @@
-package psyco
+package conninfo
 
 import (
 	"errors"
@@ -8,7 +8,8 @@ import (
 
 var uriPrefixes = []string{"postgresql://", "postgres://"}
 
-func isURI(s string) bool { return uriPrefixLen(s) > 0 }
+// IsURI reports whether s is a connection URI.
+func IsURI(s string) bool { return uriPrefixLen(s) > 0 }
 
 func uriPrefixLen(s string) int {
 	for _, p := range uriPrefixes {
@@ -21,8 +22,8 @@ func uriPrefixLen(s string) int {
 
 // parseURI reads postgresql://[user[:password]@][host][:port][,…][/dbname][?key=value&…]
 // (libpq: conninfo_uri_parse_options). Each part may be percent-encoded.
-func parseURI(uri string) ([]pair, error) {
-	u := &uriParser{}
+func (g *Grammar) parseURI(uri string) ([]Pair, error) {
+	u := &uriParser{g: g}
 	rest := uri[uriPrefixLen(uri):]
 
 	// Userinfo ends at the first "@" that comes before any "/".
@@ -105,7 +106,8 @@ func cutAny(s, set string) (before, rest string) {
 
 // uriParser collects pairs and keeps the first error.
 type uriParser struct {
-	pairs []pair
+	g     *Grammar
+	pairs []Pair
 	err   error
 	// hide: pieces of the string may be pieces of a password, because it has
 	// another "@" further on (an unencoded "/" or "@" in the password cuts it
@@ -124,7 +126,7 @@ func (u *uriParser) decode(key, encoded string) {
 		u.err = u.badEscape(err, key, encoded)
 		return
 	}
-	u.pairs = append(u.pairs, pair{key: key, value: value})
+	u.pairs = append(u.pairs, Pair{Key: key, Value: value})
 }
 
 // query adds the pairs after the "?" (libpq: conninfo_uri_parse_params).
@@ -154,16 +156,16 @@ func (u *uriParser) query(query string) {
 		if key == "ssl" && value == "true" { // as JDBC writes it
 			key, value = "sslmode", "require"
 		}
-		if o := optionByName(key); o != nil && o.secret {
+		if o := u.g.Option(key); o != nil && o.Secret {
 			u.hide = true
 		}
-		u.pairs = append(u.pairs, translate(pair{key: key, value: value}))
+		u.pairs = append(u.pairs, u.g.translate(Pair{Key: key, Value: value}))
 	}
 }
 
 func (u *uriParser) badEscape(err error, key, encoded string) error {
-	if o := optionByName(key); u.hide || o != nil && o.secret {
-		encoded = hidden
+	if o := u.g.Option(key); u.hide || o != nil && o.Secret {
+		encoded = Hidden
 	}
 	return fmt.Errorf("%w: %q (write %%25 for a \"%%\")", err, encoded)
 }
@@ -171,7 +173,7 @@ func (u *uriParser) badEscape(err error, key, encoded string) error {
 // show is a keyword of the URI that an error may repeat.
 func (u *uriParser) show(key string) string {
 	if u.hide {
-		return showKey(key)
+		return u.g.showKey(key)
 	}
 	return key
 }

@@ -1,4 +1,4 @@
-package psyco
+package conninfo
 
 import (
 	"errors"
@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// pair is one keyword and its value, as written.
-type pair struct {
-	key, value string
+// Pair is one keyword and its value, as written.
+type Pair struct {
+	Key, Value string
 	// mistake is why psyco refuses the pair although libpq takes it: it is
 	// surely not what was meant, and a piece of a password may be in it.
 	mistake error
@@ -18,68 +18,70 @@ type pair struct {
 // parseString reads a connection string of either form (libpq:
 // parse_connection_string, and conninfo_array_parse for a dbname that holds a
 // string of its own).
-func parseString(dsn string) (settings, error) {
-	pairs, err := parsePairs(dsn)
+func (g *Grammar) parseString(dsn string) (Settings, error) {
+	pairs, err := g.ParsePairs(dsn)
 	if err != nil {
 		return nil, err
 	}
-	if !isURI(dsn) {
-		if pairs, err = expandDatabase(pairs); err != nil {
+	if !IsURI(dsn) {
+		if pairs, err = g.expandDatabase(pairs); err != nil {
 			return nil, err
 		}
 	}
-	set := make(settings, len(pairs))
+	set := make(Settings, len(pairs))
 	for _, p := range pairs {
 		if p.mistake != nil {
 			return nil, p.mistake
 		}
-		if err := checkKey(p.key); err != nil {
+		if err := g.checkKey(p.Key); err != nil {
 			return nil, err
 		}
-		set[p.key] = setting{value: p.value}
+		set[p.Key] = Setting{Value: p.Value}
 	}
 	return set, nil
 }
 
-func parsePairs(dsn string) ([]pair, error) {
+// ParsePairs reads the pairs of a string in their order, without those of a string
+// in its dbname.
+func (g *Grammar) ParsePairs(dsn string) ([]Pair, error) {
 	if strings.IndexByte(dsn, 0) >= 0 {
 		return nil, errors.New("connection string contains a NUL byte")
 	}
-	if isURI(dsn) {
-		return parseURI(dsn)
+	if IsURI(dsn) {
+		return g.parseURI(dsn)
 	}
-	return parseConninfo(dsn)
+	return g.parseConninfo(dsn)
 }
 
 // expandDatabase replaces a dbname that is a connection string by what that
 // string says: it overrides the pairs before it and yields to those after it.
 // What it holds is not expanded again, so dbname='dbname=a\=b' names a
 // database with an equals sign.
-func expandDatabase(pairs []pair) ([]pair, error) {
+func (g *Grammar) expandDatabase(pairs []Pair) ([]Pair, error) {
 	last := -1
 	for i, p := range pairs {
-		if p.key == "dbname" {
+		if p.Key == "dbname" {
 			last = i
 		}
 	}
 	if last < 0 {
 		return pairs, nil
 	}
-	if db := pairs[last].value; !isURI(db) && !strings.Contains(db, "=") {
+	if db := pairs[last].Value; !IsURI(db) && !strings.Contains(db, "=") {
 		return pairs, nil
 	}
-	inner, err := parsePairs(pairs[last].value)
+	inner, err := g.ParsePairs(pairs[last].Value)
 	if err != nil {
 		return nil, fmt.Errorf("dbname: %w", err)
 	}
 	// Names before it are dropped with it: the string they yield to may have none.
-	expanded := slices.DeleteFunc(slices.Clone(pairs[:last]), func(p pair) bool { return p.key == "dbname" })
+	expanded := slices.DeleteFunc(slices.Clone(pairs[:last]), func(p Pair) bool { return p.Key == "dbname" })
 	return slices.Concat(expanded, inner, pairs[last+1:]), nil
 }
 
 // parseConninfo reads keyword = value pairs (libpq: conninfo_parse).
-func parseConninfo(s string) ([]pair, error) {
-	var pairs []pair
+func (g *Grammar) parseConninfo(s string) ([]Pair, error) {
+	var pairs []Pair
 	i := skipSpaces(s, 0)
 	for i < len(s) {
 		start := i
@@ -89,24 +91,24 @@ func parseConninfo(s string) ([]pair, error) {
 		key := s[start:i]
 		i = skipSpaces(s, i)
 		if i >= len(s) || s[i] != '=' {
-			return nil, missingEquals(key, start)
+			return nil, g.missingEquals(key, start)
 		}
 		afterEquals := i + 1
 		i = skipSpaces(s, afterEquals)
-		p := pair{key: key}
+		p := Pair{Key: key}
 		var err error
 		if i < len(s) && s[i] == '\'' {
-			p.value, i, err = quotedValue(s, i+1)
+			p.Value, i, err = quotedValue(s, i+1)
 		} else {
-			if i > afterEquals && startsWithOption(s[i:]) {
-				p.mistake = fmt.Errorf("connection option %q has no value, so the option after it would be taken for one (write '' for an empty value)", showKey(key))
+			if i > afterEquals && g.startsWithOption(s[i:]) {
+				p.mistake = fmt.Errorf("connection option %q has no value, so the option after it would be taken for one (write '' for an empty value)", g.showKey(key))
 			}
-			p.value, i = plainValue(s, i)
+			p.Value, i = plainValue(s, i)
 		}
 		if err != nil {
 			return nil, err
 		}
-		pairs = append(pairs, translate(p))
+		pairs = append(pairs, g.translate(p))
 		i = skipSpaces(s, i)
 	}
 	return pairs, nil
@@ -147,61 +149,61 @@ func quotedValue(s string, i int) (string, int, error) {
 // missingEquals is libpq's error. The word is only repeated when it can be no
 // part of a password: when it is an option's name, or the first word and a
 // plain one.
-func missingEquals(word string, at int) error {
+func (g *Grammar) missingEquals(word string, at int) error {
 	hint := ""
 	switch {
 	case strings.Contains(word, "://"):
-		word, hint = hidden, " (a URI starts with postgres:// or postgresql://)"
-	case isKeyword(word) || at == 0 && isPlainWord(word):
+		word, hint = Hidden, " (a URI starts with postgres:// or postgresql://)"
+	case g.isKeyword(word) || at == 0 && isPlainWord(word):
 	default:
-		word, hint = hidden, fmt.Sprintf(" at byte %d (a value with spaces in it needs single quotes)", at+1)
+		word, hint = Hidden, fmt.Sprintf(" at byte %d (a value with spaces in it needs single quotes)", at+1)
 	}
 	return fmt.Errorf("missing \"=\" after %q in connection info string%s", word, hint)
 }
 
-// hidden stands in errors for text that may be a password.
-const hidden = "***"
+// Hidden stands in errors for text that may be a password.
+const Hidden = "***"
 
 // showKey is a keyword that an error may repeat.
-func showKey(key string) string {
-	if !isKeyword(key) {
-		return hidden
+func (g *Grammar) showKey(key string) string {
+	if !g.isKeyword(key) {
+		return Hidden
 	}
 	return key
 }
 
-// show is a value that an error may repeat: none that may have swallowed its
+// Show is a value that an error may repeat: none that may have swallowed its
 // neighbours, passwords among them.
-func show(value string) string {
+func Show(value string) string {
 	if len(value) > 100 || strings.ContainsAny(value, "=@") {
-		return hidden
+		return Hidden
 	}
 	return value
 }
 
 // startsWithOption reports whether s begins with a known keyword and "=".
-func startsWithOption(s string) bool {
+func (g *Grammar) startsWithOption(s string) bool {
 	name, _, ok := strings.Cut(s, "=")
-	return ok && isKeyword(strings.TrimRight(name, " \t\n\v\f\r"))
+	return ok && g.isKeyword(strings.TrimRight(name, " \t\n\v\f\r"))
 }
 
 // translate maps the old names that libpq and lib/pq still take.
-func translate(p pair) pair {
-	switch p.key {
+func (g *Grammar) translate(p Pair) Pair {
+	switch p.Key {
 	case "requiressl": // libpq: conninfo_storeval
-		p.key = "sslmode"
-		if strings.HasPrefix(p.value, "1") {
-			p.value = "require"
+		p.Key = "sslmode"
+		if strings.HasPrefix(p.Value, "1") {
+			p.Value = "require"
 		} else {
-			p.value = "prefer"
+			p.Value = "prefer"
 		}
 	default:
-		if name := aliases[p.key]; name != "" {
-			p.key = name
+		if name := g.aliases[p.Key]; name != "" {
+			p.Key = name
 		}
 		// The server takes the names of its parameters in any case.
-		if o := optionByName(strings.ToLower(p.key)); o != nil && (o.param || o.name == "datestyle") {
-			p.key = o.name
+		if o := g.Option(strings.ToLower(p.Key)); o != nil && o.AnyCase {
+			p.Key = o.Name
 		}
 	}
 	return p

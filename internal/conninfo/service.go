@@ -1,4 +1,4 @@
-package psyco
+package conninfo
 
 import (
 	"bytes"
@@ -13,17 +13,17 @@ import (
 // (libpq: parseServiceInfo). The user's file goes first; the system's is read
 // if that one does not exist or has no such section. An empty name means no
 // service, which libpq would look for and not find.
-func (s settings) addService(src *source) error {
+func (g *Grammar) addService(s Settings, src *Source) error {
 	name, ok := s["service"]
 	if !ok {
-		v, _ := src.lookup("PGSERVICE")
-		name = setting{value: v, from: "environment variable PGSERVICE"}
+		v, _ := src.Lookup("PGSERVICE")
+		name = Setting{Value: v, From: "environment variable PGSERVICE"}
 	}
-	if name.value == "" {
+	if name.Value == "" {
 		return nil
 	}
 	for _, f := range s.serviceFiles(src) {
-		text, err := src.readFile(f.name)
+		text, err := src.ReadFile(f.name)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !f.needed:
 			continue
@@ -32,14 +32,14 @@ func (s settings) addService(src *source) error {
 		case err != nil:
 			return fmt.Errorf("could not read service file: %w", err)
 		}
-		found, err := s.addSection(text, name.value, f.name)
+		found, err := g.addSection(s, text, name.Value, f.name)
 		if found || err != nil {
 			return err
 		}
 	}
-	err := fmt.Errorf("definition of service %q not found", show(name.value))
-	if name.from != "" {
-		err = fmt.Errorf("%w (from %s)", err, name.from)
+	err := fmt.Errorf("definition of service %q not found", Show(name.Value))
+	if name.From != "" {
+		err = fmt.Errorf("%w (from %s)", err, name.From)
 	}
 	return err
 }
@@ -49,18 +49,18 @@ type serviceFile struct {
 	needed bool // named by the user: it is an error if it does not exist
 }
 
-func (s settings) serviceFiles(src *source) []serviceFile {
+func (s Settings) serviceFiles(src *Source) []serviceFile {
 	var files []serviceFile
-	if f, ok := s["servicefile"]; ok && f.value != "" {
-		files = append(files, serviceFile{f.value, true})
-	} else if f, ok := src.lookup("PGSERVICEFILE"); ok {
+	if f, ok := s["servicefile"]; ok && f.Value != "" {
+		files = append(files, serviceFile{f.Value, true})
+	} else if f, ok := src.Lookup("PGSERVICEFILE"); ok {
 		files = append(files, serviceFile{f, true})
-	} else if home := src.home(); home != "" {
+	} else if home := src.Home(); home != "" {
 		files = append(files, serviceFile{filepath.Join(home, ".pg_service.conf"), false})
 	}
-	dir, ok := src.lookup("PGSYSCONFDIR")
+	dir, ok := src.Lookup("PGSYSCONFDIR")
 	if !ok {
-		dir = src.sysconfDir
+		dir = src.SysconfDir
 	}
 	if dir != "" {
 		files = append(files, serviceFile{filepath.Join(dir, "pg_service.conf"), false})
@@ -70,7 +70,7 @@ func (s settings) serviceFiles(src *source) []serviceFile {
 
 // addSection reads the lines under [service] (libpq: parseServiceFile). Lines
 // have no quotes and no spaces around the equals sign.
-func (s settings) addSection(text []byte, service, file string) (found bool, err error) {
+func (g *Grammar) addSection(s Settings, text []byte, service, file string) (found bool, err error) {
 	for i, raw := range bytes.Split(text, []byte{'\n'}) {
 		line := strings.TrimFunc(string(raw), func(r rune) bool { return r < 0x80 && isSpace(byte(r)) })
 		switch {
@@ -88,15 +88,15 @@ func (s settings) addSection(text []byte, service, file string) (found bool, err
 			return true, fmt.Errorf("LDAP lookup is not supported in service file %q, line %d", file, i+1)
 		}
 		key, value, ok := strings.Cut(line, "=")
-		if !ok || !isKeyword(key) {
+		if !ok || !g.isKeyword(key) {
 			return true, fmt.Errorf("syntax error in service file %q, line %d", file, i+1)
 		}
 		if key == "service" || key == "servicefile" {
 			return true, fmt.Errorf("nested service specifications not supported in service file %q, line %d", file, i+1)
 		}
-		p := translate(pair{key: key, value: value})
-		if _, ok := s[p.key]; !ok { // the string and earlier lines go before
-			s[p.key] = setting{value: p.value, from: fmt.Sprintf("service file %q, line %d", file, i+1)}
+		p := g.translate(Pair{Key: key, Value: value})
+		if _, ok := s[p.Key]; !ok { // the string and earlier lines go before
+			s[p.Key] = Setting{Value: p.Value, From: fmt.Sprintf("service file %q, line %d", file, i+1)}
 		}
 	}
 	return found, nil
