@@ -2,8 +2,18 @@ package psyco
 
 import (
 	"encoding/binary"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // inferences remembers, for the queries of a connector, which parameter types
@@ -48,4 +58,350 @@ func key(st *statement) inferenceKey {
 		}
 	}
 	return inferenceKey{st.sql, string(b)}
+}
+
+// search finds the types to declare for a statement. It begins with those that the
+// values have, and gives its fallback to the parameter that the server complains of, and
+// to no other: in the place of a date or an enum that would be an error, and in that
+// of a citext another comparison. Each attempt is one round trip, once for each query.
+type search struct {
+	in    *inferences
+	st    *statement
+	types []uint32 // to declare
+	known bool     // the server is known to accept types
+	*attempts
+}
+
+// attempts is what a search remembers after its first failure.
+type attempts struct {
+	first  error  // about the query as the program wrote it; nil if that was accepted
+	steps  []step // that have led to types
+	tries  int
+	reread bool // retryRead has said yes
+}
+
+// step is a complaint of the server, and what is still to be tried against it.
+type step struct {
+	complaint *pq.Error // nil for a value that does not fit the type that was inferred
+	types     []uint32  // that were declared
+	suspects  [][]int   // sets of parameters, the likeliest first
+}
+
+// maxTries bounds the attempts.
+const maxTries = 16
+
+// search begins one for st.
+func (c *conn) search(st *statement) search {
+	s := search{in: &c.con.inference, st: st}
+	s.types, s.known = s.in.lookup(st)
+	return s
+}
+
+// accepted notes that the server takes a statement with s.types.
+func (s *search) accepted() {
+	if !s.known {
+		s.in.store(s.st, s.types)
+	}
+}
+
+// retry reports whether a statement that failed should be sent again with s.types,
+// which are others now. That is so only if nothing of it has run.
+func (s *search) retry(err error) bool {
+	return s.retryAs(err, s.st.sql, nil)
+}
+
+// retryAs is retry for a statement that was sent as text, with its parameters in spots.
+func (s *search) retryAs(err error, text string, spots []spot) bool {
+	if s.known || len(s.st.open) == 0 || err == nil {
+		return false
+	}
+	complaint := openType(err)
+	if s.attempts == nil {
+		n := misreadAt(err, text, spots)
+		if complaint == nil && n < 0 {
+			return false
+		}
+		s.attempts = &attempts{first: err}
+		if complaint == nil {
+			return s.misread(n)
+		}
+	}
+	if complaint != nil && !s.repeats(complaint) {
+		if spots == nil {
+			spots = parameters(text)
+		}
+		s.steps = append(s.steps, step{complaint, s.types, suspects(complaint, text, spots, s.st)})
+	}
+	return s.next()
+}
+
+// retryRead is retry for a statement that was prepared: whether a list stands where the
+// server has inferred a type of single values, as in percentile_cont($1), which takes
+// float8 and float8[]. If no other type is possible either, what was prepared serves
+// for the error.
+func (s *search) retryRead(params []uint32) bool {
+	if s.known || s.attempts != nil && s.reread {
+		return false
+	}
+	for i, t := range params {
+		null := i < len(s.st.args) && s.st.args[i].Value == nil
+		if i < len(s.st.open) && s.types[i] == 0 && !null && isSingle(t) && isArrayOID(s.st.open[i]) {
+			s.attempts = &attempts{reread: true}
+			return s.misread(i)
+		}
+	}
+	return false
+}
+
+// misread declares a list as one.
+func (s *search) misread(n int) bool {
+	if n >= len(s.st.open) || !isArrayOID(s.st.open[n]) {
+		return false
+	}
+	s.steps = append(s.steps, step{nil, s.types, [][]int{{n}}})
+	return s.next()
+}
+
+// repeats reports whether the last attempt has changed nothing.
+func (s *search) repeats(complaint *pq.Error) bool {
+	if len(s.steps) == 0 {
+		return false
+	}
+	last := s.steps[len(s.steps)-1].complaint
+	return last != nil && last.Message == complaint.Message && last.Position == complaint.Position
+}
+
+// next chooses the types for the next attempt.
+func (s *search) next() bool {
+	if s.tries++; s.tries > maxTries {
+		return false
+	}
+	for len(s.steps) > 0 && s.tries < maxTries {
+		last := &s.steps[len(s.steps)-1]
+		for len(last.suspects) > 0 {
+			types, changed := slices.Clone(last.types), false
+			for _, n := range last.suspects[0] {
+				changed = changed || types[n] == 0
+				types[n] = s.st.open[n]
+			}
+			last.suspects = last.suspects[1:]
+			if changed {
+				s.types = types
+				return true
+			}
+		}
+		s.steps = s.steps[:len(s.steps)-1]
+	}
+	if s.first == nil || slices.Equal(s.types, s.st.open) {
+		return false
+	}
+	s.types, s.tries = s.st.open, maxTries // as a last resort
+	return true
+}
+
+// error is the error of a statement after all attempts: the first, which is about the
+// query as the program wrote it.
+func (s *search) error(err error) error {
+	if err != nil && s.attempts != nil && s.first != nil {
+		return s.first
+	}
+	return err
+}
+
+// openType returns the error of a server that cannot find the type of a parameter, or nil
+// for any other. Then nothing has run.
+func openType(err error) *pq.Error {
+	pe := pq.As(err, pqerror.IndeterminateDatatype,
+		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch)
+	if pe == nil || pe.Where != "" || !ofAnalysis(pe) {
+		return nil // with a context it is an error of a function, which has run
+	}
+	return pe
+}
+
+// ofAnalysis reports whether an error comes from where the server looks at a
+// statement's text, and so from before anything of it has run. Functions and casts
+// give the same codes when they run.
+func ofAnalysis(pe *pq.Error) bool {
+	file := pe.File[strings.LastIndexByte(pe.File, '/')+1:]
+	return strings.HasPrefix(file, "parse_") || file == "analyze.c" || file == "postgres.c"
+}
+
+// misreadAt returns which value the server could not read as one of the type that it has
+// inferred, or -1. Then nothing has run: it was reading Bind or, if the values are literals
+// in spots, the text.
+func misreadAt(err error, text string, spots []spot) int {
+	pe := pq.As(err, pqerror.InvalidTextRepresentation)
+	if pe == nil {
+		return -1
+	}
+	if m := boundParameter.FindStringSubmatch(pe.Where); m != nil {
+		n, _ := strconv.Atoi(m[1]) // 0 becomes -1
+		return n - 1
+	}
+	if at := offsetOf(text, pe.Position); at >= 0 && pe.Where == "" {
+		if i := slices.IndexFunc(spots, func(p spot) bool { return p.start <= at && at < p.stop }); i >= 0 {
+			return spots[i].param
+		}
+	}
+	return -1
+}
+
+// boundParameter is all of the context that the server gives a parameter's value.
+var boundParameter = regexp.MustCompile(`\A(?:unnamed portal|portal "[^"\n]*") parameter \$([0-9]{1,5})(?: = '[^\n]*')?\z`)
+
+// isSingle reports whether a type is known to read no array's text.
+func isSingle(oid uint32) bool {
+	switch oid {
+	case oidBool, oidInt2, oidInt4, oidInt8, oidFloat4, oidFloat8, oidNumeric, oidDate, oidTime, oidTimestamp, oidTimestamptz, oidInterval, oidUUID:
+		return true
+	}
+	return false
+}
+
+// spot is where a text has a parameter, or its literal.
+type spot struct{ start, stop, param int }
+
+// parameters returns where $1, $2 and so on are.
+func parameters(text string) (spots []spot) {
+	scan := sqllex.NewScanner(text)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if t.Kind == sqllex.Param {
+			if n, err := strconv.Atoi(text[t.Start+1 : t.Stop]); err == nil && n > 0 {
+				spots = append(spots, spot{t.Start, t.Stop, n - 1})
+			}
+		}
+	}
+	return spots
+}
+
+// suspects returns the parameters that a complaint may be about, as sets, the
+// likeliest first.
+//
+// It names a parameter, or has the position of a function or an operator, whose
+// arguments they then are, or nothing. A function that takes arguments of any type would
+// be complained of once for each of them, so they are tried together first.
+func suspects(complaint *pq.Error, text string, spots []spot, st *statement) (sets [][]int) {
+	calls := argumentsOf(text, spots)
+	among := func(belongs func(i int) bool) {
+		var set []int
+		for i, p := range spots {
+			if p.param < len(st.types) && st.types[p.param] == 0 && belongs(i) && !slices.Contains(set, p.param) {
+				set = append(set, p.param)
+			}
+		}
+		if set != nil {
+			sets = append(sets, set)
+		}
+	}
+	if complaint.Code == pqerror.IndeterminateDatatype || complaint.Code == pqerror.AmbiguousParameter {
+		if _, number, ok := strings.Cut(complaint.Message, "$"); ok {
+			number = number[:len(number)-len(strings.TrimLeft(number, "0123456789"))]
+			n, _ := strconv.Atoi(number) // 0 is no parameter's
+			if i := slices.IndexFunc(spots, func(p spot) bool { return p.param == n-1 }); i >= 0 {
+				if calls[i] >= 0 {
+					among(func(j int) bool { return calls[j] == calls[i] })
+				}
+				among(func(j int) bool { return spots[j].param == n-1 })
+				return sets
+			}
+		}
+	}
+	if at := offsetOf(text, complaint.Position); at >= 0 {
+		if start, stop := callAt(text, at); start >= 0 {
+			among(func(i int) bool { return calls[i] == start })
+			among(func(i int) bool { return start < spots[i].start && spots[i].start < stop })
+		} else {
+			among(func(i int) bool {
+				return spots[i].stop <= at && strings.Trim(text[spots[i].stop:at], " \t\r\n()") == "" ||
+					spots[i].start > at && strings.Trim(text[at:spots[i].start], " \t\r\n()+-*/<>=~!@#%^&|`?") == ""
+			})
+		}
+	}
+	if sets == nil { // functions of arrays are complained of without a position
+		among(func(i int) bool { return isArrayOID(st.open[spots[i].param]) })
+		for i := range spots {
+			among(func(j int) bool { return i == j })
+		}
+	}
+	return sets
+}
+
+// offsetOf turns the server's position, which counts characters from 1, into an offset,
+// or -1 if there is none.
+func offsetOf(text, position string) int {
+	n, err := strconv.Atoi(position)
+	if err != nil || n < 1 {
+		return -1
+	}
+	at := 0
+	for ; n > 1 && at < len(text); n-- {
+		_, size := utf8.DecodeRuneInString(text[at:])
+		at += size
+	}
+	return at
+}
+
+// callAt returns where the parentheses begin and end of a function whose name is at an
+// offset, or -1 if there is none.
+func callAt(text string, at int) (start, stop int) {
+	scan := sqllex.NewScanner(text)
+	scan.Seek(at)
+	depth := 0
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		switch symbol := text[t.Start]; {
+		case t.Kind == sqllex.Symbol && symbol == '(':
+			if depth++; depth == 1 {
+				start = t.Start
+			}
+		case t.Kind == sqllex.Symbol && symbol == ')' && depth > 0:
+			if depth--; depth == 0 {
+				return start, t.Start
+			}
+		case depth == 0 && !t.Kind.IsSpace() && t.Kind != sqllex.Word && t.Kind != sqllex.Ident && symbol != '.':
+			return -1, -1
+		}
+	}
+	return -1, -1
+}
+
+// argumentsOf returns for each place where the parenthesis of the call is that it is an
+// argument of, as a whole; -1 if it is none.
+func argumentsOf(text string, spots []spot) []int {
+	calls := slices.Repeat([]int{-1}, len(spots))
+	open := []int{-1} // the parentheses around; -1 for those of no call
+	var prev sqllex.Token
+	next, waiting := 0, -1 // the next place, and one that may be a whole argument
+	is := func(t sqllex.Token, symbols string) bool {
+		return t.Kind == sqllex.Symbol && strings.IndexByte(symbols, text[t.Start]) >= 0
+	}
+	scan := sqllex.NewScanner(text)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if t.Kind.IsSpace() {
+			continue
+		}
+		if waiting >= 0 && is(t, ",)") {
+			calls[waiting] = open[len(open)-1]
+		}
+		waiting = -1
+		switch {
+		case next < len(spots) && t.Start == spots[next].start:
+			if is(prev, "(,") {
+				waiting = next
+			}
+			scan.Seek(spots[next].stop)
+			next++
+		case is(t, "("):
+			name := prev.Kind == sqllex.Ident || prev.Kind == sqllex.Word && !sqllex.Reserved(prev.Text(text))
+			if name {
+				open = append(open, t.Start)
+			} else {
+				open = append(open, -1)
+			}
+		case is(t, ")") && len(open) > 1:
+			open = open[:len(open)-1]
+		}
+		prev = t
+	}
+	return calls
 }

@@ -51,6 +51,10 @@ func TestTypedParameters(t *testing.T) {
 		{"array_append", "SELECT (array_append(%s, %s))[2]", []any{[]string{"a"}, "b"}, "b"},
 		{"array_agg", "SELECT array_to_string(array_agg(%s), ',')", []any{"a"}, "a"},
 		{"to_json", "SELECT to_json(%s)::text", []any{"a"}, `"a"`},
+		{"percentile_cont", "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 3) n", []any{[]float64{0.5, 1}}, "{2,3}"},
+		{"percentile_cont and concat", "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY n), concat(%s, 'b') FROM generate_series(1, 3) n", []any{[]float64{0.5, 1}, "a"}, "{2,3},ab"},
+		{"percentile_cont of one", "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 3) n", []any{0.5}, "2"},
+		{"percentile_disc", "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 3) n", []any{[]float64{0.5, 1}}, "{2,3}"},
 		{"LIMIT", "SELECT count(*) FROM (SELECT 1 FROM generate_series(1, 10) LIMIT %s) t", []any{3}, "3"},
 		{"left", "SELECT left(%s, %s)", []any{"abc", 2}, "ab"},
 		{"pg_typeof of a string", "SELECT pg_typeof(%s)", []any{"x"}, "text"},
@@ -161,6 +165,20 @@ func TestInferredElsewhere(t *testing.T) {
 		{"INSERT", func(t *testing.T, tx *sql.Tx) []string {
 			return all(t, tx, "INSERT INTO log SELECT unnest(%s) RETURNING s", list)
 		}},
+		{"batch with percentile_cont", func(t *testing.T, tx *sql.Tx) []string {
+			var b psyco.Batch
+			b.Queue("SELECT (percentile_cont(%s) WITHIN GROUP (ORDER BY n))::text FROM generate_series(1, 3) n", []float64{0.5, 1}).Each(func(row *sql.Rows) error {
+				var got string
+				if err := row.Scan(&got); err != nil || got != "{2,3}" {
+					return fmt.Errorf("percentile_cont: %s, %v", got, err)
+				}
+				return nil
+			})
+			if err := b.Run(ctx, tx); err != nil {
+				t.Error(err)
+			}
+			return list
+		}},
 	}
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		if wrapped(t) {
@@ -186,6 +204,32 @@ func TestInferredElsewhere(t *testing.T) {
 		if got := all(t, db, "SELECT count(*), count(*) FILTER (WHERE s <> '') FROM log"); got[0] != fmt.Sprint(2*len(tests)+4)+",4" {
 			t.Errorf("the log has %s rows", got[0])
 		}
+	})
+}
+
+// TestListForASingleValue checks that a list which no type makes right has the error that
+// it always had, and leaves the connection usable.
+func TestListForASingleValue(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		mustExec(t, db, "CREATE TABLE f (n int)")
+		for range 4 {
+			if _, err := db.Query("SELECT n FROM f WHERE n = %s", []int{1}); code(err) != "22P02" {
+				t.Errorf("error %v", err)
+			}
+			tx := mustBegin(t, db)
+			if _, err := tx.Query("SELECT n FROM f WHERE n = %s", []int{1}); code(err) != "22P02" {
+				t.Errorf("in a transaction: error %v", err)
+			}
+			if err := tx.Rollback(); err != nil {
+				t.Error(err)
+			}
+			var b psyco.Batch
+			b.Queue("SELECT n FROM f WHERE n = %s", []int{1})
+			if err := b.Run(t.Context(), db); code(err) != "22P02" {
+				t.Errorf("in a batch: error %v", err)
+			}
+		}
+		all(t, db, "SELECT n FROM f WHERE n = %s", 1)
 	})
 }
 
@@ -391,6 +435,96 @@ func TestInferenceRunsOnce(t *testing.T) {
 				t.Errorf("%s: ran %s times", name, got[0])
 			}
 			mustExec(t, db, "DROP SEQUENCE s")
+		}
+	})
+}
+
+// TestOneOpenParameter has queries in which the server can infer the type of one
+// parameter, and not that of another: that one alone gets a type of psyco's choice.
+// psycopg2 runs all of them.
+func TestOneOpenParameter(t *testing.T) {
+	columns := []struct{ typ, value string }{
+		{"date", "2024-02-29"}, {"timestamptz", "2024-02-29 12:00:00+00"}, {"interval", "01:00:00"}, {"time", "12:00:00"},
+		{"int", "7"}, {"int8", "7"}, {"numeric", "1.50"}, {"float8", "1.5"}, {"bool", "t"}, {"uuid", "00000000-0000-0000-0000-000000000001"},
+		{"text", "a'b"}, {"char(5)", "ab"}, {"name", "n"}, {"citext", "AB"}, {"mood", "happy"}, {"inet", "10.0.0.1"},
+		{"jsonb", `{"a": 1}`}, {"bytea", `\x00ff`}, {"int[]", "{1,2}"}, {"daterange", "[2024-01-01,2024-02-01)"}, {"money", "$7.00"}, {"bit(3)", "101"},
+	}
+	queries := []struct {
+		name, query string
+		args        func(v string) []any
+		want        string
+	}{
+		{"optional filter", "SELECT n FROM f WHERE (%s IS NULL OR d = %s)", func(v string) []any { return []any{v, v} }, "[1]"},
+		{"optional filter, none", "SELECT n FROM f WHERE (%s IS NULL OR d = %s)", func(string) []any { return []any{nil, nil} }, "[1]"},
+		{"unnest", "UPDATE f SET d = %s WHERE n IN (SELECT unnest(%s)) RETURNING n", func(v string) []any { return []any{v, []int{1, 2}} }, "[1]"},
+		{"rows of unnest", "INSERT INTO f (n, d) SELECT i + 10, %s FROM unnest(%s) i RETURNING n", func(string) []any { return []any{nil, []int{1, 2}} }, "[11 12]"},
+		{"concat", "SELECT concat(%s, n) FROM f WHERE d = %s", func(v string) []any { return []any{"x", v} }, "[x1]"},
+		{"array_length", "SELECT array_length(%s, 1) FROM f WHERE d = %s", func(v string) []any { return []any{[]string{"a", "b"}, v} }, "[2]"},
+		{"two functions", "SELECT cardinality(%s) + num_nulls(%s, %s) FROM f WHERE d = %s AND n = ANY(%s)", func(v string) []any { return []any{[]string{"a"}, nil, nil, v, []int{1}} }, "[3]"},
+		{"behind other letters", "SELECT n /* é漢😀 */ FROM f WHERE n IN (SELECT unnest(%s)) AND d = %s", func(v string) []any { return []any{[]int{1}, v} }, "[1]"},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // types are declared through the wire only
+		}
+		mustExec(t, db, "CREATE EXTENSION citext; CREATE TYPE mood AS ENUM ('sad', 'happy')")
+		ctx := t.Context()
+		for _, col := range columns {
+			t.Run(col.typ, func(t *testing.T) {
+				tx := mustBegin(t, db)
+				mustExec(t, tx, "SET LOCAL lc_monetary = 'C'; CREATE TEMP TABLE f (n int, d "+col.typ+") ON COMMIT DROP")
+				mustExec(t, tx, "INSERT INTO f VALUES (1, %s) -- "+col.typ, col.value)
+				for _, q := range queries {
+					mustExec(t, tx, "SAVEPOINT test")
+					query := q.query + " -- " + col.typ
+					for range 3 {
+						if got := fmt.Sprint(all(t, tx, query, q.args(col.value)...)); got != q.want {
+							t.Errorf("%s: got %s, want %s", q.name, got, q.want)
+						}
+					}
+					mustExec(t, tx, "ROLLBACK TO test")
+					if col.typ != "date" {
+						continue
+					}
+					var b psyco.Batch
+					var got []string
+					b.Queue(query+" batch", q.args(col.value)...).Each(func(row *sql.Rows) error {
+						got = append(got, "")
+						return row.Scan(&got[len(got)-1])
+					})
+					if err := b.Run(ctx, tx); err != nil || fmt.Sprint(got) != q.want {
+						t.Errorf("%s in a batch: got %s, %v, want %s", q.name, got, err, q.want)
+					}
+					mustExec(t, tx, "ROLLBACK TO test")
+					if n, err := psyco.ExecMany(ctx, tx, query+" many", psyco.SliceRows([][]any{q.args(col.value), q.args(col.value)})); err != nil || n == 0 {
+						t.Errorf("%s with ExecMany: %d, %v", q.name, n, err)
+					}
+					mustExec(t, tx, "ROLLBACK TO test")
+					stmt, err := tx.PrepareContext(ctx, query+" prepared")
+					if err != nil {
+						t.Fatal(err)
+					}
+					for range 2 {
+						rows, err := stmt.QueryContext(ctx, q.args(col.value)...)
+						if err != nil {
+							t.Fatalf("%s, prepared: %v", q.name, err)
+						}
+						if got := fmt.Sprint(scanAll(t, rows)); got != q.want {
+							t.Errorf("%s, prepared: got %s, want %s", q.name, got, q.want)
+						}
+					}
+					mustExec(t, tx, "ROLLBACK TO test")
+				}
+			})
+		}
+		mustExec(t, db, "CREATE TABLE f (n int, d date); INSERT INTO f VALUES (1, '2024-02-29')")
+		for _, q := range queries {
+			for range 2 {
+				if got := fmt.Sprint(all(t, db, q.query+" -- outside", q.args("2024-02-29")...)); got != q.want {
+					t.Errorf("%s outside a transaction: got %s, want %s", q.name, got, q.want)
+				}
+				mustExec(t, db, "DELETE FROM f WHERE n > 10")
+			}
 		}
 	})
 }

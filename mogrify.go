@@ -53,7 +53,8 @@ func (c *conn) mogrify(q *query, args []driver.NamedValue) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return l.sql(false)
+	text, _, err := l.sql(nil)
+	return text, err
 }
 
 // literals converts the arguments of q for their places in it.
@@ -95,10 +96,10 @@ func (c *conn) conformingStrings() bool {
 // binder puts literals into queries.
 type binder struct {
 	types      *TypeMap
-	native     bool // the values are what lib/pq sends: all text, typed by the server
-	conforming bool // standard_conforming_strings is known to be on
-	double     bool // for a text with placeholders, in which %% is a %
-	guess      bool // give a type also to what the server should infer
+	native     bool                  // the values are what lib/pq sends: all text, typed by the server
+	conforming bool                  // standard_conforming_strings is known to be on
+	double     bool                  // for a text with placeholders, in which %% is a %
+	placed     func(start, stop int) // if not nil, told where each literal is
 }
 
 // bind writes a literal for each $n that argument has a value for, and leaves
@@ -138,7 +139,11 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 			if b.double {
 				lit.text = strings.ReplaceAll(lit.text, "%", "%%")
 			}
+			at := len(out)
 			out = lit.place(out, text, prev, t, following(scan))
+			if b.placed != nil {
+				b.placed(at, len(out))
+			}
 		}
 		expr.note(t, text)
 		if !t.Kind.IsSpace() {

@@ -15,19 +15,23 @@ type literals struct {
 	values []constant // for the places, in their order
 }
 
-// sql returns the query's text. With guess, literals whose type is for the
-// server to infer have a cast to the type that it is told when it cannot.
-func (l *literals) sql(guess bool) (string, error) {
+// sql returns the query's text, and where its literals are. types, if not nil, are
+// what they have a cast to.
+func (l *literals) sql(types []uint32) (text string, spots []spot, err error) {
 	b, values := l.binder, l.values
-	b.guess = guess
-	return b.bind(l.text, func(sqllex.Token) *constant {
+	b.placed = func(start, stop int) { spots = append(spots, spot{start, stop, len(spots)}) }
+	text, err = b.bind(l.text, func(sqllex.Token) *constant {
 		if len(values) == 0 {
 			return nil
 		}
-		value := &values[0]
+		value := values[0]
+		if types != nil {
+			value.typ = types[len(l.values)-len(values)]
+		}
 		values = values[1:]
-		return value
+		return &value
 	})
+	return text, spots, err
 }
 
 // trial is a statement with literals of which it is not known whether the
@@ -45,57 +49,60 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 	if err != nil {
 		return err
 	}
-	guess := false
+	var types []uint32
 	if !l.binder.native && !q.utility {
 		t := &trial{statement: statement{sql: q.sql}, literals: l}
 		for _, v := range l.values {
 			t.types = append(t.types, v.declared)
-			t.open = append(t.open, v.wanted(true))
+			if v.declared == 0 {
+				v.declared = v.fallback
+			}
+			t.open = append(t.open, v.declared)
 		}
 		if slices.Contains(t.types, 0) {
-			types, known := c.con.inference.lookup(&t.statement)
-			guess = known && !slices.Equal(types, t.types)
-			if !known {
+			var known bool
+			if types, known = c.con.inference.lookup(&t.statement); !known {
 				st.trial = t
 			}
 		}
 	}
-	st.sql, err = l.sql(guess)
+	st.sql, _, err = l.sql(types)
 	return err
 }
 
-// runTrial runs st as a simple query, and once more with types for its literals
-// if the server cannot infer them. It says so before it runs anything. In a
-// transaction there is a savepoint around the first attempt.
+// runTrial runs st as a simple query, and again with types for the literals of which
+// the server cannot infer them. It says so before it runs anything. In a
+// transaction there is a savepoint around the attempts.
 func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
 	t := st.trial
+	s := c.search(&t.statement)
 	guard := c.guardParse(true)
-	if err := c.flush(); err != nil {
-		return zero, err
+	for {
+		text, spots, err := t.literals.sql(s.types)
+		if err != nil {
+			return zero, err
+		}
+		for i := range spots {
+			spots[i].start += len(t.before)
+			spots[i].stop += len(t.before)
+		}
+		text = t.before + text
+		if err := c.flush(); err != nil {
+			return zero, err
+		}
+		res, err := m.text(c, text, nil)
+		c.observe()
+		if err == nil {
+			guard.release()
+			s.accepted()
+			return res, nil
+		}
+		if !s.retryAs(err, text, spots) {
+			return zero, s.error(err)
+		}
+		if err := guard.undo(); err != nil {
+			return zero, err
+		}
 	}
-	res, err := m.text(c, st.sql, nil)
-	c.observe()
-	if err == nil {
-		guard.release()
-		c.con.inference.store(&t.statement, t.types)
-		return res, nil
-	}
-	if c.fallback(&t.statement, false, err) == nil {
-		return zero, err
-	}
-	text, textErr := t.literals.sql(true)
-	if textErr != nil {
-		return zero, textErr
-	}
-	if err := guard.undo(); err != nil {
-		return zero, err
-	}
-	res, err2 := m.text(c, t.before+text, nil)
-	c.observe()
-	if err2 != nil {
-		return zero, err // the first error is about the query as the user wrote it
-	}
-	c.con.inference.store(&t.statement, t.open)
-	return res, nil
 }

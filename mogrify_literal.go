@@ -26,6 +26,7 @@ type constant struct {
 	arg                driver.NamedValue // as the program gave it
 	value              driver.Value
 	declared, fallback uint32 // see TypeMap.convert; 0 for native queries
+	typ                uint32 // that the literal gets: declared, or the fallback if the server cannot infer one
 }
 
 // constant converts an argument.
@@ -36,16 +37,8 @@ func (b *binder) constant(arg driver.NamedValue) (constant, error) {
 	}
 	var err error
 	k.value, k.declared, k.fallback, err = b.types.convert(arg.Value, 0)
+	k.typ = k.declared
 	return k, err
-}
-
-// wanted returns the type of the literal: with guess, one also where the server
-// should infer it.
-func (k *constant) wanted(guess bool) uint32 {
-	if k.declared == 0 && guess {
-		return k.fallback
-	}
-	return k.declared
 }
 
 // literal writes an argument. Without typed, the place in the query takes
@@ -54,7 +47,7 @@ func (b *binder) literal(k *constant, typed bool) (literal, error) {
 	if b.native {
 		return nativeLiteral(k.value, typed)
 	}
-	declared := k.wanted(b.guess)
+	declared := k.typ
 	switch x := k.value.(type) {
 	case nil:
 		cast := castTo(declared, typed)

@@ -25,6 +25,16 @@ const (
 // know: those of extensions and user-defined ones have no fixed OID.
 func arrayOID(elem uint32) uint32 { return arrayOIDs[elem] }
 
+// isArrayOID reports whether a type is one of the arrays that arrayOID gives.
+func isArrayOID(oid uint32) bool {
+	for _, array := range arrayOIDs {
+		if array == oid {
+			return true
+		}
+	}
+	return false
+}
+
 var arrayOIDs = map[uint32]uint32{
 	oidBool: 1000, oidBytea: 1001, 18: 1002, 19: 1003, oidInt8: 1016, 21: 1005, oidInt4: 1007,
 	oidText: 1009, 26: 1028, 114: 199, 142: 143, 600: 1017, 603: 1020, oidCIDR: 651, 700: 1021,

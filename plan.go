@@ -158,57 +158,85 @@ func (p *planner) prepareSome(ctx context.Context, plans []*plan) (refused *plan
 }
 
 func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
-	var first error    // of todo[0], before the types for its fallback were tried
-	var trial []uint32 // those types
-	unknown := func(pl *plan) bool {
-		_, known := c.con.inference.lookup(&pl.statement)
-		return !known
-	}
-	for len(todo) > 0 {
-		guard := c.guardParse(slices.ContainsFunc(todo, unknown))
-		done, err := c.describe(todo, trial)
-		if done > 0 {
-			first, trial = nil, nil
-			todo = todo[done:]
-		}
+	var s search // of todo[0], if that was refused before
+	var guard parseGuard
+	defer func() {
 		if err == nil {
 			guard.release()
-			continue
 		}
-		if len(todo) == 0 || pq.As(err) == nil {
-			return nil, err // of the connection
+	}()
+	for len(todo) > 0 {
+		searches := make([]search, len(todo))
+		unknown := false
+		for i, pl := range todo {
+			searches[i] = c.search(&pl.statement)
+			unknown = unknown || !searches[i].known
 		}
-		if first != nil {
-			return todo[0], first // about the query as the user wrote it
+		if s.st != nil {
+			searches[0] = s
 		}
-		if trial = c.fallback(&todo[0].statement, !unknown(todo[0]), err); trial == nil {
-			return todo[0], err
+		if guard.c == nil {
+			guard = c.guardParse(unknown)
 		}
-		first = err
-		if err := guard.undo(); err != nil {
-			return nil, err
+		done, err := c.describe(todo, searches)
+		if done > 0 {
+			s = search{}
 		}
+		if err != nil {
+			if done == len(todo) || pq.As(err) == nil {
+				return nil, err // of the connection
+			}
+			s = searches[done]
+			if !s.retry(err) {
+				return todo[done], s.error(err)
+			}
+			if err := guard.undo(); err != nil {
+				return nil, err
+			}
+		}
+		for i, pl := range todo[:done] {
+			if err := c.acceptPlan(pl, &searches[i], guard); err != nil {
+				return nil, err
+			}
+		}
+		todo = todo[done:]
 	}
 	return nil, nil
 }
 
-// describe sends Parse and Describe for plans and returns how many of them are
-// ready. trial, if not nil, are the types to declare for the first.
-func (c *conn) describe(plans []*plan, trial []uint32) (done int, err error) {
+// acceptPlan notes that a plan is ready. One that has a list for a single value is
+// prepared once more, if that is possible.
+func (c *conn) acceptPlan(pl *plan, s *search, guard parseGuard) error {
+	if misread := *pl; s.retryRead(pl.params) {
+		_, err := c.describe([]*plan{pl}, []search{*s})
+		switch {
+		case err == nil:
+			c.wire.PrefixClose(misread.name)
+		case pq.As(err) == nil:
+			return err // of the connection
+		default:
+			if err := guard.undo(); err != nil {
+				return err
+			}
+			*pl, s.types = misread, pl.types
+		}
+	}
+	s.accepted()
+	return nil
+}
+
+// describe sends Parse and Describe for plans, with the types of their searches, and
+// returns how many of them are ready.
+func (c *conn) describe(plans []*plan, searches []search) (done int, err error) {
 	var messages []byte
-	declared := make([][]uint32, len(plans))
 	for i, pl := range plans {
 		if err := checkNUL(pl.sql); err != nil {
 			return 0, err
 		}
-		declared[i], _ = c.con.inference.lookup(&pl.statement)
-		if i == 0 && trial != nil {
-			declared[i] = trial
-		}
 		c.planNames++
 		pl.name = fmt.Sprintf("p%d", c.planNames)
 		pl.server = c.wire.StatementName(pl.name)
-		if messages, err = wire.AppendParse(messages, pl.server, pl.sql, declared[i]); err != nil {
+		if messages, err = wire.AppendParse(messages, pl.server, pl.sql, searches[i].types); err != nil {
 			return 0, err
 		}
 		messages = wire.AppendDescribe(messages, 'S', pl.server)
@@ -218,11 +246,7 @@ func (c *conn) describe(plans []*plan, trial []uint32) (done int, err error) {
 		case wire.ParameterDescription:
 			plans[done].params, err = wire.ParseParameterDescription(nil, payload)
 		case wire.RowDescription, wire.NoData:
-			pl := plans[done]
-			pl.ready = true
-			if len(pl.open) > 0 {
-				c.con.inference.store(&pl.statement, declared[done])
-			}
+			plans[done].ready = true
 			c.stats.Prepared++
 			done++
 		}

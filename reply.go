@@ -49,10 +49,10 @@ type description struct {
 // describeStatement makes a description of what the server told of a statement.
 func (c *conn) describeStatement(server string, d wire.Description) description {
 	if c.sess.onePacket || d.Strange {
-		return description{}
+		return description{params: d.Params}
 	}
 	if hasInfinity() && slices.ContainsFunc(d.Fields, func(f wire.Field) bool { return scanType(f.TypeOID) == timeType }) {
-		return description{}
+		return description{params: d.Params}
 	}
 	fields := slices.Clone(d.Fields)
 	formats := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -30,8 +29,8 @@ type statement struct {
 type prepared struct {
 	stmt driver.Stmt
 	name string // without the connection's prefix
-	// assumed are the types that were declared where the server could not infer them,
-	// nil if it could.
+	// assumed are the types that were declared, with those that the server could not
+	// infer; nil if there are none of these.
 	assumed []uint32
 	description
 }
@@ -39,7 +38,15 @@ type prepared struct {
 // fits reports whether st may be run with p, which was prepared for the same text and
 // declared types: values of other types must not be read as those that p assumes.
 func (p *prepared) fits(st *statement) bool {
-	return p.assumed == nil || slices.Equal(p.assumed, st.open)
+	if p.assumed != nil && len(p.assumed) != len(st.open) {
+		return false
+	}
+	for i, t := range p.assumed {
+		if t != 0 && t != st.open[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // assume notes which types p was prepared with.
@@ -107,6 +114,9 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 		e = c.cache.Use(st.sql, st.types)
 		if e != nil && e.Ready && !e.Stmt.fits(st) {
 			e = c.cache.Use(st.sql, st.open)
+			if e != nil && e.Ready && !e.Stmt.fits(st) {
+				e = nil
+			}
 		}
 	}
 	switch {
@@ -141,16 +151,15 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 // runNew prepares a statement for the cache and runs it, in one packet. Where that
 // is not possible it only prepares it.
 func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepared]) (res R, ran bool, err error) {
-	types, known := c.con.inference.lookup(st)
-	if !known && c.inTransaction() {
+	s := c.search(st)
+	if !s.known && c.inTransaction() {
 		return res, false, c.prepareEntry(st, e)
 	}
-	var first error // before the types for the fallback were tried
 	for {
 		c.statementNames++
 		name := "s" + strconv.Itoa(c.statementNames)
 		server := c.wire.StatementName(name)
-		request, ok := c.appendWhole(c.request[:0], server, st, types, m.hasRows())
+		request, ok := c.appendWhole(c.request[:0], server, st, s.types, m.hasRows())
 		if !ok {
 			return res, false, c.prepareEntry(st, e)
 		}
@@ -158,29 +167,25 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 		res, err = ask(c, m, st.sql, request, nil)
 		c.rode(err)
 		d := c.wire.Description()
-		if p := c.describeStatement(server, d); d.Params != nil && p.server != "" && err != driver.ErrBadConn {
+		p := c.describeStatement(server, d)
+		there := d.Params != nil && p.server != "" && err != driver.ErrBadConn
+		switch {
+		case there && (misreadAt(err, "", nil) < 0 || !s.retry(err)):
 			entry := &prepared{name: name, description: p}
-			entry.assume(st, types)
+			entry.assume(st, s.types)
 			c.enter(e, entry)
-			if !known {
-				c.con.inference.store(st, types)
-			}
-			if err != nil {
+			s.accepted()
+			if err = s.error(err); err != nil {
 				c.evict(err, func() { c.cache.Remove(e) })
 			}
 			return res, true, err
+		case there:
+			c.wire.PrefixClose(name)
+		case !s.retry(err):
+			c.wire.PrefixClose(name) // if there is one
+			c.cache.Remove(e)
+			return res, true, s.error(err)
 		}
-		if first == nil {
-			if fallback := c.fallback(st, known, err); fallback != nil {
-				first, types = err, fallback
-				continue
-			}
-		} else if err != nil {
-			err = first // it is about the query as the user wrote it
-		}
-		c.wire.PrefixClose(name) // if there is one
-		c.cache.Remove(e)
-		return res, true, err
 	}
 }
 
@@ -204,8 +209,8 @@ func (c *conn) enter(e *stmtcache.Entry[*prepared], p *prepared) {
 // runUncached sends a statement that has no prepared one in the cache.
 func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
-	types, known := c.con.inference.lookup(st)
-	if !known && c.inTransaction() {
+	s := c.search(st)
+	if !s.known && c.inTransaction() {
 		// A type that the server cannot infer must not poison the transaction:
 		// that takes a savepoint around Parse alone, so Parse goes by itself.
 		p, err := c.prepare(st)
@@ -218,55 +223,60 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 		c.wire.PrefixClose(p.name)
 		return res, err
 	}
-	c.ride()
-	res, err := runUnnamed(c, m, st, types)
-	c.rode(err)
-	if err == nil {
-		if !known {
-			c.con.inference.store(st, st.types)
-		}
-		return res, nil
-	}
-	if fallback := c.fallback(st, known, err); fallback != nil {
-		if res, err2 := runUnnamed(c, m, st, fallback); err2 == nil {
-			c.con.inference.store(st, fallback)
+	for {
+		c.ride()
+		res, err := runUnnamed(c, m, st, s.types)
+		c.rode(err)
+		if err == nil {
+			s.accepted()
 			return res, nil
 		}
+		if s.retry(err) {
+			continue
+		}
+		err = s.error(err)
+		if c.evict(err, func() {}) && !c.inTransaction() && c.behindPooler() {
+			return zero, driver.ErrBadConn // database/sql tries again in one packet
+		}
+		return zero, err
 	}
-	if c.evict(err, func() {}) && !c.inTransaction() && c.behindPooler() {
-		return zero, driver.ErrBadConn // database/sql tries again in one packet
-	}
-	return zero, err
 }
 
 // prepare makes a named server-side statement.
 func (c *conn) prepare(st *statement) (prepared, error) {
-	types, known := c.con.inference.lookup(st)
-	guard := c.guardParse(!known)
-	p, err := c.parse(st.sql, types)
-	if err == nil {
+	s := c.search(st)
+	var misread *prepared // accepted, but with a list for a single value
+	guard := c.guardParse(!s.known)
+	for {
+		types := s.types
+		p, err := c.parse(st.sql, types)
 		p.assume(st, types)
-		guard.release()
-		if !known {
-			c.con.inference.store(st, st.types)
+		if err == nil {
+			if misread == nil && s.retryRead(p.params) {
+				misread = &p
+				continue
+			}
+			if misread != nil {
+				c.wire.PrefixClose(misread.name)
+			}
+			s.accepted()
+			guard.release()
+			return p, nil
 		}
-		return p, nil
+		again := s.retry(err)
+		if !again && (misread == nil || pq.As(err) == nil) {
+			return p, s.error(err)
+		}
+		if err := guard.undo(); err != nil {
+			return p, err
+		}
+		if !again {
+			s.types = st.types // another type is not possible: the error of the value is to the point
+			s.accepted()
+			guard.release()
+			return *misread, nil
+		}
 	}
-	fallback := c.fallback(st, known, err)
-	if fallback == nil {
-		return p, err
-	}
-	if err := guard.undo(); err != nil {
-		return p, err
-	}
-	p, err2 := c.parse(st.sql, fallback)
-	if err2 != nil {
-		// The first error is about the query as the user wrote it.
-		return p, err
-	}
-	p.assume(st, fallback)
-	c.con.inference.store(st, fallback)
-	return p, nil
 }
 
 // parseGuard is the savepoint that keeps a query whose types the server cannot infer
@@ -292,7 +302,7 @@ func (g parseGuard) release() {
 	}
 }
 
-// undo goes back to the savepoint, if the transaction was begun at all.
+// undo goes back to the savepoint, which stays, if the transaction was begun at all.
 func (g parseGuard) undo() error {
 	switch {
 	case g.c == nil:
@@ -300,7 +310,7 @@ func (g parseGuard) undo() error {
 	case g.c.tx != nil && g.c.tx.failed != nil:
 		return g.c.tx.failed
 	}
-	return g.c.simple("ROLLBACK TO SAVEPOINT psyco_parse;" + releaseParse)
+	return g.c.simple("ROLLBACK TO SAVEPOINT psyco_parse")
 }
 
 // parse sends Parse and Describe for a new named statement.
@@ -398,25 +408,6 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 		remove()
 	}
 	return false
-}
-
-// fallback returns the types to declare when the server could not infer those
-// that st leaves open, or nil if that is not what err says.
-func (c *conn) fallback(st *statement, known bool, err error) []uint32 {
-	pe := pq.As(err, pqerror.IndeterminateDatatype,
-		pqerror.AmbiguousParameter, pqerror.AmbiguousFunction, pqerror.DatatypeMismatch)
-	if known || pe == nil || pe.Where != "" || !ofAnalysis(pe) {
-		return nil // with a context it is an error of a function, which has run
-	}
-	return st.open
-}
-
-// ofAnalysis reports whether an error comes from where the server looks at a
-// statement's text, and so from before anything of it has run. Functions and casts
-// give the same codes when they run.
-func ofAnalysis(pe *pq.Error) bool {
-	file := pe.File[strings.LastIndexByte(pe.File, '/')+1:]
-	return strings.HasPrefix(file, "parse_") || file == "analyze.c" || file == "postgres.c"
 }
 
 // statementPrefix makes the names of a connection's prepared statements unlike

@@ -151,8 +151,8 @@ func (s *psycopgStmt) check() error {
 	c := s.c
 	st := statement{open: slices.Repeat([]uint32{oidText}, s.q.params)}
 	var first *pq.Error
+	guard := c.guardParse(true)
 	for _, types := range [][]uint32{nil, st.open} {
-		guard := c.guardParse(true)
 		p, err := c.parse(s.q.sql, types)
 		if err == nil {
 			guard.release()
@@ -160,7 +160,7 @@ func (s *psycopgStmt) check() error {
 			return nil
 		}
 		pe := pq.As(err)
-		if pe == nil || first == nil && c.fallback(&st, false, err) == nil {
+		if pe == nil || first == nil && openType(err) == nil {
 			return err
 		}
 		if first != nil && first.Message == pe.Message {
@@ -171,6 +171,7 @@ func (s *psycopgStmt) check() error {
 		}
 		first = pe
 	}
+	guard.release()
 	return nil
 }
 
