@@ -120,8 +120,8 @@ func (s *Server) DB(t testing.TB, options ...psyco.Option) *sql.DB {
 func (s *Server) Close() error { return s.release() }
 
 // DB returns an empty database of the test's own, which is closed and dropped
-// when the test ends. Tests may run in parallel. The test fails where there is
-// no server.
+// when the test ends, or emptied for another test. Tests may run in parallel. The
+// test fails where there is no server.
 func DB(t testing.TB, options ...psyco.Option) *sql.DB {
 	t.Helper()
 	return openTest(t, DSN(t), options)

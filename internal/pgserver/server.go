@@ -64,6 +64,7 @@ type Server struct {
 	closed bool
 
 	admin adminDB
+	pool  pool
 }
 
 const trustHBA = `local all all trust

@@ -199,7 +199,7 @@ func TestStartFails(t *testing.T) {
 
 func TestTestDSN(t *testing.T) {
 	var mu sync.Mutex
-	seen := map[string]bool{}
+	used, all := map[string]bool{}, map[string]bool{}
 	t.Run("group", func(t *testing.T) {
 		for range 8 {
 			t.Run("parallel", func(t *testing.T) {
@@ -208,12 +208,17 @@ func TestTestDSN(t *testing.T) {
 				name := query(t, dsn, "SELECT current_database()")
 				mu.Lock()
 				defer mu.Unlock()
-				if seen[name] {
+				if used[name] {
 					t.Errorf("two tests share database %s", name)
 				}
-				seen[name] = true
-				leaked := open(t, dsn) // an open connection does not keep a database alive
-				if err := leaked.Ping(); err != nil {
+				used[name], all[name] = true, true
+				t.Cleanup(func() { // before that of TestDSN
+					mu.Lock()
+					defer mu.Unlock()
+					used[name] = false
+				})
+				leaked := open(t, dsn) // an open connection does not keep a database from the next test
+				if _, err := leaked.Exec("CREATE TABLE mine (a int)"); err != nil {
 					t.Error(err)
 				}
 			})
@@ -223,9 +228,9 @@ func TestTestDSN(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name := range seen {
-		if got := query(t, s.DSN(), "SELECT count(*) FROM pg_database WHERE datname = "+pq.QuoteLiteral(name)); got != "0" {
-			t.Errorf("database %s is still there", name)
+	for name := range all {
+		if got := query(t, s.DSN(), "SELECT count(*) FROM pg_stat_activity WHERE datname = "+pq.QuoteLiteral(name)); got != "0" {
+			t.Errorf("somebody is still connected to database %s", name)
 		}
 	}
 }

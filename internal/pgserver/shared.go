@@ -228,7 +228,7 @@ func TestDSN(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return TestDatabase(t, s.CreateDatabase)
+	return TestDatabase(t, s.LendDatabase)
 }
 
 // TestDatabase returns the connection string of a database that create makes,
