@@ -159,30 +159,33 @@ func (c *conn) baseOnce(ctx context.Context, st *statement) (driver.Result, erro
 }
 
 // baseRows is baseOnce for a statement with rows. It reads them into memory.
-func (c *conn) baseRows(ctx context.Context, st *statement) (set resultSet, err error) {
-	r, err := c.baseQuery(ctx, st)
+func (c *conn) baseRows(ctx context.Context, st *statement) (affected int64, set resultSet, err error) {
+	base, err := c.baseQuery(ctx, st)
 	if err == driver.ErrSkip {
 		s, err := c.basePrepare(ctx, &query{sql: st.sql, style: styleNative})
 		if err != nil {
-			return set, err
+			return 0, set, err
 		}
 		defer s.Close()
-		r, err = s.(driver.StmtQueryContext).QueryContext(ctx, baseArguments(st))
+		base, err = s.(driver.StmtQueryContext).QueryContext(ctx, baseArguments(st))
 		if err != nil {
-			return set, err
+			return 0, set, err
 		}
 	} else if err != nil {
-		return set, err
+		return 0, set, err
 	}
-	defer func() { err = cmp.Or(err, r.Close()) }()
-	names := slices.Clone(r.Columns())
-	set.header = &header{names: names, types: make([]columnType, len(names))}
+	defer func() { err = cmp.Or(err, base.Close()) }()
+	r := &rows{base: base}
+	set.header = snapshot(r)
 	for {
-		row := make([]driver.Value, len(names))
-		if err := r.Next(row); err == io.EOF {
-			return set, nil
+		row := make([]driver.Value, len(set.header.names))
+		if err := base.Next(row); err == io.EOF {
+			if affected, err = r.Result().RowsAffected(); err != nil {
+				affected = int64(len(set.rows)) // as far as that driver tells
+			}
+			return affected, set, nil
 		} else if err != nil {
-			return set, err
+			return 0, set, err
 		}
 		for i, v := range row {
 			if b, ok := v.([]byte); ok {

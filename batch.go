@@ -63,8 +63,8 @@ func (b *Batch) Queue(query string, args ...any) *BatchStatement {
 }
 
 // Each makes Run call f for each row that the statement returns. The rows are
-// in memory by then. f may use Columns, ColumnTypes and Scan of row; see Run for
-// when it is called. Without Each the rows are dropped. Each returns s.
+// in memory by then. f may use Columns, ColumnTypes and Scan of row, and the handle;
+// see Run for when it is called. Without Each the rows are dropped. Each returns s.
 func (s *BatchStatement) Each(f func(row *sql.Rows) error) *BatchStatement {
 	s.each = f
 	return s
@@ -83,15 +83,19 @@ func (b *Batch) Len() int { return len(b.statements) }
 // It is all or nothing. In a transaction the statements are part of that, which
 // fails if one of them does. Otherwise they are a transaction of their own, and
 // after an error none of them has happened, including those before the failed
-// one, whose RowsAffected tells what it was for them; those after it have
-// ErrPipelineAborted. The error of Run is a *BatchError if it is that of a
-// statement. If the connection is lost while a batch outside a transaction is
-// under way, it is not known whether it has happened, and the error says so;
-// it is never driver.ErrBadConn once something was sent.
+// one, whose RowsAffected tells what it was for them if they had run by then; all
+// others have ErrPipelineAborted. The error of Run is a *BatchError if it is that of
+// a statement. An error at the commit, such as that of a deferred constraint, is none:
+// it says where it came, and every statement has run, but none has happened. If the
+// connection is lost while a batch outside a transaction is under way, it is not known
+// whether it has happened, and the error says so; it is never driver.ErrBadConn once
+// something was sent.
 //
-// The functions of Each are called if all statements have succeeded, and may use
-// h. The first error that one of them returns ends the calls and is that of Run;
-// outside a transaction the statements stay committed.
+// The functions of Each are called if all statements have succeeded. By then the
+// connection is given back, and ctx plays no part any more: they may use h, even if its
+// pool has but one connection. The first error that one of them returns, or that of a
+// value which cannot be decoded, ends the calls and is that of Run; outside a
+// transaction the statements stay committed.
 //
 // A statement with arguments that comes after a CREATE, ALTER, DROP, SET or the
 // like in the same batch, and is new to the connection, is prepared when that
@@ -99,45 +103,58 @@ func (b *Batch) Len() int { return len(b.statements) }
 // Behind Wrap, behind a pooler (binary_parameters=yes) and with binding=client the statements
 // are sent one by one, with the same results. A Batch may be run again.
 func (b *Batch) Run(ctx context.Context, h Handle) error {
-	rows := false
-	for i, s := range b.statements {
-		s.affected, s.err = 0, errNotRun
-		rows = rows || s.each != nil
-		if err := noCopy(s.query); err != nil {
-			return &BatchError{i + 1, s.query, err}
-		}
-	}
 	if len(b.statements) == 0 {
 		return nil
 	}
-	if !rows {
-		_, err := do(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Result, error) {
-			_, err := b.run(c.announceBatch(ctx, b), c)
-			return driver.RowsAffected(0), err
-		})
-		return err
-	}
-	res, err := doQuery(ctx, h, "Batch", func(ctx context.Context, c *conn) (driver.Rows, error) {
-		sets, err := b.run(c.announceBatch(ctx, b), c)
-		if err != nil {
-			return nil, err
+	b.reset()
+	for i, s := range b.statements {
+		if err := noCopy(s.query); err != nil {
+			return b.failed(i, err)
 		}
-		return memoryRows(c, sets), nil
+	}
+	var sets []resultSet
+	_, err := do(ctx, h, "Batch", func(ctx context.Context, c *conn) (_ driver.Result, err error) {
+		sets, err = b.run(c.announceBatch(ctx, b), c)
+		res := memoryResult{Result: driver.RowsAffected(0)}
+		for _, set := range sets {
+			res.rows += len(set.rows)
+		}
+		return res, err
 	})
-	if err != nil {
+	if err != nil || len(sets) == 0 {
 		return err
 	}
-	defer res.Close()
+	all := make([]eachRow, 0, len(sets))
 	for _, s := range b.statements {
-		if s.each == nil {
-			continue
+		if s.each != nil {
+			all = append(all, eachRow{sets[len(all)], s.each})
 		}
-		if err := eachRow(res, s.each); err != nil {
-			return err
-		}
-		res.NextResultSet()
 	}
-	return res.Err()
+	return handOut(all)
+}
+
+// reset makes the statements ready for a run.
+func (b *Batch) reset() {
+	for _, s := range b.statements {
+		s.affected, s.err = 0, errNotRun
+	}
+}
+
+// failed notes that statement i has failed, and returns the error of Run.
+func (b *Batch) failed(i int, err error) error {
+	b.abort()
+	s := b.statements[i]
+	s.affected, s.err = 0, err
+	return &BatchError{i + 1, s.query, err}
+}
+
+// abort notes that what has not run will not.
+func (b *Batch) abort() {
+	for _, s := range b.statements {
+		if s.err == errNotRun {
+			s.err = ErrPipelineAborted
+		}
+	}
 }
 
 // batchRun is one run of a batch on a connection.
@@ -163,6 +180,7 @@ func (b *Batch) run(ctx context.Context, c *conn) ([]resultSet, error) {
 
 func (r *batchRun) attempt(ctx context.Context) (outdated bool, err error) {
 	c, b := r.c, r.b
+	b.reset()
 	r.sets, r.ran, r.pipe = nil, false, nil
 	if !c.pipelined() {
 		return false, c.atomically(ctx, len(b.statements) > 1, func() error { return r.oneByOne(ctx) })
@@ -230,7 +248,7 @@ func (r *batchRun) part(ctx context.Context, first int, statements []statement, 
 	p := r.pipe
 	p.reset()
 	if refused, err := p.prepareSome(ctx, plans); err != nil {
-		return r.failed(first+max(0, slices.Index(plans, refused)), err)
+		return r.failed(first+slices.Index(plans, refused), err)
 	}
 	for i := range statements {
 		if err := p.add(&statements[i], plans[i], r.b.statements[first+i].each != nil); err != nil {
@@ -246,7 +264,7 @@ func (r *batchRun) part(ctx context.Context, first int, statements []statement, 
 	}
 	r.ran = true
 	r.sets = append(r.sets, p.sets...)
-	return p.unread
+	return nil
 }
 
 func (r *batchRun) oneByOne(ctx context.Context) error {
@@ -268,22 +286,20 @@ func (r *batchRun) oneByOne(ctx context.Context) error {
 	return nil
 }
 
-// failed notes the error of statement i, and turns it into that of Run.
+// failed notes the error of statement i, and turns it into that of Run. i is of no
+// account if the error is that of none.
 func (r *batchRun) failed(i int, err error) error {
-	c, statements := r.c, r.b.statements
-	if c.lost != nil || err == driver.ErrBadConn {
+	c, b := r.c, r.b
+	switch {
+	case c.lost != nil || err == driver.ErrBadConn:
 		err = c.broken(r.ran, err)
-		for _, s := range statements {
+		for _, s := range b.statements {
 			s.affected, s.err = 0, err
 		}
 		return err
-	}
-	for _, s := range statements[i:] {
-		s.affected, s.err = 0, ErrPipelineAborted
-	}
-	if r.pipe != nil && r.pipe.aside {
+	case r.pipe != nil && r.pipe.apart:
+		b.abort()
 		return err
 	}
-	statements[i].err = err
-	return &BatchError{i + 1, statements[i].query, err}
+	return b.failed(i, err)
 }

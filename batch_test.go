@@ -347,3 +347,217 @@ func TestBatchOutdated(t *testing.T) {
 		t.Errorf("status %c", s)
 	}
 }
+
+// TestAnErrorAtTheCommitBelongsToNoRow has constraints that the server checks when the
+// transaction ends, after every statement has had its answer.
+func TestAnErrorAtTheCommitBelongsToNoRow(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		mustExec(t, db, `CREATE TABLE parent (id int PRIMARY KEY);
+			CREATE TABLE t (a int REFERENCES parent DEFERRABLE INITIALLY DEFERRED, b text)`)
+		const insert = "INSERT INTO t VALUES (%s, %s)"
+		rows := psyco.SliceRows([][]any{{1, "x"}, {2, "y"}})
+		batch := func(queries ...string) func(h psyco.Handle) error {
+			return func(h psyco.Handle) error {
+				var b psyco.Batch
+				var all []*psyco.BatchStatement
+				for i, q := range queries {
+					args := []any{i, "x"}
+					if !strings.Contains(q, "%s") {
+						args = nil
+					}
+					all = append(all, b.Queue(q, args...))
+				}
+				err := b.Run(ctx, h)
+				for i, s := range all {
+					if _, serr := s.RowsAffected(); serr != nil {
+						t.Errorf("statement %d, which has run, says %v", i+1, serr)
+					}
+				}
+				return err
+			}
+		}
+		for _, tt := range []struct {
+			name string
+			run  func(h psyco.Handle) error
+		}{
+			{"Batch", batch(insert, insert)},
+			{"Batch, parsed", batch("INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (2)")},
+			{"Batch in parts", batch("CREATE TABLE other (a int, b text)", "INSERT INTO other VALUES (%s, %s)", "INSERT INTO t VALUES (%s, %s) -- again")},
+			{"ExecMany", func(h psyco.Handle) error { return second(psyco.ExecMany(ctx, h, insert, rows)) }},
+			{"ExecMany in chunks", func(h psyco.Handle) error {
+				return second(psyco.ExecMany(ctx, h, insert, argRows(3, func(i int) []any { return []any{i, strings.Repeat("x", 1<<20)} })))
+			}},
+			{"ExecValues", func(h psyco.Handle) error {
+				return second(psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s", rows, &psyco.ValuesOptions{PageSize: 1}))
+			}},
+			{"ExecValues RETURNING", func(h psyco.Handle) error {
+				return second(psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s RETURNING a", rows, &psyco.ValuesOptions{
+					PageSize: 1, Each: func(*sql.Rows) error {
+						if h == psyco.Handle(db) {
+							t.Error("called for a row that is not there")
+						}
+						return nil
+					},
+				}))
+			}},
+			{"CopyRows", func(h psyco.Handle) error {
+				if wrapped(t) {
+					return batch(insert, insert)(h)
+				}
+				return second(psyco.CopyRows(ctx, h, psyco.Identifier{"t"}, []string{"a", "b"}, rows))
+			}},
+		} {
+			for range 2 { // prepared, the second time
+				err := tt.run(db)
+				var row *psyco.RowError
+				var statement *psyco.BatchError
+				if code(err) != "23503" || errors.As(err, &row) || errors.As(err, &statement) || !strings.HasPrefix(err.Error(), "psyco: at the commit: pq: ") {
+					t.Errorf("%s: %v", tt.name, err)
+				}
+				err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error { return tt.run(tx) })
+				if code(err) != "23503" || strings.HasPrefix(err.Error(), "psyco: ") { // Commit's
+					t.Errorf("%s in a transaction: %v", tt.name, err)
+				}
+			}
+		}
+		if got := all(t, db, "SELECT count(*), to_regclass('other') FROM t"); got[0] != "0,<nil>" {
+			t.Errorf("left: %s", got[0])
+		}
+	})
+}
+
+// TestBatchTellsWhichStatementsRan has a statement fail at every stage: what has not run
+// says so, whatever its place.
+func TestBatchTellsWhichStatementsRan(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		ctx := context.Background()
+		mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY)")
+		for _, tt := range []struct {
+			name, query string
+			args        []any
+		}{
+			{"placeholders", "SELECT %s, %s", []any{1}},
+			{"argument", "SELECT %s", []any{map[string]int{}}},
+			{"NUL in the text", "SELECT %s, 1 /* \x00 */", []any{1}},
+			{"parsing", "SELECT nonsense FROM t WHERE a = %s", []any{1}},
+			{"a type", "SELECT $1::nonsense", []any{1}},
+			{"running", "INSERT INTO t VALUES (%s)", []any{1}},
+			{"running, without arguments", "SELECT 1/0", nil},
+			{"COPY", "COPY t FROM STDIN", nil},
+		} {
+			for range 2 {
+				var b psyco.Batch
+				first := b.Queue("INSERT INTO t VALUES (%s)", 1)
+				bad := b.Queue(tt.query, tt.args...)
+				last := b.Queue("INSERT INTO t VALUES (%s)", 2)
+				err := b.Run(ctx, db)
+				var be *psyco.BatchError
+				if !errors.As(err, &be) || be.Statement != 2 {
+					t.Errorf("%s: %v", tt.name, err)
+					continue
+				}
+				if n, err := first.RowsAffected(); (n != 1 || err != nil) && (n != 0 || err != psyco.ErrPipelineAborted) {
+					t.Errorf("%s: the first says %d, %v", tt.name, n, err)
+				}
+				if _, err := bad.RowsAffected(); err != be.Err {
+					t.Errorf("%s: the bad one says %v", tt.name, err)
+				}
+				if _, err := last.RowsAffected(); err != psyco.ErrPipelineAborted {
+					t.Errorf("%s: the last says %v", tt.name, err)
+				}
+			}
+		}
+	})
+}
+
+// TestRowsOfABatchNeedNoConnection has the functions of Each do what must not depend on
+// the batch any more: use the handle, and outlive the context.
+func TestRowsOfABatchNeedNoConnection(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		db.SetMaxOpenConns(1)
+		mustExec(t, db, "CREATE TABLE t (a int, b varchar(7))")
+		for _, tt := range []struct {
+			name string
+			run  func(ctx context.Context, h psyco.Handle, each func(row *sql.Rows) error) error
+		}{
+			{"Batch", func(ctx context.Context, h psyco.Handle, each func(row *sql.Rows) error) error {
+				var b psyco.Batch
+				b.Queue("INSERT INTO t VALUES (%s, 'x'), (%s, 'y') RETURNING a, b", 1, 2).Each(each)
+				b.Queue("SELECT 3, NULL::varchar(7)").Each(each)
+				return b.Run(ctx, h)
+			}},
+			{"ExecValues", func(ctx context.Context, h psyco.Handle, each func(row *sql.Rows) error) error {
+				rows := psyco.SliceRows([][]any{{1, "x"}, {2, "y"}, {3, nil}})
+				return second(psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s RETURNING a, b", rows, &psyco.ValuesOptions{Each: each}))
+			}},
+		} {
+			for _, in := range []string{"alone", "transaction"} {
+				run := func(h psyco.Handle) error {
+					ctx, cancel := context.WithCancel(context.Background())
+					defer cancel()
+					n := 0
+					err := tt.run(ctx, h, func(row *sql.Rows) error {
+						n++
+						cancel() // what the batch did is done
+						var a int
+						var b sql.NullString
+						if err := row.Scan(&a, &b); err != nil || a != n {
+							return fmt.Errorf("row %d is %d: %w", n, a, err)
+						}
+						types, err := row.ColumnTypes()
+						if err != nil {
+							return err
+						}
+						if length, ok := types[1].Length(); length != 7 || !ok || types[1].DatabaseTypeName() != "VARCHAR" || types[1].ScanType() == nil {
+							t.Errorf("%s, %s: the column is %s(%d), %v", tt.name, in, types[1].DatabaseTypeName(), length, types[1].ScanType())
+						}
+						if n == 3 {
+							row.Close() // nobody else's
+						}
+						within, stop := context.WithTimeout(context.Background(), 30*time.Second)
+						defer stop()
+						return second(h.ExecContext(within, "UPDATE t SET b = 'seen' WHERE a = $1", a))
+					})
+					if n != 3 {
+						t.Errorf("%s, %s: %d rows", tt.name, in, n)
+					}
+					return err
+				}
+				var err error
+				if in == "alone" {
+					err = run(db)
+				} else {
+					err = psyco.InTx(context.Background(), db, nil, func(tx *sql.Tx) error { return run(tx) })
+				}
+				if err != nil {
+					t.Errorf("%s, %s: %v", tt.name, in, err)
+				}
+			}
+		}
+	})
+}
+
+// TestBatchWithAValueThatCannotBeDecoded has rows that cannot be read of statements that
+// have run: what they did stays, and the other rows are handed out.
+func TestBatchWithAValueThatCannotBeDecoded(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // lib/pq loses its place
+		}
+		db.SetMaxOpenConns(1)
+		mustExec(t, db, "SET datestyle = 'SQL'")
+		mustExec(t, db, "CREATE TABLE t (a int)")
+		n := 0
+		var b psyco.Batch
+		b.Queue("INSERT INTO t VALUES (%s), (2) RETURNING a, CASE a WHEN 2 THEN '2024-01-31'::date END", 1).Each(func(*sql.Rows) error { n++; return nil })
+		b.Queue("INSERT INTO t VALUES (%s) RETURNING a", 3).Each(func(*sql.Rows) error { t.Error("called after an error"); return nil })
+		err := b.Run(context.Background(), db)
+		if err == nil || n != 1 || errors.As(err, new(*psyco.BatchError)) {
+			t.Errorf("%v after %d rows", err, n)
+		}
+		if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "3" {
+			t.Errorf("%s rows are there", got[0])
+		}
+	})
+}

@@ -190,7 +190,15 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 		text += ";COMMIT"
 	}
 	c.wire.CopyInFunc(source.produce)
-	return c.runCopy(ctx, "CopyRows", text)
+	rows, err = c.runCopy(ctx, "CopyRows", text)
+	switch atCommit := own && c.wire.CommandTag() != ""; { // all rows were loaded
+	case err == nil || !atCommit:
+		return rows, err
+	case c.lost != nil:
+		return 0, &commitError{err}
+	default:
+		return 0, &atCommitError{err}
+	}
 }
 
 // endOwn makes sure that the transaction of a CopyRows outside of one is over.

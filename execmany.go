@@ -5,6 +5,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"iter"
+	"strings"
+
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
@@ -26,7 +29,8 @@ import (
 // the error then says that they may be, or has ErrCommitUnknown in its chain.
 // It is never driver.ErrBadConn once something was sent.
 //
-// An error about one row is a *RowError. An error of rows itself ends ExecMany
+// An error about one row is a *RowError. One that came at the commit, such as that of a
+// deferred constraint, says so and is about none. An error of rows itself ends ExecMany
 // and is in the chain of the one it returns.
 //
 // ExecMany may read rows while it has the connection, so the iterator must not
@@ -172,14 +176,14 @@ func (m *many) execute(ctx context.Context, query string) error {
 	return nil
 }
 
-// failed turns the error of n rows into the caller's. A lost connection or a
-// refused BEGIN is no row's fault.
+// failed turns the error of n rows into the caller's. A lost connection, a
+// refused BEGIN or a refused commit is no row's fault.
 func (m *many) failed(i, n int, err error) error {
 	c := m.c
 	switch {
 	case c.lost != nil || err == driver.ErrBadConn:
 		return c.broken(m.ran, err)
-	case m.pipe != nil && m.pipe.aside:
+	case m.pipe != nil && m.pipe.apart:
 		return err
 	}
 	return m.src.error(i, n, err)
@@ -211,8 +215,7 @@ func (c *conn) once(ctx context.Context, st *statement, rows bool) (affected int
 // onceRows runs a statement and reads its rows into memory.
 func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set resultSet, err error) {
 	if c.wire == nil {
-		set, err = c.baseRows(ctx, st)
-		return int64(len(set.rows)), set, err
+		return c.baseRows(ctx, st)
 	}
 	k := c.watch(ctx)
 	base, err := run(c, queryMode{}, st)
@@ -221,10 +224,11 @@ func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set
 	}
 	r := c.open(base, k, st.sql)
 	r.buffer()
-	if err := r.Close(); err != nil {
-		return 0, set, err
-	}
 	set = r.sets[0]
+	set.err = r.Close()
+	if pq.As(set.err) != nil || c.lost != nil {
+		return 0, set, set.err
+	} // else it is about a value, and the statement has run all the same
 	affected, err = r.Result().RowsAffected()
 	if err != nil {
 		affected = 0
@@ -254,12 +258,27 @@ func (c *conn) atomically(ctx context.Context, own bool, f func() error) error {
 		return err
 	}
 	committing = true
-	if err := tx.Commit(); err != driver.ErrBadConn {
+	switch err = tx.Commit(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, driver.ErrBadConn):
+		// From behind Wrap. Not in the chain, because nobody must run f again.
+		return &commitError{errLost}
+	case c.lost != nil:
 		return err
 	}
-	// From behind Wrap. Not in the chain, because nobody must run f again.
-	return &commitError{errLost}
+	return &atCommitError{err}
 }
+
+// atCommitError is an error that came at the end of an operation's own transaction, such
+// as that of a deferred constraint. It belongs to none of the statements.
+type atCommitError struct{ err error }
+
+func (e *atCommitError) Error() string {
+	return "psyco: at the commit: " + strings.TrimPrefix(e.err.Error(), "psyco: ")
+}
+
+func (e *atCommitError) Unwrap() error { return e.err }
 
 var errLost = errors.New("the server closed the connection")
 

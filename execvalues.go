@@ -26,9 +26,10 @@ type ValuesOptions struct {
 
 	// Each is called for each row that the statements return, in their order,
 	// after the last of them has run and outside a transaction has been
-	// committed. It may use Columns, ColumnTypes and Scan of row, and the handle.
-	// Its first error ends the calls and is that of ExecValues. The rows are in
-	// memory until then.
+	// committed. The rows are in memory by then, and the connection is given back, so
+	// that Each may use the handle; the context plays no part any more. It may use
+	// Columns, ColumnTypes and Scan of row. Its first error ends the calls and is that
+	// of ExecValues.
 	Each func(row *sql.Rows) error
 }
 
@@ -74,33 +75,17 @@ func ExecValues(ctx context.Context, h Handle, query string, rows iter.Seq2[[]an
 	if err := src.fill(limit); err != nil {
 		return 0, err
 	}
-	run := func(ctx context.Context, c *conn) (m *many, set resultSet, err error) {
-		m = &many{c: c, src: src, page: page, limit: limit}
-		m.run = func(ctx context.Context) error { return v.execute(ctx, m) }
-		v.reset()
-		err = m.all(c.announce(ctx, query))
-		return m, v.set, err
-	}
 	var total int64
-	if opts.Each == nil {
-		_, err = do(ctx, h, "ExecValues", func(ctx context.Context, c *conn) (driver.Result, error) {
-			m, _, err := run(ctx, c)
-			total = m.total
-			return driver.RowsAffected(total), err
-		})
-	} else {
-		var res *sql.Rows
-		res, err = doQuery(ctx, h, "ExecValues", func(ctx context.Context, c *conn) (driver.Rows, error) {
-			m, set, err := run(ctx, c)
-			if err != nil {
-				return nil, err
-			}
-			total = m.total
-			return memoryRows(c, []resultSet{set}), nil
-		})
-		if err == nil {
-			err = cmp.Or(eachRow(res, opts.Each), res.Close())
-		}
+	_, err = do(ctx, h, "ExecValues", func(ctx context.Context, c *conn) (driver.Result, error) {
+		m := many{c: c, src: src, page: page, limit: limit}
+		m.run = func(ctx context.Context) error { return v.execute(ctx, &m) }
+		v.reset()
+		err := m.all(c.announce(ctx, query))
+		total = m.total
+		return memoryResult{driver.RowsAffected(total), len(v.set.rows)}, err
+	})
+	if err == nil && v.each {
+		err = handOut([]eachRow{{v.set, opts.Each}})
 	}
 	if err != nil {
 		return 0, err
@@ -283,7 +268,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 		pages = append(pages, statement{sql: st.sql, args: st.args})
 	}
 	if refused, err := p.prepare(ctx); err != nil {
-		return v.failed(m, max(0, slices.Index(plans, refused)), err)
+		return v.failed(m, slices.Index(plans, refused), err)
 	}
 	for i := range pages {
 		if err := p.add(&pages[i], plans[i], v.each); err != nil {
@@ -300,7 +285,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 	for _, set := range p.sets {
 		v.collect(set)
 	}
-	return p.unread
+	return nil
 }
 
 func (v *valuesQuery) oneByOne(ctx context.Context, m *many) error {
@@ -323,7 +308,7 @@ func (v *valuesQuery) oneByOne(ctx context.Context, m *many) error {
 
 // failed is many.failed for a page of the chunk.
 func (v *valuesQuery) failed(m *many, page int, err error) error {
-	i := min(page*m.page, m.src.len()-1)
+	i := page * m.page
 	return m.failed(i, min(m.page, m.src.len()-i), err)
 }
 
@@ -331,20 +316,8 @@ func (v *valuesQuery) collect(set resultSet) {
 	if v.set.header == nil {
 		v.set.header = set.header
 	}
-	v.set.rows = append(v.set.rows, set.rows...)
-}
-
-// memoryRows are rows that have been read already.
-func memoryRows(c *conn, sets []resultSet) driver.Rows {
-	return &rows{c: c, sets: sets, buffered: true, done: true}
-}
-
-// eachRow calls f for each row of the current result set.
-func eachRow(rows *sql.Rows, f func(row *sql.Rows) error) error {
-	for rows.Next() {
-		if err := f(rows); err != nil {
-			return cmp.Or(err, rows.Close())
-		}
+	if v.set.err == nil {
+		v.set.rows = append(v.set.rows, set.rows...)
+		v.set.err = set.err
 	}
-	return rows.Err()
 }

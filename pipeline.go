@@ -25,8 +25,6 @@ type pipeline struct {
 	affected []int64     // by each of them
 	sets     []resultSet // of those whose rows are wanted
 	open     bool        // the last of sets is not complete
-	aside    bool        // the error is that of a statement which rode in front
-	unread   error       // about a value that could not be decoded
 
 	fields []wire.Field // scratch: the columns of the open set
 	cells  [][]byte
@@ -38,7 +36,7 @@ func newPipeline(c *conn) *pipeline { return &pipeline{planner: newPlanner(c)} }
 func (p *pipeline) reset() {
 	p.messages, p.described = p.messages[:0], p.described[:0]
 	p.answered, p.affected, p.sets = 0, p.affected[:0], nil
-	p.open, p.aside, p.unread = false, false, nil
+	p.open, p.apart = false, false
 }
 
 // addPrepared adds an execution and prepares its plan, in a round trip of its
@@ -92,11 +90,16 @@ func (p *pipeline) send(ctx context.Context) error {
 	riders := len(c.queue) > 0
 	k := c.watch(ctx)
 	err := c.exchange(p.messages, p.answer)
-	p.aside = err != nil && riders && c.wire.PrefixOutcome().Failed
-	if err == nil && p.answered != len(p.described) {
+	complete := p.answered == len(p.described)
+	p.apart = err != nil && (complete || riders && c.wire.PrefixOutcome().Failed)
+	if err == nil && !complete {
 		err = fmt.Errorf("psyco: protocol error: the server answered %d of %d statements", p.answered, len(p.described))
 	}
-	return c.finish(k, err)
+	err = c.finish(k, err)
+	if complete && pq.As(err) != nil && c.lost == nil && !c.inTransaction() {
+		return &atCommitError{err} // which is the Sync's
+	}
+	return err
 }
 
 // answer takes a message of the server.
@@ -152,12 +155,14 @@ func (p *pipeline) row(payload []byte) (err error) {
 		return errShortRow
 	}
 	row, err := decodeRow(p.cells, p.fields, p.c.location)
-	if err != nil {
-		p.unread = cmp.Or(p.unread, err)
-		return nil
-	}
 	set := &p.sets[len(p.sets)-1]
-	set.rows = append(set.rows, row)
+	switch {
+	case set.err != nil:
+	case err != nil:
+		set.err = err // the statement has run all the same
+	default:
+		set.rows = append(set.rows, row)
+	}
 	return nil
 }
 

@@ -53,6 +53,7 @@ type planner struct {
 	last      *plan
 	forgotten int  // c.forgotten at the start
 	mayCommit bool // a statement among them can end the transaction it runs in
+	apart     bool // the last error is not that of one of the statements
 }
 
 func newPlanner(c *conn) planner {
@@ -154,6 +155,7 @@ func (p *planner) prepareSome(ctx context.Context, plans []*plan) (refused *plan
 	}
 	k := p.c.watch(ctx)
 	refused, err = p.c.preparePlans(todo)
+	p.apart = err != nil && refused == nil
 	return refused, p.c.finish(k, err)
 }
 
@@ -178,17 +180,17 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 		if guard.c == nil {
 			guard = c.guardParse(unknown)
 		}
-		done, err := c.describe(todo, searches)
+		done, refused, err := c.describe(todo, searches)
 		if done > 0 {
 			s = search{}
 		}
 		if err != nil {
-			if done == len(todo) || pq.As(err) == nil {
-				return nil, err // of the connection
+			if refused == nil || pq.As(err) == nil {
+				return refused, err
 			}
 			s = searches[done]
 			if !s.retry(err) {
-				return todo[done], s.error(err)
+				return refused, s.error(err)
 			}
 			if err := guard.undo(); err != nil {
 				return nil, err
@@ -208,7 +210,7 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 // prepared once more, if that is possible.
 func (c *conn) acceptPlan(pl *plan, s *search, guard parseGuard) error {
 	if misread := *pl; s.retryRead(pl.params) {
-		_, err := c.describe([]*plan{pl}, []search{*s})
+		_, _, err := c.describe([]*plan{pl}, []search{*s})
 		switch {
 		case err == nil:
 			c.wire.PrefixClose(misread.name)
@@ -226,21 +228,23 @@ func (c *conn) acceptPlan(pl *plan, s *search, guard parseGuard) error {
 }
 
 // describe sends Parse and Describe for plans, with the types of their searches, and
-// returns how many of them are ready.
-func (c *conn) describe(plans []*plan, searches []search) (done int, err error) {
+// returns how many of them are ready, and which one the error is about, if it is about
+// one.
+func (c *conn) describe(plans []*plan, searches []search) (done int, refused *plan, err error) {
 	var messages []byte
 	for i, pl := range plans {
 		if err := checkNUL(pl.sql); err != nil {
-			return 0, err
+			return 0, pl, err
 		}
 		c.planNames++
 		pl.name = fmt.Sprintf("p%d", c.planNames)
 		pl.server = c.wire.StatementName(pl.name)
 		if messages, err = wire.AppendParse(messages, pl.server, pl.sql, searches[i].types); err != nil {
-			return 0, err
+			return 0, pl, err
 		}
 		messages = wire.AppendDescribe(messages, 'S', pl.server)
 	}
+	riders := len(c.queue) > 0
 	err = c.exchange(messages, func(typ byte, payload []byte) (err error) {
 		switch typ {
 		case wire.ParameterDescription:
@@ -252,5 +256,8 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, err error) 
 		}
 		return err
 	})
-	return done, err
+	if done < len(plans) && pq.As(err) != nil && !(riders && c.wire.PrefixOutcome().Failed) {
+		refused = plans[done]
+	}
+	return done, refused, err
 }

@@ -44,12 +44,6 @@ type rows struct {
 	sets     []resultSet // what buffer has read: the current result set first
 }
 
-// resultSet is a result set in memory.
-type resultSet struct {
-	header driver.Rows // describes the columns
-	rows   [][]driver.Value
-}
-
 // open takes over the rows of a query that was just sent.
 func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 	r := &rows{c: c, base: base, call: k, text: text}
@@ -267,47 +261,6 @@ func (r *rows) buffer() {
 		r.end(r.base.Close())
 	}
 	r.buffered = true
-}
-
-// header is a copy of the description of a result set's columns.
-type header struct {
-	names []string
-	types []columnType
-}
-
-type columnType struct {
-	scan             reflect.Type
-	name             string
-	length           int64
-	hasLength        bool
-	precision, scale int64
-	hasPrecision     bool
-}
-
-// snapshot copies the description of r's current result set.
-func snapshot(r *rows) *header {
-	h := &header{names: r.Columns()}
-	h.types = make([]columnType, len(h.names))
-	for i := range h.types {
-		t := &h.types[i]
-		t.scan = r.ColumnTypeScanType(i)
-		t.name = r.ColumnTypeDatabaseTypeName(i)
-		t.length, t.hasLength = r.ColumnTypeLength(i)
-		t.precision, t.scale, t.hasPrecision = r.ColumnTypePrecisionScale(i)
-	}
-	return h
-}
-
-func (h *header) Columns() []string                       { return h.names }
-func (h *header) Next([]driver.Value) error               { return io.EOF }
-func (h *header) Close() error                            { return nil }
-func (h *header) ColumnTypeScanType(i int) reflect.Type   { return h.types[i].scan }
-func (h *header) ColumnTypeDatabaseTypeName(i int) string { return h.types[i].name }
-func (h *header) ColumnTypeLength(i int) (int64, bool) {
-	return h.types[i].length, h.types[i].hasLength
-}
-func (h *header) ColumnTypePrecisionScale(i int) (int64, int64, bool) {
-	return h.types[i].precision, h.types[i].scale, h.types[i].hasPrecision
 }
 
 // ColumnTypeScanType returns the Go type that lib/pq gives for the column.

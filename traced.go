@@ -204,8 +204,11 @@ func (s *tracing) arguments(args []driver.NamedValue) {
 
 // endExec is end with the result of Exec.
 func (s *tracing) endExec(res driver.Result, err error) {
-	if hidden, ok := res.(hiddenError); ok {
-		err = hidden.err
+	switch res := res.(type) {
+	case hiddenError:
+		err = res.err
+	case memoryResult:
+		s.RowsReturned = int64(res.rows)
 	}
 	if err == nil && res != nil {
 		if n, err := res.RowsAffected(); err == nil {
