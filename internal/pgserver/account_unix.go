@@ -70,8 +70,12 @@ func (a *account) own(dir string) error {
 
 // tempDir returns where the server's directory goes: a place that the account
 // can write to and whose name leaves room for a socket's, which ends at 103
-// bytes on macOS and 107 on Linux.
+// bytes on macOS and 107 on Linux. It is in memory if it may be anywhere and there is
+// plenty: an empty server has a thousand files, and every database 300 more.
 func (a *account) tempDir() string {
+	if os.Getenv("TMPDIR") == "" && isMemory(sharedMemory) {
+		return sharedMemory
+	}
 	const room = 103 - len("/psyco.XXXXXX/.s.PGSQL.65535.lock")
 	dir := os.TempDir()
 	info, err := os.Stat(dir)

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package pgserver
+
+const sharedMemory = ""
+
+func isMemory(string) bool { return false }
