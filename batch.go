@@ -170,9 +170,7 @@ func (b *Batch) run(ctx context.Context, c *conn) ([]resultSet, error) {
 	r := &batchRun{c: c, b: b}
 	outdated, err := r.attempt(ctx)
 	if outdated && !c.inTransaction() && c.lost == nil {
-		if c.behindPooler() {
-			return nil, errNothingDone
-		}
+		c.behindPooler()
 		_, err = r.attempt(ctx)
 	}
 	return r.sets, err

@@ -274,14 +274,112 @@ func TestPlans(t *testing.T) {
 // TestParseNotices has more to say about a text than the network holds, before the
 // server reads a long argument: it must not be waited for with the argument unread.
 func TestParseNotices(t *testing.T) {
-	conn := oneConn(t, "")
+	for _, extra := range []string{"", "binary_parameters=yes", "statement_cache_capacity=0"} {
+		t.Run(extra, func(t *testing.T) {
+			t.Parallel()
+			parseNotices(t, oneConn(t, extra))
+		})
+	}
+}
+
+func parseNotices(t *testing.T, conn *sql.Conn) {
 	var b strings.Builder
 	b.WriteString("SELECT length($1::text)")
 	for i := range 1600 {
 		fmt.Fprintf(&b, ", 1 AS %s%d", strings.Repeat("n", 64), i)
 	}
-	row := all(t, conn, b.String(), strings.Repeat("x", 8<<20))
-	if want := fmt.Sprint(8 << 20); len(row) != 1 || !strings.HasPrefix(row[0], want+",") {
-		t.Errorf("got %.40q", row)
+	tx := mustBegin(t, conn)
+	for _, h := range []psyco.Handle{tx, conn} { // with and without something in front
+		row := all(t, h, b.String(), strings.Repeat("x", 8<<20))
+		if want := fmt.Sprint(8 << 20); len(row) != 1 || !strings.HasPrefix(row[0], want+",") {
+			t.Errorf("got %.40q", row)
+		}
+		if h == tx {
+			tx.Rollback()
+		}
+	}
+	// What the server refuses after all that comes back too.
+	if _, err := conn.ExecContext(t.Context(), b.String()+", nosuch", strings.Repeat("x", 8<<20)); code(err) != "42703" {
+		t.Errorf("got %v", err)
+	}
+	mustExec(t, conn, "SELECT $1::int", 1)
+}
+
+// TestTooManyParameters has one more argument than the protocol can count: an error, and
+// the connection goes on.
+func TestTooManyParameters(t *testing.T) {
+	args := make([]any, 65536)
+	var native strings.Builder
+	for i := range args {
+		args[i] = 1
+		fmt.Fprintf(&native, ", $%d::int", i+1)
+	}
+	query := "SELECT 1 IN (0" + native.String() + ")"
+	for _, extra := range []string{"", "binary_parameters=yes", "statement_cache_capacity=0"} {
+		t.Run(extra, func(t *testing.T) {
+			t.Parallel()
+			conn := oneConn(t, extra)
+			for range 2 {
+				if _, err := conn.ExecContext(t.Context(), query, args...); err == nil || !strings.Contains(err.Error(), "65536 parameters but PostgreSQL only supports 65535") {
+					t.Errorf("got %v", err)
+				}
+				mustExec(t, conn, "SELECT $1::int", 1)
+			}
+		})
+	}
+}
+
+// TestClosedStatementsAreLetGo prepares and closes: nothing may stay on the server.
+func TestClosedStatementsAreLetGo(t *testing.T) {
+	const left = "SELECT count(*), max(name) FROM pg_prepared_statements"
+	for _, tt := range []struct {
+		extra, query string
+		waiting      int // at most, before anything else is sent
+	}{
+		{"", "SELECT $1::int + %d", 8},
+		{"", "SELECT %%s + %d", 8},
+		{"statement_cache_capacity=0", "SELECT $1::int + %d", 0},
+		{"statement_cache_capacity=0", "SELECT %%s + %d", 0},
+		{"binary_parameters=yes", "SELECT $1::int + %d", 0},
+		{"binary_parameters=yes", "SELECT %%s + %d", 0},
+	} {
+		t.Run(tt.query+" "+tt.extra, func(t *testing.T) {
+			t.Parallel()
+			conn := oneConn(t, tt.extra)
+			for i := range 500 {
+				stmt, err := conn.PrepareContext(t.Context(), fmt.Sprintf(tt.query, i))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if i%10 == 0 {
+					if _, err := stmt.Exec(1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if err := stmt.Close(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := psyco.Closing(t, conn); n > tt.waiting {
+				t.Errorf("%d statements wait to be closed, want %d at most", n, tt.waiting)
+			}
+			if got := all(t, conn, left); !slices.Equal(got, []string{"0,<nil>"}) {
+				t.Errorf("left on the server: %v", got)
+			}
+			// Neither does what rides along in front of statements leave a name.
+			tx := mustBegin(t, conn)
+			mustExec(t, tx, "SELECT $1::int + 1", 1)
+			err := psyco.Savepoint(t.Context(), tx, func(tx *sql.Tx) error {
+				return second(tx.Exec("SELECT $1::int + 2", 2))
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx.Exec("SELECT 1 / $1::int", 0)
+			tx.Rollback()
+			if got := all(t, conn, left); !slices.Equal(got, []string{"0,<nil>"}) {
+				t.Errorf("left on the server after a transaction: %v", got)
+			}
+		})
 	}
 }

@@ -45,7 +45,16 @@ type conn struct {
 
 	unclosed int // results that were not closed, see tell
 
-	suspect  bool  // a statement was missing on the server, see behindPooler
+	binary    bool // lib/pq writes the parameters, and in binary: binary_parameters=yes
+	onePacket bool // a statement goes with its arguments in one packet, and stays on no server
+
+	// See pooler.go.
+	suspect  bool     // a statement was missing on the server
+	looked   int      // how often it was looked which server answers
+	backend  int64    // the process that answered
+	orphans  []string // names of statements that are left on other servers
+	closings int      // in how many packets they are still to be closed
+
 	idleCall *call // ready for the next request with a context
 
 	unannounced *tracing // of one of psyco's functions, before announce
@@ -71,18 +80,18 @@ var background = context.Background()
 func newConn(con *Connector, s *session) *conn {
 	c := &conn{con: con, sess: s, base: s.base, wire: s.wire}
 	capacity := con.cfg.StatementCacheCapacity
-	if c.wire == nil || s.onePacket {
+	if c.wire != nil {
+		c.binary = con.cfg.BinaryParameters
+		c.onePacket = c.binary || con.dialer.pooled.Load()
+		c.wire.SetCopyAbort(c.abortCopy)
+		c.wire.SetStatementPrefix(statementPrefix())
+		c.suspectPooler()
+	}
+	if c.wire == nil || c.onePacket {
 		capacity = 0
 	}
 	c.cache = stmtcache.New[*prepared](capacity)
 	c.plans = stmtcache.New[*plan](capacity)
-	if c.wire != nil {
-		c.wire.SetCopyAbort(c.abortCopy)
-		if !s.onePacket {
-			c.wire.SetStatementPrefix(statementPrefix())
-			c.nameUnnamed()
-		}
-	}
 	return c
 }
 
@@ -112,6 +121,9 @@ func (c *conn) ready() error {
 	}
 	if c.rows != nil {
 		c.rows.buffer()
+	}
+	if c.con.dialer.pooled.Load() && !c.onePacket && c.wire != nil {
+		c.poolerFound()
 	}
 	return nil
 }
@@ -223,6 +235,7 @@ func (c *conn) Close() error {
 	if c.wire == nil {
 		return c.base.Close()
 	}
+	c.con.dialer.backends.leave(c.backend, c)
 	// Whatever goes wrong here is the network's doing, and the session is over all
 	// the same. A dead network must not hold up whoever closes the connection.
 	c.wire.SetDeadline(time.Now().Add(c.con.grace))
@@ -245,10 +258,6 @@ func (c *conn) ResetSession(ctx context.Context) error {
 			return r.ResetSession(ctx)
 		}
 		return nil
-	}
-	if c.con.dialer.pooled.Load() && !c.sess.onePacket {
-		c.lost = errPooled
-		return driver.ErrBadConn
 	}
 	if err := c.wire.Alive(); err != nil {
 		c.lost = err

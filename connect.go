@@ -31,8 +31,9 @@ type dialer struct {
 	// pooled is set when a pooler was found to give a session's transactions to
 	// different servers, where no prepared statement can be relied on.
 	pooled atomic.Bool
-	// suspect is set when a pooler is likely, see conn.nameUnnamed.
-	suspect atomic.Bool
+	// suspect is set when a pooler is likely, see conn.suspectPooler.
+	suspect  atomic.Bool
+	backends backends
 }
 
 // session is an open connection: lib/pq's, and what it runs on.
@@ -40,10 +41,6 @@ type session struct {
 	base driver.Conn
 	wire *wire.Conn
 	host Host // the entry of Config.Hosts that was used
-
-	// onePacket says that lib/pq sends a statement and its arguments in one
-	// packet, as binary_parameters asks for and poolers need.
-	onePacket bool
 
 	// What a cancel request needs. They are fixed here because it is sent
 	// from another goroutine while the wire is in use.
@@ -103,7 +100,6 @@ func (d *dialer) tryEndpoint(ctx context.Context, t target, at endpoint, passwor
 	ways := d.encryptions(at.network)
 	for i, enc := range ways {
 		s := &session{dialer: d, host: at.host, endpoint: at, encrypted: enc}
-		s.onePacket = d.cfg.BinaryParameters || d.pooled.Load()
 		next, err := s.open(ctx, t, password, i+1 < len(ways))
 		if err == nil {
 			return s, nil
@@ -298,7 +294,7 @@ func (s *session) pqConfig(password string) pq.Config {
 		SSLMode:                     pq.SSLModeDisable,
 		KrbSrvname:                  cfg.KrbSrvname,
 		KrbSpn:                      cfg.KrbSpn,
-		BinaryParameters:            s.onePacket,
+		BinaryParameters:            cfg.BinaryParameters,
 		DisablePreparedBinaryResult: cfg.DisablePreparedBinaryResult,
 		ClientEncoding:              "UTF8",
 		Datestyle:                   "ISO, MDY",

@@ -96,9 +96,7 @@ func (m *many) all(ctx context.Context) error {
 	err := m.attempt(ctx)
 	if m.outdated && !m.moved && !c.inTransaction() && c.lost == nil {
 		// Nothing has been kept, and the rows are still there.
-		if c.behindPooler() {
-			return errNothingDone
-		}
+		c.behindPooler()
 		err = m.attempt(ctx)
 	}
 	return err

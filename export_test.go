@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"testing"
 )
 
 // Servers of the tests of connecting, for the tests of what runs on them.
@@ -26,4 +27,28 @@ func BeginBroken(ctx context.Context, db Beginner) (*sql.Tx, error) {
 		return driver.RowsAffected(0), nil
 	})
 	return tx, err
+}
+
+// TrustPID makes the connection of h, and its connector, take a pooler's made-up
+// process ID for a server's.
+func TrustPID(t testing.TB, h Handle) {
+	err := WithConn(t.Context(), h, func(c *Conn) error {
+		c.c.con.dialer.suspect.Store(false)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Closing returns how many statements wait to be closed on the connection of h.
+func Closing(t testing.TB, h Handle) (n int) {
+	err := WithConn(t.Context(), h, func(c *Conn) error {
+		n = c.c.wire.Closing()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

@@ -206,7 +206,7 @@ func isDefinition(sql string) bool {
 // pipelined reports whether the connection can do pipelines. Behind Wrap there
 // is no wire, and behind a pooler or with binding=client nothing may be prepared.
 func (c *conn) pipelined() bool {
-	return c.wire != nil && !c.sess.onePacket && !c.clientBinding()
+	return c.wire != nil && !c.clientBinding() && c.mayPrepare()
 }
 
 // exchangePiece is about how many bytes of an exchange are handed out at a time.

@@ -3,61 +3,159 @@ package psyco
 import (
 	"database/sql/driver"
 	"errors"
+	"sync"
+
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // A pooler in transaction mode (pgbouncer) may give each request outside of a
 // transaction to another server, and so to one that does not know the statement
 // that was prepared a moment ago. psyco's names for statements are unlike any
 // other client's, so the server then answers 26000 and runs nothing. From there
-// on the connector opens connections that send each statement together with its
-// arguments in one packet, like lib/pq's binary_parameters=yes, and keep no
-// statements.
+// on the connector's connections send each statement together with its arguments
+// in one packet, and keep none on a server. What the arguments mean stays the same.
 
 // maxPID is above every process ID of a PostgreSQL server: Linux ends at 2²²,
 // other systems before. A pooler makes its IDs up.
 const maxPID = 1 << 22
 
-// nameUnnamed gives lib/pq's unnamed statement names of its own where a pooler
-// is likely: there the unnamed statement that Bind finds may be another
-// client's. Behind one connection with a made-up process ID, all are suspected.
-func (c *conn) nameUnnamed() {
+// backends says which server process was seen behind which connection, where a
+// pooler is suspected. Behind one that pools by session no two have the same.
+type backends struct {
+	mu   sync.Mutex
+	seen map[int64]*conn
+}
+
+// meet notes that pid answered c, and reports whether another connection has
+// met it.
+func (b *backends) meet(pid int64, c *conn) (shared bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if other := b.seen[pid]; other != nil && other != c {
+		return true
+	}
+	if b.seen == nil {
+		b.seen = make(map[int64]*conn)
+	}
+	b.seen[pid] = c
+	return false
+}
+
+// leave forgets a connection that is about to be closed.
+func (b *backends) leave(pid int64, c *conn) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.seen[pid] == c {
+		delete(b.seen, pid)
+	}
+}
+
+// suspectPooler takes note of a made-up process ID. Behind one connection with
+// such an ID, all are suspected.
+func (c *conn) suspectPooler() {
 	if c.wire.PID() > maxPID {
 		c.con.dialer.suspect.Store(true)
 	}
-	if c.con.dialer.suspect.Load() {
-		c.wire.NameUnnamed()
-	}
 }
+
+// roams reports whether the next request outside of a transaction may reach
+// another server than this one, so that statements are kept as text.
+func (c *conn) roams() bool { return c.onePacket || c.con.dialer.suspect.Load() }
 
 // mayMiss reports whether a statement of the cache might not be there, in a
 // transaction that its absence would fail.
 func (c *conn) mayMiss() bool {
-	return c.sess.dialer.suspect.Load() && !c.sess.onePacket && c.inTransaction()
+	return c.con.dialer.suspect.Load() && !c.onePacket && c.inTransaction()
 }
 
-var errPooled = errors.New("psyco: a pooler changes the server between requests: " +
-	"use binary_parameters=yes, or a transaction, or pooling by session")
+// looks is how often a suspected connection looks which server process answers,
+// each time before it prepares something: twice, because some poolers take turns.
+const looks = 2
+
+// mayPrepare reports whether statements may be kept on the server. Where a pooler
+// is suspected it first looks whether the server changes: one that answers two
+// connections, or one after another has answered this one, is no session's own.
+func (c *conn) mayPrepare() bool {
+	if c.onePacket || !c.con.dialer.suspect.Load() || c.looked == looks {
+		return !c.onePacket
+	}
+	c.looked++
+	pid, err := c.backendPID()
+	if err != nil || pid == int64(c.wire.PID()) {
+		return true // the statement itself will meet the error
+	}
+	changed := c.backend != 0 && c.backend != pid
+	if !changed {
+		c.backend = pid
+	}
+	if changed || c.con.dialer.backends.meet(pid, c) {
+		c.poolerFound()
+	}
+	return !c.onePacket
+}
 
 // behindPooler finds out, after a statement was missing on the server, whether
 // that is because a pooler stands in between: the process that answers is not
-// the one that the connection began with. If so, the connection is given up.
-func (c *conn) behindPooler() bool {
+// the one that the connection began with. If so, it keeps no statements from
+// here on.
+func (c *conn) behindPooler() {
 	if !c.suspect {
-		return false
+		return
 	}
 	c.suspect = false
 	pid, err := c.backendPID()
 	if err != nil || pid == int64(c.wire.PID()) {
-		return false
+		c.orphans = nil
+		return
 	}
+	c.poolerFound()
+}
+
+// poolerFound makes this connection, and those of the connector as they are used
+// again, send statements in one packet.
+func (c *conn) poolerFound() {
 	c.con.dialer.pooled.Store(true)
-	c.lost = errPooled
-	return true
+	c.onePacket = true
+	c.abandon()
+	c.cache.Disable()
+	c.plans.Disable()
+	c.closings = orphanPackets
+}
+
+// orphanPackets is in how many packets the statements are closed that were kept
+// before the pooler was found: each may reach another server, and to close one
+// that is not there does nothing.
+const orphanPackets = 50
+
+// abandon takes all statements out of the cache that are on some server, nobody
+// knows which.
+func (c *conn) abandon() {
+	c.cache.Outdate()
+	c.plans.Outdate()
+	for _, p := range c.cache.TakeEvicted() {
+		c.orphans = append(c.orphans, p.name)
+	}
+	for _, p := range c.plans.TakeEvicted() {
+		c.orphans = append(c.orphans, p.name)
+	}
+}
+
+// closeOrphans puts the closing of orphans in front of the next packet.
+func (c *conn) closeOrphans() {
+	if c.closings == 0 {
+		return
+	}
+	if c.closings--; c.closings == 0 {
+		c.orphans = nil
+	}
+	for _, name := range c.orphans {
+		c.wire.PrefixClose(name)
+	}
 }
 
 func (c *conn) backendPID() (pid int64, err error) {
 	err = c.bounded(func() error {
-		rows, err := c.base.(driver.QueryerContext).QueryContext(background, "SELECT pg_backend_pid()", nil)
+		rows, err := c.base.(driver.QueryerContext).QueryContext(background, "SELECT pg_catalog.pg_backend_pid()", nil)
 		if err != nil {
 			return err
 		}
@@ -67,4 +165,25 @@ func (c *conn) backendPID() (pid int64, err error) {
 		return errors.Join(err, rows.Close())
 	})
 	return pid, err
+}
+
+// analyze has the server look at a statement without keeping it, and returns the
+// types of its parameters. It is the unnamed statement that is parsed, so nothing
+// is left behind on whichever server that was.
+func (c *conn) analyze(sql string, types []uint32) (params []uint32, err error) {
+	if err := checkNUL(sql); err != nil {
+		return nil, err
+	}
+	request, err := wire.AppendParse(nil, "", sql, types)
+	if err != nil {
+		return nil, err
+	}
+	c.ride()
+	err = c.roundTrip(sql, wire.AppendSync(wire.AppendDescribe(request, 'S', "")))
+	d := c.wire.Description()
+	c.rode(err)
+	if err == nil && (d.Strange || d.Params == nil) {
+		err = errors.New("psyco: the server's description of the statement cannot be read: has it more than 65,535 parameters?")
+	}
+	return d.Params, err
 }

@@ -48,7 +48,7 @@ type description struct {
 
 // describeStatement makes a description of what the server told of a statement.
 func (c *conn) describeStatement(server string, d wire.Description) description {
-	if c.sess.onePacket || d.Strange {
+	if d.Strange {
 		return description{params: d.Params}
 	}
 	if hasInfinity() && slices.ContainsFunc(d.Fields, func(f wire.Field) bool { return scanType(f.TypeOID) == timeType }) {
@@ -95,12 +95,19 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	if cap(request) <= keptReply {
 		c.request = request
 	}
-	rows, complete := c.wire.Ask(request, columns)
+	own := d != nil || !hasInfinity() // lib/pq alone reads such times
+	var rows []byte
+	complete := false
+	if own {
+		rows, complete = c.wire.Ask(request, columns)
+	} else {
+		c.wire.AskFor(request, columns)
+	}
 	rows = append(c.reply.rows[:0], rows...)
 	var res R
 	var err error
 	if !complete {
-		if m.hasRows() {
+		if m.hasRows() && own {
 			c.wire.TakeRows()
 		}
 		res, err = m.text(c, sql, nil)
@@ -117,6 +124,17 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	}
 	c.reply.tag = c.wire.CommandTag()
 	return m.replied(c), nil
+}
+
+// roundTrip sends a request whose answer has no rows.
+func (c *conn) roundTrip(sql string, request []byte) error {
+	if !c.wire.CanAsk() {
+		c.lost = errUnread
+		return driver.ErrBadConn
+	}
+	c.wire.AskFor(request, nil)
+	_, err := queryMode{}.text(c, sql, nil)
+	return err
 }
 
 // errUnread cannot happen unless lib/pq has given up in the middle of an answer.

@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
+	"fmt"
 	"slices"
 	"strconv"
 
@@ -22,7 +23,8 @@ type statement struct {
 	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
 	trial *trial              // literals that are not known to do without a cast
 
-	counted bool // the text has as many parameters as there are arguments
+	params  []uint32 // the parameters' types, where the server was asked for them
+	counted bool     // the text has as many parameters as there are arguments
 }
 
 // prepared is a server-side statement of the cache.
@@ -101,10 +103,15 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if st.trial != nil {
 		return runTrial(c, m, st)
 	}
+	if len(st.args) > maxParams {
+		// lib/pq says so itself, but takes no statement after that.
+		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), maxParams)
+	}
 	if len(st.args) == 0 {
 		if err := c.flush(); err != nil {
 			return zero, err
 		}
+		c.letGo()
 		res, err := m.text(c, st.sql, nil)
 		c.observe()
 		return res, err
@@ -125,6 +132,8 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 		return runUncached(c, m, st)
 	case e.Ready:
 		c.stats.CacheHits++
+	case !c.mayPrepare():
+		return runUncached(c, m, st)
 	default:
 		if res, ran, err := runNew(c, m, st, e); ran || err != nil {
 			return res, err
@@ -142,9 +151,7 @@ func run[R any](c *conn, m mode[R], st *statement) (R, error) {
 		return zero, err
 	}
 	// The server refused the plan before running it: nothing has happened.
-	if c.behindPooler() {
-		return zero, driver.ErrBadConn
-	}
+	c.behindPooler()
 	return runUncached(c, m, st)
 }
 
@@ -213,68 +220,76 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if !s.known && c.inTransaction() {
 		// A type that the server cannot infer must not poison the transaction:
 		// that takes a savepoint around Parse alone, so Parse goes by itself.
-		p, err := c.prepare(st)
+		params, types, err := tryTypes(c, st, func(types []uint32) (params, _ []uint32, err error) {
+			params, err = c.analyze(st.sql, types)
+			return params, params, err
+		}, func([]uint32) {})
 		if err != nil {
 			return zero, err
 		}
-		c.ride()
-		res, err := runPrepared(c, m, &p, st.sql, st.args)
-		c.rode(err)
-		c.wire.PrefixClose(p.name)
-		return res, err
+		st.params = params
+		return runUnnamed(c, m, st, types)
 	}
 	for {
-		c.ride()
 		res, err := runUnnamed(c, m, st, s.types)
-		c.rode(err)
 		if err == nil {
 			s.accepted()
 			return res, nil
 		}
 		if s.retry(err) {
+			st.params = nil // were those of other types
 			continue
 		}
 		err = s.error(err)
-		if c.evict(err, func() {}) && !c.inTransaction() && c.behindPooler() {
-			return zero, driver.ErrBadConn // database/sql tries again in one packet
-		}
+		c.evict(err, func() {})
 		return zero, err
 	}
 }
 
 // prepare makes a named server-side statement.
 func (c *conn) prepare(st *statement) (prepared, error) {
+	p, types, err := tryTypes(c, st, func(types []uint32) (p prepared, params []uint32, err error) {
+		p, err = c.parse(st.sql, types)
+		return p, p.params, err
+	}, func(p prepared) { c.wire.PrefixClose(p.name) })
+	p.assume(st, types)
+	return p, err
+}
+
+// tryTypes has the server look at st, with other types for its open parameters until it
+// accepts them. It returns what parse has made of it, and those types; drop is given
+// what was made in vain.
+func tryTypes[P any](c *conn, st *statement, parse func(types []uint32) (p P, params []uint32, err error), drop func(P)) (P, []uint32, error) {
 	s := c.search(st)
-	var misread *prepared // accepted, but with a list for a single value
+	var misread *P // accepted, but with a list for a single value
 	guard := c.guardParse(!s.known)
 	for {
 		types := s.types
-		p, err := c.parse(st.sql, types)
-		p.assume(st, types)
+		p, params, err := parse(types)
 		if err == nil {
-			if misread == nil && s.retryRead(p.params) {
+			if misread == nil && s.retryRead(params) {
 				misread = &p
 				continue
 			}
 			if misread != nil {
-				c.wire.PrefixClose(misread.name)
+				drop(*misread)
 			}
 			s.accepted()
 			guard.release()
-			return p, nil
+			return p, types, nil
 		}
 		again := s.retry(err)
 		if !again && (misread == nil || pq.As(err) == nil) {
-			return p, s.error(err)
+			return p, nil, s.error(err)
 		}
 		if err := guard.undo(); err != nil {
-			return p, err
+			return p, nil, err
 		}
 		if !again {
 			s.types = st.types // another type is not possible: the error of the value is to the point
 			s.accepted()
 			guard.release()
-			return *misread, nil
+			return *misread, s.types, nil
 		}
 	}
 }
@@ -343,12 +358,19 @@ func (c *conn) ride() {
 	for _, sql := range c.queue {
 		c.wire.Prefix(sql)
 	}
+	c.letGo()
+}
+
+// letGo has the statements closed that are not in the cache any more, in front of what
+// is sent next.
+func (c *conn) letGo() {
 	for _, p := range c.cache.TakeEvicted() {
 		c.wire.PrefixClose(p.name)
 	}
 	for _, p := range c.plans.TakeEvicted() {
 		c.wire.PrefixClose(p.name)
 	}
+	c.closeOrphans()
 }
 
 // rode settles what rode along after its request has ended.
@@ -396,6 +418,7 @@ func (c *conn) evict(err error, remove func()) (outdated bool) {
 	outside := pe.Where == "" // with a context it is an error of a function, which has run
 	switch {
 	case outside && pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
+		c.abandon()
 		c.forget()
 		c.suspect = true
 		return true

@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/sqllex"
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 var (
@@ -45,11 +46,12 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	}
 	k := c.watch(ctx)
 	if !psycopg {
-		p, err := c.parse(q.sql, nil)
+		s := &nativeStmt{c: c, text: q.sql}
+		err := s.prepare()
 		if err = c.finish(k, err); err != nil {
 			return nil, err
 		}
-		return &nativeStmt{c: c, prepared: p, text: text}, nil
+		return s, nil
 	}
 	// The types of the parameters are known only with the first arguments, but
 	// a mistake in the query should be found here.
@@ -64,23 +66,42 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 // nativeStmt is a prepared statement of a native query: lib/pq's, with psyco's
 // rules for open rows, contexts and lost connections.
 type nativeStmt struct {
-	c *conn
-	prepared
+	c      *conn
 	text   string
+	params int
+	kept   *prepared // nil where no statement may be kept on the server
 	closed bool
 }
 
-// NumInput returns the number of parameters, as the server counts them.
-func (s *nativeStmt) NumInput() int { return s.stmt.NumInput() }
+// prepare has the server parse the statement, and keeps it there if that may be.
+func (s *nativeStmt) prepare() error {
+	c := s.c
+	if c.roams() {
+		params, err := c.analyze(s.text, nil)
+		s.params = len(params)
+		return err
+	}
+	p, err := c.parse(s.text, nil)
+	if err == nil {
+		s.params, s.kept = p.stmt.NumInput(), &p
+	}
+	return err
+}
 
-// Close lets go of the server's statement. No round trip is spent on it: the
-// Close message goes with the next statement that has arguments.
+// NumInput returns the number of parameters, as the server counts them.
+func (s *nativeStmt) NumInput() int { return s.params }
+
+// Close lets go of the server's statement. Mostly no round trip is spent on it: the
+// Close message goes with the next statement, see conn.closeStatements.
 func (s *nativeStmt) Close() error {
-	if !s.closed && s.c.lost == nil {
-		s.c.wire.PrefixClose(s.name)
+	if s.closed {
+		return nil
 	}
 	s.closed = true
-	return nil
+	if s.kept == nil {
+		return nil
+	}
+	return s.c.closeStatements(s.kept.name)
 }
 
 func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -122,10 +143,25 @@ func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], args []driv
 		}
 	}
 	k = c.watch(ctx)
+	if c.roams() {
+		s.drop()
+	}
+	if s.kept == nil {
+		res, err = run(c, m, &statement{sql: s.text, args: args, counted: len(args) == s.params})
+		return res, k, err
+	}
 	c.ride()
-	res, err = runPrepared(c, m, &s.prepared, "", args) // lib/pq's errors of prepared statements have no text
+	res, err = runPrepared(c, m, s.kept, "", args) // lib/pq's errors of prepared statements have no text
 	c.rode(err)
 	return res, k, err
+}
+
+// drop gives up the server's statement, but not the text.
+func (s *nativeStmt) drop() {
+	if s.kept != nil {
+		s.c.wire.PrefixClose(s.kept.name)
+		s.kept = nil
+	}
 }
 
 // psycopgStmt is a prepared statement of a query with psycopg's placeholders.
@@ -153,10 +189,9 @@ func (s *psycopgStmt) check() error {
 	var first *pq.Error
 	guard := c.guardParse(true)
 	for _, types := range [][]uint32{nil, st.open} {
-		p, err := c.parse(s.q.sql, types)
+		_, err := c.analyze(s.q.sql, types)
 		if err == nil {
 			guard.release()
-			c.wire.PrefixClose(p.name)
 			return nil
 		}
 		pe := pq.As(err)
@@ -179,13 +214,17 @@ func (s *psycopgStmt) check() error {
 func (s *psycopgStmt) NumInput() int { return -1 }
 
 func (s *psycopgStmt) Close() error {
-	if !s.closed && s.c.lost == nil {
-		for _, v := range s.variants {
-			s.c.wire.PrefixClose(v.name)
-		}
+	s.closed = true
+	return s.c.closeStatements(s.drop()...)
+}
+
+// drop gives up the server's statements and returns their names.
+func (s *psycopgStmt) drop() (names []string) {
+	for _, v := range s.variants {
+		names = append(names, v.name)
 	}
-	s.closed, s.variants = true, nil
-	return nil
+	s.variants = nil
+	return names
 }
 
 func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -226,7 +265,13 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 		return res, nil, err
 	}
 	k = c.watch(ctx)
-	if len(st.args) == 0 { // bound on the client
+	roams := c.roams()
+	if roams {
+		for _, name := range s.drop() {
+			c.wire.PrefixClose(name)
+		}
+	}
+	if roams || len(st.args) == 0 { // the latter are bound on the client
 		res, err = run(c, m, &st)
 		return res, k, err
 	}
@@ -245,6 +290,26 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 	res, err = runPrepared(c, m, &s.variants[i].prepared, st.sql, st.args)
 	c.rode(err)
 	return res, k, err
+}
+
+// maxClosing is how many statements may wait to be closed by what is sent next.
+const maxClosing = 8
+
+// closeStatements lets go of statements on the server. They are closed in front of what is sent
+// next, or in a round trip of their own if many wait, or if the program wants none
+// to be kept.
+func (c *conn) closeStatements(names ...string) error {
+	if c.lost != nil {
+		return nil
+	}
+	for _, name := range names {
+		c.wire.PrefixClose(name)
+	}
+	waiting := c.wire.Closing()
+	if waiting == 0 || waiting <= maxClosing && c.con.cfg.StatementCacheCapacity > 0 || c.rows != nil || c.copy != nil {
+		return nil
+	}
+	return c.bounded(func() error { return c.roundTrip("", wire.AppendSync(nil)) })
 }
 
 func namedValues(args []driver.Value) []driver.NamedValue {

@@ -2,6 +2,10 @@ package psyco
 
 import (
 	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -17,16 +21,24 @@ import (
 // in one. For the unnamed statement, "", it describes the columns of the result; for
 // one that is to stay, the parameters too.
 func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32, columns bool) (_ []byte, ok bool) {
-	if c.sess.onePacket || !st.counted || hasInfinity() || strings.IndexByte(st.sql, 0) >= 0 {
+	if !st.counted || name != "" && hasInfinity() || strings.IndexByte(st.sql, 0) >= 0 {
 		return b, false
 	}
 	if len(types) == 0 {
 		types = c.untyped(len(st.args))
 	}
+	asked := false
 	for i := range st.args {
-		if types[i] == 0 && !c.sameAsBytea(st.args[i].Value) {
+		if types[i] != 0 || c.sameAsBytea(st.args[i].Value) {
+			continue
+		}
+		if st.params == nil {
 			return b, false
 		}
+		if !asked {
+			types, asked = slices.Clone(types), true
+		}
+		types[i] = st.params[i]
 	}
 	b, err := wire.AppendParse(b, name, st.sql, types)
 	if err != nil {
@@ -36,7 +48,7 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 		b = wire.AppendDescribe(b, 'S', name)
 	}
 	b, err = appendBind(b, name, types, st.args, textResults)
-	if err != nil || len(b) > maxDescribed && (name != "" || len(st.sql) > maxQuiet) {
+	if err != nil || len(b) > maxDescribed && name != "" {
 		return b, false
 	}
 	if name == "" && columns {
@@ -45,16 +57,10 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 	return wire.AppendSync(wire.AppendExecute(b, "", 0)), true
 }
 
-// maxDescribed is how long a packet may be that has more to come behind a Describe, or
-// behind a long text.
+// maxDescribed is how long a packet may be that has more to come behind a Describe.
 // The server might write a long description before it reads on, and would wait
 // for ever for a client that does not read before it has written all.
 const maxDescribed = 8 << 10
-
-// maxQuiet is how long a text may be in front of long arguments. For each word of it
-// the server may write a notice, some 40 times as long, before it reads on, and
-// would wait for ever in the same way.
-const maxQuiet = 1 << 10
 
 // textResults is the end of a Bind that wants all results as text.
 var textResults = []byte{0, 0}
@@ -98,12 +104,48 @@ func (c *conn) isUTF8() bool {
 	return server == "UTF8" && client == "UTF8"
 }
 
-// runUnnamed runs a statement by way of the server's unnamed one.
-func runUnnamed[R any](c *conn, m mode[R], st *statement, types []uint32) (R, error) {
+// runUnnamed runs a statement by way of the server's unnamed one. What riding along
+// needs is done in here.
+func runUnnamed[R any](c *conn, m mode[R], st *statement, types []uint32) (res R, err error) {
+	if c.binary || strings.IndexByte(st.sql, 0) >= 0 { // the server refuses a NUL
+		c.ride()
+		c.declare(types)
+		res, err = m.text(c, st.sql, st.args)
+		c.rode(err)
+		return res, err
+	}
 	request, ok := c.appendWhole(c.request[:0], "", st, types, m.hasRows())
 	if !ok {
-		c.declare(types)
-		return m.text(c, st.sql, st.args)
+		if request, err = c.askTypes(st, types, m.hasRows()); err != nil {
+			return res, err
+		}
 	}
-	return ask(c, m, st.sql, request, nil)
+	c.ride()
+	res, err = ask(c, m, st.sql, request, nil)
+	c.rode(err)
+	return res, err
 }
+
+// askTypes makes the request of appendWhole with the help of the server. It could not
+// be sent as one packet with what lib/pq knows either: Parse goes first, and Bind may
+// meet another server behind a pooler.
+func (c *conn) askTypes(st *statement, types []uint32, columns bool) (request []byte, err error) {
+	if st.params == nil {
+		if st.params, err = c.analyze(st.sql, types); err != nil {
+			return nil, err
+		}
+	}
+	if len(st.params) != len(st.args) {
+		return nil, fmt.Errorf("pq: got %d parameters but the statement requires %d", len(st.args), len(st.params))
+	}
+	st.counted = true
+	request, ok := c.appendWhole(c.request[:0], "", st, types, columns)
+	if ok {
+		return request, nil
+	}
+	_, tooLong := wire.AppendParse(nil, "", st.sql, types)
+	_, err = appendBind(nil, "", c.untyped(len(st.args)), st.args, textResults)
+	return nil, cmp.Or(tooLong, err, errUnsendable)
+}
+
+var errUnsendable = errors.New("psyco: the statement cannot be sent")

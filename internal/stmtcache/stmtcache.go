@@ -99,6 +99,23 @@ func (c *Cache[S]) Clear() {
 	c.newest, c.oldest, c.size = nil, nil, 0
 }
 
+// Outdate forgets all statements, whose meaning may have changed: they are handed
+// out by the next TakeEvicted. The entries stay, and count their uses.
+func (c *Cache[S]) Outdate() {
+	for e := c.newest; e != nil; e = e.older {
+		if e.Ready {
+			c.evicted = append(c.evicted, e.Stmt)
+			e.Ready = false
+		}
+	}
+}
+
+// Disable makes a cache without capacity of one whose statements are forgotten.
+func (c *Cache[S]) Disable() {
+	c.Clear()
+	c.capacity = 0
+}
+
 // TakeEvicted returns the statements that were evicted since the last call, to
 // be closed on the server. The slice is valid until the next Use or Remove.
 func (c *Cache[S]) TakeEvicted() []S {

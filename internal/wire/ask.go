@@ -42,26 +42,48 @@ func (c *Conn) CanAsk() bool {
 // Bind is left out, and where the request describes no columns, RowDescription is
 // columns, if they are not nil.
 func (c *Conn) Ask(request []byte, columns []Field) (rows []byte, ok bool) {
+	if riding, err := c.ask(request); err == nil && !riding {
+		rows, ok = c.awaitPlain()
+	}
+	if !ok {
+		c.describeTo(columns)
+	}
+	return rows, ok
+}
+
+// AskFor is Ask for a request whose answer is lib/pq's in any case.
+func (c *Conn) AskFor(request []byte, columns []Field) {
+	_, _ = c.ask(request) // lib/pq meets the error
+	c.describeTo(columns)
+}
+
+func (c *Conn) describeTo(columns []Field) {
+	if c.asking.err == nil && columns != nil {
+		c.reader.inject = AppendRowDescription(nil, columns)
+	}
+}
+
+// ask sends a request, and reports whether something rides in front of it.
+func (c *Conn) ask(request []byte) (riding bool, err error) {
 	c.begin(true)
 	c.described = Description{}
-	riding := !c.prefix.none()
+	riding = !c.prefix.none()
 	head, err := c.appendPrefix(c.writer.scratch[:0])
 	n := 0
 	if err == nil {
-		n, err = c.request(head, request)
+		if at := parseAlone(request); at > 0 {
+			if n, err = c.request(AppendFlush(append(head, request[:at]...)), nil); err == nil {
+				err = c.afterParse(request[at:])
+			}
+		} else {
+			n, err = c.request(head, request)
+		}
 	}
 	c.asking = asking{open: true, err: err, sent: n > 0}
-	if err != nil {
-		return nil, false
+	if err == nil {
+		c.reader.modes |= modeAsked | modeDescribe
 	}
-	c.reader.modes |= modeAsked | modeDescribe
-	if !riding {
-		rows, ok = c.awaitPlain()
-	}
-	if !ok && columns != nil {
-		c.reader.inject = AppendRowDescription(nil, columns)
-	}
-	return rows, ok
+	return riding, err
 }
 
 // awaitPlain waits until the answer is complete or known not to be plain.

@@ -1,27 +1,15 @@
 package wire
 
-import (
-	"cmp"
-	"slices"
-	"strings"
-)
+import "strings"
 
-// prefixStatement is the name under which the statements of Prefix are prepared.
-// It is closed before each use, so it need not be known whether it exists.
-const prefixStatement = "psyco_prefix"
-
-// prefix holds the small statements that ride in front of lib/pq's packets.
+// prefix holds what rides in front of packets: small statements, and closing of
+// prepared ones.
 type prefix struct {
-	queue   []rider // not sent yet
-	sent    []rider // answers of sent[at:] are outstanding
-	at      int
-	outcome PrefixOutcome
-}
+	closes []string // names of statements to close, not sent yet
+	queue  []string // statements to run, not sent yet
 
-// rider is a statement to execute, or one to close.
-type rider struct {
-	sql   string
-	close string
+	closing, running int // answers that are outstanding, in this order
+	outcome          PrefixOutcome
 }
 
 // PrefixOutcome tells what became of the statements of [Conn.Prefix] that were
@@ -39,116 +27,111 @@ type PrefixOutcome struct {
 // lib/pq gets the ErrorResponse as the answer to its own message. Its other
 // answers are swallowed. It stays queued during other packets, since a simple
 // Query is not skipped after an error; see [Conn.TakePrefix].
+//
+// It is the server's unnamed statement that runs it, so that no name stays on the
+// server. A Bind of the unnamed statement must not follow.
 func (c *Conn) Prefix(sql string) {
-	c.prefix.queue = append(c.prefix.queue, rider{sql: sql})
+	c.prefix.queue = append(c.prefix.queue, sql)
 }
 
-// PrefixClose queues a Close of a prepared statement that rides along like
-// [Conn.Prefix]. statement is lib/pq's name for it.
+// PrefixClose queues a Close of a prepared statement, which rides along like
+// [Conn.Prefix], and in front of a simple Query too: it cannot fail. statement is
+// lib/pq's name for it.
 func (c *Conn) PrefixClose(statement string) {
-	c.prefix.queue = append(c.prefix.queue, rider{close: statement})
+	c.prefix.closes = append(c.prefix.closes, c.writer.names+statement)
 }
+
+// Closing returns how many statements wait to be closed.
+func (c *Conn) Closing() int { return len(c.prefix.closes) }
 
 // Flushed reports whether no statement of [Conn.Prefix] is queued.
-func (c *Conn) Flushed() bool {
-	for _, r := range c.prefix.queue {
-		if r.close == "" {
-			return false
-		}
-	}
-	return true
-}
+func (c *Conn) Flushed() bool { return len(c.prefix.queue) == 0 }
 
 // TakePrefix takes the statements of [Conn.Prefix] off the queue, for sending them
 // in a round trip of their own or for forgetting them. Those of [Conn.PrefixClose] stay.
 func (c *Conn) TakePrefix() []string {
-	var taken []string
-	rest := c.prefix.queue[:0]
-	for _, r := range c.prefix.queue {
-		if r.close == "" {
-			taken = append(taken, r.sql)
-		} else {
-			rest = append(rest, r)
-		}
-	}
-	c.prefix.queue = rest
+	taken := c.prefix.queue
+	c.prefix.queue = nil
 	return taken
 }
 
 // PrefixOutcome tells what became of the statements that were sent last.
 func (c *Conn) PrefixOutcome() PrefixOutcome { return c.prefix.outcome }
 
-func (f *prefix) none() bool { return len(f.queue) == 0 }
+func (f *prefix) none() bool { return len(f.queue) == 0 && len(f.closes) == 0 }
 
 // canFollowPrefix reports whether the server skips a packet that begins with this
 // message when something in front of it failed, up to the Sync at its end.
 func canFollowPrefix(typ byte) bool { return typ == frontParse || typ == frontBind }
 
-// appendPrefix appends the queued statements and expects their answers.
+// appendPrefix appends all that is queued and expects the answers.
 func (c *Conn) appendPrefix(b []byte) ([]byte, error) {
 	f := &c.prefix
+	b = c.appendCloses(b) // in front: it would be skipped behind a statement that fails
 	if len(f.queue) == 0 {
 		return b, nil
 	}
-	outcome := PrefixOutcome{}
 	var err error
-	// Close cannot fail, but would be skipped behind a statement that does.
-	slices.SortStableFunc(f.queue, func(a, b rider) int { return cmp.Compare(b.close, a.close) })
-	for _, r := range f.queue {
-		if strings.IndexByte(r.sql, 0) >= 0 {
-			return nil, protocolErrorf("a NUL byte in the statement %q", r.sql)
+	for _, sql := range f.queue {
+		if strings.IndexByte(sql, 0) >= 0 {
+			return nil, protocolErrorf("a NUL byte in the statement %q", sql)
 		}
-		if r.close != "" {
-			b = AppendClose(b, 'S', c.writer.names+r.close)
-			continue
-		}
-		b = AppendClose(b, 'S', prefixStatement)
-		if b, err = AppendParse(b, prefixStatement, r.sql, nil); err != nil {
+		if b, err = AppendParse(b, "", sql, nil); err != nil {
 			return nil, err
 		}
-		if b, err = AppendBind(b, "", prefixStatement, nil, nil, nil); err != nil {
+		if b, err = AppendBind(b, "", "", nil, nil, nil); err != nil {
 			return nil, err
 		}
 		b = AppendExecute(b, "", 0)
-		outcome.Sent++
 	}
-	if outcome.Sent > 0 {
-		f.outcome = outcome
-	}
-	f.queue, f.sent, f.at = f.sent[:0], f.queue, 0
+	f.running = len(f.queue)
+	f.outcome = PrefixOutcome{Sent: f.running}
+	clear(f.queue)
+	f.queue = f.queue[:0]
 	c.reader.modes |= modePrefix
 	return b, nil
 }
 
-// prefixAnswer disposes of an answer to a statement that rode in front.
+// appendCloses appends what closes statements.
+func (c *Conn) appendCloses(b []byte) []byte {
+	f := &c.prefix
+	if len(f.closes) == 0 {
+		return b
+	}
+	for _, name := range f.closes {
+		b = AppendClose(b, 'S', name)
+	}
+	f.closing = len(f.closes)
+	clear(f.closes)
+	f.closes = f.closes[:0]
+	c.reader.modes |= modePrefix
+	return b
+}
+
+// prefixAnswer disposes of an answer to what rode in front.
 func (c *Conn) prefixAnswer(typ byte, total int, payload []byte) (verdict, error) {
 	f := &c.prefix
-	first := f.sent[f.at]
-	switch typ {
-	case ErrorResponse, ReadyForQuery:
+	switch {
+	case typ == ErrorResponse || typ == ReadyForQuery:
 		// The rest of the packet is skipped, the other riders with it.
-		f.outcome.Failed = f.outcome.Done < f.outcome.Sent
+		f.outcome.Failed = f.running > 0
 		c.endPrefix()
 		return c.dispose(typ, total, payload)
-	case CloseComplete:
-		if first.close != "" {
-			c.prefixDone()
+	case f.closing > 0:
+		if typ == CloseComplete {
+			f.closing--
 		}
-	case CommandComplete, EmptyQueryResponse, PortalSuspended:
+	case typ == CommandComplete || typ == EmptyQueryResponse || typ == PortalSuspended:
 		f.outcome.Done++
-		c.prefixDone()
+		f.running--
+	}
+	if f.closing == 0 && f.running == 0 {
+		c.endPrefix()
 	}
 	return c.drop(total)
 }
 
-func (c *Conn) prefixDone() {
-	if c.prefix.at++; c.prefix.at == len(c.prefix.sent) {
-		c.endPrefix()
-	}
-}
-
 func (c *Conn) endPrefix() {
-	clear(c.prefix.sent)
-	c.prefix.sent = c.prefix.sent[:0]
+	c.prefix.closing, c.prefix.running = 0, 0
 	c.reader.modes &^= modePrefix
 }

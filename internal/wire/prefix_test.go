@@ -4,11 +4,11 @@ import "testing"
 
 // ridden is how Prefix(sql) is sent.
 func ridden(sql string) []byte {
-	return cat(msg(frontClose, "Spsyco_prefix\x00"), msg(frontParse, "psyco_prefix\x00", sql, "\x00", int16(0)),
-		msg(frontBind, "\x00psyco_prefix\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)))
+	return cat(msg(frontParse, "\x00", sql, "\x00", int16(0)),
+		msg(frontBind, "\x00\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)))
 }
 
-func answered(tag string) []byte { return cat(msg('3'), msg('1'), msg('2'), complete(tag)) }
+func answered(tag string) []byte { return cat(msg('1'), msg('2'), complete(tag)) }
 
 func TestPrefix(t *testing.T) {
 	own := cat(msg('2'), row("x"), complete("SELECT 1"), ready('T'))
@@ -29,23 +29,26 @@ func TestPrefix(t *testing.T) {
 			prepare("1", "q"), cat(msg(frontClose, "Sp_7\x00"), ridden("BEGIN"), ridden("SAVEPOINT s"), prepare("p_1", "q")),
 			cat(msg('3'), answered("BEGIN"), answered("SAVEPOINT"), own), own, PrefixOutcome{2, 2, false}, "SELECT 1",
 			EventBegin | EventSavepoint},
+		{"a close and a query", func(c *Conn) { c.PrefixClose("7"); c.PrefixClose("8") }, query("q"),
+			cat(msg(frontClose, "Sp_7\x00"), msg(frontClose, "Sp_8\x00"), query("q")),
+			cat(msg('3'), msg('3'), own), own, PrefixOutcome{}, "SELECT 1", 0},
 		{"only a close", func(c *Conn) { c.PrefixClose("7") }, execute("", "v"), cat(msg(frontClose, "Sp_7\x00"), execute("", "v")),
 			cat(msg('3'), own), own, PrefixOutcome{}, "SELECT 1", 0},
 		{"asynchronous messages pass", func(c *Conn) { c.Prefix("BEGIN") }, execute("1", "v"), cat(ridden("BEGIN"), execute("p_1", "v")),
-			cat(notice("a"), msg('3'), msg('1'), notice("b"), msg('2'), parameter("x", "y"), complete("BEGIN"), notice("c"), own),
+			cat(notice("a"), msg('1'), notice("b"), msg('2'), parameter("x", "y"), complete("BEGIN"), notice("c"), own),
 			cat(notice("a"), notice("b"), parameter("x", "y"), notice("c"), own), PrefixOutcome{1, 1, false}, "SELECT 1",
 			EventBegin | EventParameter},
 		{"rows and empty", func(c *Conn) { c.Prefix("SELECT 1"); c.Prefix("") }, execute("1", "v"),
 			cat(ridden("SELECT 1"), ridden(""), execute("p_1", "v")),
-			cat(msg('3'), msg('1'), msg('2'), row("1"), row("2"), complete("SELECT 2"), msg('3'), msg('1'), msg('2'), msg('I'), own), own,
+			cat(msg('1'), msg('2'), row("1"), row("2"), complete("SELECT 2"), msg('1'), msg('2'), msg('I'), own), own,
 			PrefixOutcome{2, 2, false}, "SELECT 1", 0},
 		{"first fails", func(c *Conn) { c.Prefix("BEGIN"); c.Prefix("SAVEPOINT s") }, execute("1", "v"),
 			cat(ridden("BEGIN"), ridden("SAVEPOINT s"), execute("p_1", "v")),
-			cat(msg('3'), failure("ERROR", "25001", "no"), ready('I')), cat(failure("ERROR", "25001", "no"), ready('I')),
+			cat(failure("ERROR", "25001", "no"), ready('I')), cat(failure("ERROR", "25001", "no"), ready('I')),
 			PrefixOutcome{2, 0, true}, "", EventError},
 		{"second fails", func(c *Conn) { c.Prefix("BEGIN"); c.Prefix("SAVEPOINT s") }, execute("1", "v"),
 			cat(ridden("BEGIN"), ridden("SAVEPOINT s"), execute("p_1", "v")),
-			cat(answered("BEGIN"), msg('3'), msg('1'), failure("ERROR", "42601", "no"), ready('E')),
+			cat(answered("BEGIN"), msg('1'), failure("ERROR", "42601", "no"), ready('E')),
 			cat(failure("ERROR", "42601", "no"), ready('E')), PrefixOutcome{2, 1, true}, "", EventBegin | EventError},
 		{"what follows fails", func(c *Conn) { c.Prefix("BEGIN") }, execute("1", "v"),
 			cat(ridden("BEGIN"), execute("p_1", "v")),
@@ -75,19 +78,25 @@ func TestPrefix(t *testing.T) {
 }
 
 func TestPrefixWaits(t *testing.T) {
-	for name, packet := range map[string][]byte{
-		"query":     query("q"),
-		"sync":      msg(frontSync),
-		"close":     msg(frontClose, "S1\x00"),
-		"terminate": msg(frontTerminate),
+	closing := msg(frontClose, "S1\x00")
+	for _, tt := range []struct {
+		name          string
+		packet        []byte
+		first, second []byte // the Close rides in front of either
+	}{
+		{"query", query("q"), closing, nil},
+		{"sync", msg(frontSync), nil, closing},
+		{"close", closing, nil, closing},
+		{"terminate", msg(frontTerminate), nil, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
+			packet := tt.packet
 			c, s := connected(t)
 			check(t, "flushed", c.Flushed(), true)
 			c.Prefix("BEGIN")
 			c.PrefixClose("1")
 			mustWrite(t, c, packet)
-			checkBytes(t, "written", s.written(), packet)
+			checkBytes(t, "written", s.written(), cat(tt.first, packet))
 			check(t, "flushed", c.Flushed(), false)
 			taken := c.TakePrefix()
 			if len(taken) != 1 || taken[0] != "BEGIN" {
@@ -99,7 +108,7 @@ func TestPrefixWaits(t *testing.T) {
 				return
 			}
 			mustWrite(t, c, execute("", "v"))
-			checkBytes(t, "written", s.written(), cat(msg(frontClose, "S1\x00"), execute("", "v")))
+			checkBytes(t, "written", s.written(), cat(tt.second, execute("", "v")))
 		})
 	}
 }

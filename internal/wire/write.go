@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -19,24 +18,16 @@ type writer struct {
 	mu  sync.Mutex // held while a packet is written
 	err error      // the stream ended in the middle of a message
 
-	extended    bool // the last request was not a simple Query
-	scratch     []byte
-	names       string   // goes in front of statement names
-	types       []uint32 // go into the next Parse
-	unnamed     string   // what the unnamed statement is called behind names
-	nameUnnamed bool
-	replaced    uint64 // how often it was parsed
+	extended bool // the last request was not a simple Query
+	scratch  []byte
+	names    string   // goes in front of statement names
+	types    []uint32 // go into the next Parse
 }
 
 // SetStatementPrefix puts p in front of every statement name that lib/pq sends:
 // in Parse, Bind, and Describe and Close of statements. The unnamed statement
-// stays as it is, but see [Conn.NameUnnamed].
+// stays as it is.
 func (c *Conn) SetStatementPrefix(p string) { c.writer.names = p }
-
-// NameUnnamed gives the unnamed statement a name too, a new one at each Parse.
-// Behind a pooler that changes servers between Parse and Bind, Bind then fails
-// rather than find another client's statement. It costs the server a Close.
-func (c *Conn) NameUnnamed() { c.writer.nameUnnamed = true }
 
 // StatementName returns the name by which the server knows a statement of
 // lib/pq, for messages that are not lib/pq's.
@@ -85,14 +76,26 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 		return c.startFetch(p)
 	}
 	w := &c.writer
-	if w.names == "" && len(w.types) == 0 && (c.prefix.none() || !canFollowPrefix(p[0])) {
+	if w.names == "" && len(w.types) == 0 && c.prefix.none() && parseAlone(p) == 0 {
 		return c.request(nil, p)
 	}
-	head, tail, err := c.rewrite(p)
+	at := parseAlone(p)
+	if at == 0 {
+		at = len(p)
+	}
+	head, tail, err := c.rewrite(p[:at])
 	if err != nil {
 		return 0, err
 	}
+	if at < len(p) {
+		head, tail = AppendFlush(append(head, tail...)), nil
+	}
 	n, err := c.request(head, tail)
+	if err == nil && at < len(p) {
+		if head, tail, err = c.rewrite(p[at:]); err == nil {
+			err = c.afterParse(append(head, tail...))
+		}
+	}
 	if err == nil {
 		return len(p), nil
 	}
@@ -176,14 +179,13 @@ func (c *Conn) terminate(p []byte) (int, error) {
 func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 	w := &c.writer
 	b := w.scratch[:0]
-	if canFollowPrefix(p[0]) {
-		if p[0] == frontParse && w.nameUnnamed && len(p) > headerSize && p[headerSize] == 0 {
-			c.renameUnnamed()
-		}
-		b, err = c.appendPrefix(b)
-		if err != nil {
+	switch {
+	case canFollowPrefix(p[0]):
+		if b, err = c.appendPrefix(b); err != nil {
 			return nil, nil, err
 		}
+	case p[0] == frontQuery:
+		b = c.appendCloses(b)
 	}
 	done := 0 // p[:done] is in b
 	for i, end := 0, 0; i < len(p) && (w.names != "" || len(w.types) > 0); i = end {
@@ -198,8 +200,8 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 			if name, err = nameOffset(typ, body); err != nil {
 				return nil, nil, err
 			}
-			if name >= 0 && body[name] == 0 && w.unnamed == "" {
-				name = -1 // parsed before there was a prefix
+			if name >= 0 && body[name] == 0 {
+				name = -1 // the unnamed statement
 			}
 		}
 		var types []uint32
@@ -214,20 +216,13 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 		}
 		b = append(b, p[done:i]...)
 		size := end - i - 1 + 4*len(types)
-		unnamed := name >= 0 && body[name] == 0
 		if name >= 0 {
 			size += len(w.names)
-		}
-		if unnamed {
-			size += len(w.unnamed)
 		}
 		b = binary.BigEndian.AppendUint32(append(b, typ), uint32(size))
 		done = i + headerSize
 		if name >= 0 {
 			b = append(append(b, body[:name]...), w.names...)
-			if unnamed {
-				b = append(b, w.unnamed...)
-			}
 			done += name
 		}
 		if types != nil {
@@ -237,18 +232,6 @@ func (c *Conn) rewrite(p []byte) (head, tail []byte, err error) {
 		}
 	}
 	return b, p[done:], nil
-}
-
-// renameUnnamed gives the unnamed statement that is about to be parsed a name
-// that was never used before, and closes the one it replaces. lib/pq's own
-// names are numbers from 1 on.
-func (c *Conn) renameUnnamed() {
-	w := &c.writer
-	if w.unnamed != "" {
-		c.PrefixClose(w.unnamed)
-	}
-	w.replaced++
-	w.unnamed = "0_" + strconv.FormatUint(w.replaced, 10)
 }
 
 // nameOffset returns where the statement name of a message begins, -1 if it has

@@ -226,20 +226,3 @@ func FuzzRewrite(f *testing.F) {
 		check(t, "rest", len(out), len(in))
 	})
 }
-
-func TestNameUnnamed(t *testing.T) {
-	c, s := connected(t)
-	c.SetStatementPrefix("p_")
-	c.NameUnnamed()
-	for _, step := range []struct{ packet, want []byte }{
-		{prepare("", "q"), prepare("p_0_1", "q")},
-		{execute("", "v"), execute("p_0_1", "v")},
-		{prepare("", "r"), cat(msg(frontClose, "Sp_0_1\x00"), prepare("p_0_2", "r"))},
-		{prepare("1", "s"), prepare("p_1", "s")},
-		{execute("", "v"), execute("p_0_2", "v")},
-	} {
-		s.writes = nil
-		mustWrite(t, c, step.packet)
-		checkBytes(t, "written", s.written(), step.want)
-	}
-}
