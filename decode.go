@@ -184,15 +184,33 @@ func describeColumns(fields []wire.Field) *header {
 		case oid.T_text, oid.T_bytea:
 			t.length, t.hasLength = math.MaxInt64, true
 		case oid.T_varchar, oid.T_bpchar:
-			t.length, t.hasLength = int64(f.TypeMod-header), true
+			if f.TypeMod >= header {
+				t.length, t.hasLength = int64(f.TypeMod-header), true
+			}
 		case oid.T_varbit, oid.T_bit:
-			t.length, t.hasLength = int64(f.TypeMod), true
+			if f.TypeMod >= 0 {
+				t.length, t.hasLength = int64(f.TypeMod), true
+			}
 		case oid.T_numeric, oid.T__numeric:
 			modifier := int64(f.TypeMod) - header
-			t.precision, t.scale, t.hasPrecision = modifier>>16&0xffff, modifier&0xffff, true
+			t.precision, t.scale, t.hasPrecision = numericSize(modifier>>16&0xffff, modifier&0xffff)
 		}
 	}
 	return h
+}
+
+// numericSize reads the two halves of a numeric type's modifier. Without a modifier
+// both are too large; a negative scale, which PostgreSQL has from version 15 on, is
+// in the lower 11 bits.
+func numericSize(precision, scale int64) (_, _ int64, ok bool) {
+	const maximum = 1000 // of both
+	if precision < 1 || precision > maximum {
+		return 0, 0, false
+	}
+	if scale > maximum {
+		scale = scale&0x7ff ^ 0x400 - 0x400
+	}
+	return precision, scale, true
 }
 
 func scanType(typ uint32) reflect.Type {

@@ -69,7 +69,7 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 // runPrepared runs a prepared statement.
 func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driver.NamedValue) (R, error) {
 	if p.server == "" {
-		return m.prepared(p.stmt, args)
+		return m.prepared(c, p.stmt, args)
 	}
 	request, err := appendRequest(c.request[:0], &p.description, args)
 	if err != nil {
@@ -189,33 +189,30 @@ func (r *reply) Close() error {
 	return nil
 }
 
-// Result is that of lib/pq: without a row count for the tags where it has none.
-func (r *reply) Result() driver.Result { return result(r.tag) }
+// Result has the count of the command tag, 0 if there is none.
+func (r *reply) Result() driver.Result {
+	n, _ := wire.RowsAffected(r.tag)
+	return driver.RowsAffected(n)
+}
 
 // Tag is the command tag without its numbers, as lib/pq's rows give it.
-func (r *reply) Tag() string {
-	if word, counts := countedTag(r.tag); counts {
-		return word
+func (r *reply) Tag() string { return tagWord(r.tag) }
+
+// tagWord returns a command tag without its numbers.
+func tagWord(tag string) string {
+	if _, counts := wire.RowsAffected(tag); counts {
+		tag, _, _ = strings.Cut(tag, " ")
 	}
-	return r.tag
+	return tag
 }
 
-func result(tag string) driver.Result {
-	if _, counts := countedTag(tag); counts {
-		if n, ok := wire.RowsAffected(tag); ok {
-			return driver.RowsAffected(n)
+// counted gives lib/pq's result of Exec the count of a tag that lib/pq does not know
+// to have one.
+func (c *conn) counted(res driver.Result, err error) (driver.Result, error) {
+	if err == nil && res == driver.Result(driver.RowsAffected(0)) {
+		if n, ok := wire.RowsAffected(c.wire.CommandTag()); ok {
+			return driver.RowsAffected(n), nil
 		}
 	}
-	return driver.RowsAffected(0)
-}
-
-// countedTag returns the first word of a tag and whether lib/pq reads a row count
-// behind it.
-func countedTag(tag string) (word string, counts bool) {
-	word, _, more := strings.Cut(tag, " ")
-	switch word {
-	case "SELECT", "INSERT", "UPDATE", "DELETE", "FETCH", "MOVE", "COPY":
-		return word, more
-	}
-	return word, false
+	return res, err
 }

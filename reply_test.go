@@ -119,7 +119,13 @@ func showRows(t *testing.T, query func(context.Context, ...any) (*sql.Rows, erro
 	}
 	for _, c := range types {
 		length, hasLength := c.Length()
+		if length < 0 { // lib/pq's word for none
+			length, hasLength = 0, false
+		}
 		precision, scale, hasPrecision := c.DecimalSize()
+		if precision == math.MaxUint16 {
+			precision, scale, hasPrecision = 0, 0, false
+		}
 		nullable, hasNullable := c.Nullable()
 		s.types = append(s.types, fmt.Sprint(c.Name(), c.DatabaseTypeName(), c.ScanType(),
 			length, hasLength, precision, scale, hasPrecision, nullable, hasNullable))

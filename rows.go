@@ -2,6 +2,7 @@ package psyco
 
 import (
 	"bytes"
+	"cmp"
 	"database/sql/driver"
 	"io"
 	"reflect"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 var (
@@ -153,14 +156,20 @@ func (r *rows) HasNextResultSet() bool {
 	return ok && n.HasNextResultSet()
 }
 
-// NextResultSet goes on to the next result set, or returns io.EOF.
+// NextResultSet goes on to the next result set, or returns io.EOF. What is left of
+// the current one is read and dropped.
 func (r *rows) NextResultSet() error {
 	if r.buffered {
 		if len(r.sets) < 2 {
-			return io.EOF
+			return cmp.Or(r.err, io.EOF)
 		}
 		r.sets = r.sets[1:]
 		return nil
+	}
+	for !r.done && !r.HasNextResultSet() {
+		if err := r.Next(nil); err != nil && err != io.EOF {
+			return err
+		}
 	}
 	if n, ok := r.base.(driver.RowsNextResultSet); ok {
 		return n.NextResultSet()
@@ -237,7 +246,7 @@ func (r *rows) buffer() {
 	for {
 		set := resultSet{header: snapshot(r)}
 		n := len(r.base.Columns())
-		for {
+		for !r.HasNextResultSet() { // else the caller has read this one to its end
 			row := make([]driver.Value, n)
 			if err := r.next(row); err != nil {
 				if err != io.EOF {
@@ -280,12 +289,16 @@ func (r *rows) ColumnTypeDatabaseTypeName(i int) string {
 	return ""
 }
 
-// ColumnTypeLength returns the length of a column of variable length.
-func (r *rows) ColumnTypeLength(i int) (int64, bool) {
-	if t, ok := r.header().(driver.RowsColumnTypeLength); ok {
-		return t.ColumnTypeLength(i)
+// ColumnTypeLength returns the length of a column of variable length, if it has a
+// limit. Where it has none lib/pq gives a negative one.
+func (r *rows) ColumnTypeLength(i int) (length int64, ok bool) {
+	if t, is := r.header().(driver.RowsColumnTypeLength); is {
+		length, ok = t.ColumnTypeLength(i)
 	}
-	return 0, false
+	if length < 0 {
+		return 0, false
+	}
+	return length, ok
 }
 
 // ColumnTypeNullable is unknown with lib/pq.
@@ -296,24 +309,36 @@ func (r *rows) ColumnTypeNullable(i int) (nullable, ok bool) {
 	return false, false
 }
 
-// ColumnTypePrecisionScale returns the precision and scale of a numeric column.
+// ColumnTypePrecisionScale returns the precision and scale of a numeric column, if it
+// has them.
 func (r *rows) ColumnTypePrecisionScale(i int) (precision, scale int64, ok bool) {
-	if t, ok := r.header().(driver.RowsColumnTypePrecisionScale); ok {
-		return t.ColumnTypePrecisionScale(i)
+	if t, is := r.header().(driver.RowsColumnTypePrecisionScale); is {
+		precision, scale, ok = t.ColumnTypePrecisionScale(i)
 	}
-	return 0, 0, false
+	if !ok {
+		return 0, 0, false
+	}
+	return numericSize(precision, scale)
 }
 
-// Result returns the command's result, as lib/pq's rows do.
+// Result returns the command's result, as lib/pq's rows do, and with the count of a
+// tag that lib/pq does not know to have one.
 func (r *rows) Result() driver.Result {
+	if n, ok := wire.RowsAffected(r.baseTag()); ok {
+		return driver.RowsAffected(n)
+	}
 	if t, ok := r.base.(interface{ Result() driver.Result }); ok {
 		return t.Result()
 	}
 	return driver.ResultNoRows
 }
 
-// Tag returns the command tag, as lib/pq's rows do.
-func (r *rows) Tag() string {
+// Tag returns the command tag without its numbers, as lib/pq's rows do.
+func (r *rows) Tag() string { return tagWord(r.baseTag()) }
+
+// baseTag returns the command tag as lib/pq's rows give it: whole, if lib/pq does
+// not know that it has a count.
+func (r *rows) baseTag() string {
 	if t, ok := r.base.(interface{ Tag() string }); ok {
 		return t.Tag()
 	}

@@ -61,7 +61,7 @@ func (p *prepared) assume(st *statement, types []uint32) {
 // mode is the one difference between Exec and Query.
 type mode[R any] interface {
 	text(c *conn, sql string, args []driver.NamedValue) (R, error)
-	prepared(s driver.Stmt, args []driver.NamedValue) (R, error)
+	prepared(c *conn, s driver.Stmt, args []driver.NamedValue) (R, error)
 	replied(c *conn) R
 	hasRows() bool
 }
@@ -69,11 +69,11 @@ type mode[R any] interface {
 type execMode struct{}
 
 func (execMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Result, error) {
-	return c.base.(driver.ExecerContext).ExecContext(background, sql, args)
+	return c.counted(c.base.(driver.ExecerContext).ExecContext(background, sql, args))
 }
 
-func (execMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Result, error) {
-	return s.(driver.StmtExecContext).ExecContext(background, args)
+func (execMode) prepared(c *conn, s driver.Stmt, args []driver.NamedValue) (driver.Result, error) {
+	return c.counted(s.(driver.StmtExecContext).ExecContext(background, args))
 }
 
 func (execMode) replied(c *conn) driver.Result { return c.reply.Result() }
@@ -86,7 +86,7 @@ func (queryMode) text(c *conn, sql string, args []driver.NamedValue) (driver.Row
 	return c.base.(driver.QueryerContext).QueryContext(background, sql, args)
 }
 
-func (queryMode) prepared(s driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
+func (queryMode) prepared(_ *conn, s driver.Stmt, args []driver.NamedValue) (driver.Rows, error) {
 	return s.(driver.StmtQueryContext).QueryContext(background, args)
 }
 

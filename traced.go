@@ -412,6 +412,13 @@ type foreignRows struct{ *rows }
 func (f foreignRows) Next(dest []driver.Value) error { return f.base.Next(dest) }
 func (f foreignRows) Close() error                   { return f.base.Close() }
 
+func (f foreignRows) NextResultSet() error {
+	if n, ok := f.base.(driver.RowsNextResultSet); ok {
+		return n.NextResultSet()
+	}
+	return io.EOF
+}
+
 func (f foreignRows) ColumnTypeNullable(i int) (nullable, ok bool) {
 	if n, ok := f.base.(driver.RowsColumnTypeNullable); ok {
 		return n.ColumnTypeNullable(i)
