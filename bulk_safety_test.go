@@ -16,6 +16,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // bulkRows is enough for two chunks.
@@ -67,6 +68,7 @@ func wantAll(n int64, err error) error {
 // TestBulkCutAnywhere cuts the network at messages all over the operations:
 // they happen once as a whole, or not at all.
 func TestBulkCutAnywhere(t *testing.T) {
+	testsize.Slow(t)
 	ctx := context.Background()
 	for _, w := range bulkWrites {
 		t.Run(w.name, func(t *testing.T) {
@@ -131,7 +133,7 @@ func TestBulkCutAnywhere(t *testing.T) {
 					if n > 20 && n < messages-20 {
 						n += min(messages/7, messages-20-n)
 					} else {
-						n++
+						n += testsize.Cases(3, 1)
 					}
 				}
 				if unsure == 0 {

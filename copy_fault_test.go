@@ -14,6 +14,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestCopyCanceled ends the context of a COPY that would never end by itself.
@@ -140,6 +141,7 @@ func TestCopyCanceledBeforeBegin(t *testing.T) {
 // TestCopyCutAnywhere cuts the network at every boundary between two messages:
 // all of the rows are there or none, and no error means all.
 func TestCopyCutAnywhere(t *testing.T) {
+	testsize.Slow(t)
 	const rows = 5_000
 	ctx := context.Background()
 	lines := func(key int) string { return strings.Repeat(fmt.Sprintf("%d\t%020d\n", key, 0), rows) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // openResult is a result that is being read while other statements run, and
@@ -38,7 +39,7 @@ func TestInterleaving(t *testing.T) {
 		}
 		mustExec(t, db, "CREATE TABLE t (a int)")
 		rnd := rand.New(rand.NewPCG(7, 11))
-		steps := 10_000
+		steps := testsize.Cases(500, 10_000)
 		for steps > 0 {
 			tx, err := db.Begin()
 			if err != nil {

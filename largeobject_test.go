@@ -19,6 +19,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 func begin(t testing.TB, db *sql.DB) *sql.Tx {
@@ -78,7 +79,7 @@ func TestLargeObjectModel(t *testing.T) {
 				copy(model[at:], p)
 			}
 		}
-		for step := range 150 {
+		for step := range testsize.Cases(50, 150) {
 			p := noise(rnd.IntN(5000))
 			at := rnd.IntN(12000)
 			var n, want int

@@ -20,6 +20,7 @@ import (
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testcert"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // abuse is what a program can do to a database, right or wrong. Errors are
@@ -90,6 +91,7 @@ var abuse = []func(ctx context.Context, db *sql.DB){
 // TestNothingLeft looks for connections, goroutines and file descriptors after
 // a workload of all that can go wrong.
 func TestNothingLeft(t *testing.T) {
+	testsize.Slow(t)
 	// The garbage collector closes sockets that nobody refers to any more, and
 	// would hide them.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))

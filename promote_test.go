@@ -15,11 +15,13 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestPromote kills the primary under a workload and promotes its synchronous
 // standby: what was acknowledged is there, once.
 func TestPromote(t *testing.T) {
+	testsize.Slow(t)
 	prime, stand := psyco.StartPair(t)
 	admin := open(t, prime.DSN())
 	mustExec(t, admin, "CREATE TABLE t (k int, writer text)")
@@ -140,6 +142,7 @@ func TestPromote(t *testing.T) {
 // TestSerializableOnStandby: the standby refuses BEGIN, and nothing that was to
 // run in the transaction runs without it.
 func TestSerializableOnStandby(t *testing.T) {
+	testsize.Slow(t)
 	_, stand := psyco.StartPair(t)
 	ctx := context.Background()
 	for _, tt := range []struct {

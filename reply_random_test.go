@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestRepliesAtRandom runs the same random statements on psyco, whose prepared
@@ -142,7 +143,7 @@ func testRepliesAtRandom(t *testing.T, way string) {
 			t.Fatalf("%s with %v:\n got %s\nwant %s", st.text, args, got, want)
 		}
 	}
-	for range 1500 {
+	for range testsize.Cases(200, 1500) {
 		switch n := rnd.IntN(20); {
 		case n == 0:
 			text := sessions[rnd.IntN(len(sessions))]

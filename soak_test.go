@@ -15,6 +15,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // soakWrites are ways to write the row of one key, each with another feature.
@@ -173,12 +174,14 @@ func soak(t *testing.T, db, direct *sql.DB, each int, calm func()) {
 }
 
 func TestSoak(t *testing.T) {
+	testsize.Slow(t)
 	dsn := pgserver.TestDSN(t)
-	soak(t, open(t, dsn), open(t, dsn), 60, func() {})
+	soak(t, open(t, dsn), open(t, dsn), testsize.Cases(10, 60), func() {})
 }
 
 // TestSoakTerminated ends sessions at random meanwhile.
 func TestSoakTerminated(t *testing.T) {
+	testsize.Slow(t)
 	dsn := pgserver.TestDSN(t)
 	admin := open(t, dsn)
 	stop := make(chan struct{})
@@ -194,7 +197,7 @@ func TestSoakTerminated(t *testing.T) {
 				AND application_name = 'soak' ORDER BY random() LIMIT 2`)
 		}
 	})
-	soak(t, open(t, dsn+" application_name=soak"), open(t, dsn), 60, func() {
+	soak(t, open(t, dsn+" application_name=soak"), open(t, dsn), testsize.Cases(10, 60), func() {
 		close(stop)
 		killer.Wait()
 	})
@@ -202,6 +205,7 @@ func TestSoakTerminated(t *testing.T) {
 
 // TestSoakRestarts restarts the server meanwhile.
 func TestSoakRestarts(t *testing.T) {
+	testsize.Slow(t)
 	ctx := context.Background()
 	srv, err := pgserver.Start(ctx, pgserver.Options{})
 	if err != nil {
@@ -223,7 +227,7 @@ func TestSoakRestarts(t *testing.T) {
 			}
 		}
 	})
-	soak(t, open(t, srv.DSN()), open(t, srv.DSN()), 60, func() {
+	soak(t, open(t, srv.DSN()), open(t, srv.DSN()), testsize.Cases(10, 60), func() {
 		close(stop)
 		restarter.Wait()
 	})

@@ -10,7 +10,9 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testcert"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // faultyTLS returns a database that is reached with TLS through a proxy, and the
@@ -18,15 +20,8 @@ import (
 func faultyTLS(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Proxy, db, direct *sql.DB) {
 	t.Helper()
 	s := psyco.ServerWithTLS(t)
-	dsn, drop, err := s.CreateDatabase(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := drop(); err != nil {
-			t.Error(err)
-		}
-	})
+	dsn := pgserver.TestDatabase(t, s.LendDatabase)
+	var err error
 	if p, err = faultproxy.New("tcp", s.Addr()); err != nil {
 		t.Fatal(err)
 	}
@@ -42,6 +37,7 @@ func faultyTLS(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.
 
 // TestCutAnywhereTLS is TestCutAnywhere with records in place of messages.
 func TestCutAnywhereTLS(t *testing.T) {
+	testsize.Slow(t)
 	for _, w := range writes {
 		for _, mode := range []string{"", "statement_cache_capacity=0"} {
 			t.Run(w.name+"/"+mode, func(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestXid uses identifiers that psycopg2 has written or parsed.
@@ -340,6 +341,7 @@ func TestPrepareStatement(t *testing.T) {
 // succeeds the transaction is there, and when the error does not say that the
 // outcome is unknown it is not.
 func TestPrepareTxCut(t *testing.T) {
+	testsize.Slow(t)
 	ctx := context.Background()
 	p, db, direct := faulty(t, "")
 	db.SetMaxOpenConns(1)

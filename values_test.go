@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // openValues opens a database in which the types of the value tests exist.
@@ -49,10 +50,11 @@ type property[T any] struct {
 	equal func(a, b T) bool
 }
 
+var propertyValues = testsize.Cases(1_000, 10_000)
+
 const (
-	propertyValues = 10_000
-	propertyBatch  = 500 // values in a query
-	propertyRow    = 20  // values in the inner arrays of a nested one
+	propertyBatch = 500 // values in a query
+	propertyRow   = 20  // values in the inner arrays of a nested one
 )
 
 func (p property[T]) test(t *testing.T, db *sql.DB) {

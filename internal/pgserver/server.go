@@ -239,8 +239,18 @@ func (s *Server) log() string {
 // the Unix socket for an own server. libpq and lib/pq understand it.
 func (s *Server) DSN() string { return s.dsn }
 
-// Addr is the server's TCP address as host:port; a loopback one for an own server.
+// Addr is where the server listens, on the Network: host:port, a loopback one
+// for an own server, or the name of a socket.
 func (s *Server) Addr() string { return s.addr }
+
+// Network is "tcp", or "unix" for a server that was there already and that
+// EnvDSN leads to by its socket.
+func (s *Server) Network() string {
+	if filepath.IsAbs(s.addr) {
+		return "unix"
+	}
+	return "tcp"
+}
 
 // Port is the TCP port and the number in the socket's name.
 func (s *Server) Port() int { return s.port }

@@ -195,7 +195,11 @@ func existing(dsn string) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("psycotest: %s: %w", EnvDSN, err)
 	}
-	return &Server{dsn: preferTLS(dsn), port: int(cfg.Port), addr: net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))}, nil
+	addr := net.JoinHostPort(cfg.Host, strconv.Itoa(int(cfg.Port)))
+	if filepath.IsAbs(cfg.Host) {
+		addr = filepath.Join(cfg.Host, fmt.Sprintf(".s.PGSQL.%d", cfg.Port))
+	}
+	return &Server{dsn: preferTLS(dsn), port: int(cfg.Port), addr: addr}, nil
 }
 
 // preferTLS returns dsn with libpq's and psyco's default for sslmode, if nothing
