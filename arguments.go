@@ -55,10 +55,11 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 	if q.utility || c.clientBinding() {
 		return c.bindLiterals(st, q, args)
 	}
-	st.sql, st.args, err = q.bind(args)
+	st.sql, st.args, st.expanded, err = q.bind(args)
 	if err != nil {
 		return err
 	}
+	st.q = q
 	st.counted = true
 	return c.adapt(st)
 }

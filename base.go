@@ -30,7 +30,8 @@ func (c *conn) baseExec(ctx context.Context, st *statement) (driver.Result, erro
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	return e.ExecContext(ctx, st.sql, baseArguments(st))
+	res, err := e.ExecContext(ctx, st.sql, baseArguments(st))
+	return res, c.explain(st, err)
 }
 
 func (c *conn) baseQuery(ctx context.Context, st *statement) (driver.Rows, error) {
@@ -38,10 +39,14 @@ func (c *conn) baseQuery(ctx context.Context, st *statement) (driver.Rows, error
 	if !ok {
 		return nil, driver.ErrSkip
 	}
-	return q.QueryContext(ctx, st.sql, baseArguments(st))
+	rows, err := q.QueryContext(ctx, st.sql, baseArguments(st))
+	return rows, c.explain(st, err)
 }
 
 func (c *conn) basePrepare(ctx context.Context, q *query) (driver.Stmt, error) {
+	if q.rows {
+		return nil, errBasePrepare
+	}
 	c.baseObserves(q.text, q.sql)
 	var s driver.Stmt
 	var err error
@@ -51,10 +56,12 @@ func (c *conn) basePrepare(ctx context.Context, q *query) (driver.Stmt, error) {
 		s, err = c.base.Prepare(q.sql)
 	}
 	if err != nil {
-		return nil, err
+		return nil, c.explain(q.statement(), err)
 	}
 	return &baseStmt{Stmt: s, c: c, q: q}, nil
 }
+
+var errBasePrepare = errors.New("psyco: a prepared statement cannot take row lists or literals: run the query without Prepare")
 
 var (
 	_ driver.StmtExecContext  = (*baseStmt)(nil)
@@ -75,39 +82,46 @@ func (s *baseStmt) NumInput() int {
 	return s.Stmt.NumInput()
 }
 
-func (s *baseStmt) bind(args []driver.NamedValue) ([]driver.NamedValue, error) {
-	st := statement{}
-	if err := s.c.bind(&st, s.q, args); err != nil {
+func (s *baseStmt) bind(st *statement, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	if err := s.c.bind(st, s.q, args); err != nil {
 		return nil, err
 	}
 	if st.sql != s.q.sql {
-		return nil, errors.New("psyco: a prepared statement cannot take row lists or literals: run the query without Prepare")
+		return nil, errBasePrepare
 	}
-	return baseArguments(&st), nil
+	return baseArguments(st), nil
 }
 
 func (s *baseStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
-	args, err := s.bind(args)
+	var st statement
+	args, err := s.bind(&st, args)
 	if err != nil {
 		return nil, err
 	}
+	var res driver.Result
 	if e, ok := s.Stmt.(driver.StmtExecContext); ok {
-		return e.ExecContext(ctx, args)
+		res, err = e.ExecContext(ctx, args)
+	} else {
+		//lint:ignore SA1019 the only method older drivers have
+		res, err = s.Stmt.Exec(plainValues(args))
 	}
-	//lint:ignore SA1019 the only method older drivers have
-	return s.Stmt.Exec(plainValues(args))
+	return res, s.c.explain(&st, err)
 }
 
 func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
-	args, err := s.bind(args)
+	var st statement
+	args, err := s.bind(&st, args)
 	if err != nil {
 		return nil, err
 	}
+	var rows driver.Rows
 	if q, ok := s.Stmt.(driver.StmtQueryContext); ok {
-		return q.QueryContext(ctx, args)
+		rows, err = q.QueryContext(ctx, args)
+	} else {
+		//lint:ignore SA1019 the only method older drivers have
+		rows, err = s.Stmt.Query(plainValues(args))
 	}
-	//lint:ignore SA1019 the only method older drivers have
-	return s.Stmt.Query(plainValues(args))
+	return rows, s.c.explain(&st, err)
 }
 
 func (c *conn) baseBegin(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {

@@ -246,7 +246,8 @@ func (r *batchRun) part(ctx context.Context, first int, statements []statement, 
 	p := r.pipe
 	p.reset()
 	if refused, err := p.prepareSome(ctx, plans); err != nil {
-		return r.failed(first+slices.Index(plans, refused), err)
+		i := slices.Index(plans, refused)
+		return r.failed(first+i, r.c.explainPart(statements, i, err))
 	}
 	for i := range statements {
 		if err := p.add(&statements[i], plans[i], r.b.statements[first+i].each != nil); err != nil {
@@ -258,7 +259,7 @@ func (r *batchRun) part(ctx context.Context, first int, statements []statement, 
 		r.b.statements[first+i].affected, r.b.statements[first+i].err = n, nil
 	}
 	if err != nil {
-		return r.failed(first+p.answered, err)
+		return r.failed(first+p.answered, r.c.explainPart(statements, p.answered, err))
 	}
 	r.ran = true
 	r.sets = append(r.sets, p.sets...)

@@ -190,7 +190,7 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	if err != nil {
 		return nil, c.finish(k, err)
 	}
-	return c.open(r, k, text), nil
+	return c.openFor(&st, r, k, text), nil
 }
 
 // CheckNamedValue lets every value pass: how it is converted depends on the

@@ -135,42 +135,49 @@ func (c *conn) execCopy(ctx context.Context, text string, args []driver.NamedVal
 }
 
 func (c *conn) copyFrom(ctx context.Context, name, text string, r io.Reader, args []driver.NamedValue) (int64, error) {
-	text, err := c.copyStatement(name, text, args, copyFromClient)
+	st, err := c.copyStatement(name, text, args, copyFromClient)
 	if err != nil {
 		return 0, err
 	}
 	c.wire.CopyIn(r)
-	return c.runCopy(ctx, name+": the reader failed", text)
+	return c.runCopy(ctx, name+": the reader failed", st)
 }
 
 func (c *conn) copyTo(ctx context.Context, name, text string, w io.Writer, args []driver.NamedValue) (int64, error) {
-	text, err := c.copyStatement(name, text, args, copyToClient)
+	st, err := c.copyStatement(name, text, args, copyToClient)
 	if err != nil {
 		return 0, err
 	}
 	c.wire.CopyOut(w, c.abortCopy)
-	return c.runCopy(ctx, name+": the writer failed", text)
+	return c.runCopy(ctx, name+": the writer failed", st)
 }
 
 // copyStatement checks a COPY statement and puts its arguments into it.
-func (c *conn) copyStatement(name, text string, args []driver.NamedValue, want copyKind) (string, error) {
+func (c *conn) copyStatement(name, text string, args []driver.NamedValue, want copyKind) (*statement, error) {
 	switch {
 	case c.wire == nil:
-		return "", wrappedError(name)
+		return nil, wrappedError(name)
 	case copyDirection(text) == want:
 	case want == copyFromClient:
-		return "", fmt.Errorf("psyco: %s with an io.Reader needs a COPY … FROM STDIN statement, not %.60q", name, text)
+		return nil, fmt.Errorf("psyco: %s with an io.Reader needs a COPY … FROM STDIN statement, not %.60q", name, text)
 	default:
-		return "", fmt.Errorf("psyco: %s with an io.Writer needs a COPY … TO STDOUT statement, not %.60q", name, text)
+		return nil, fmt.Errorf("psyco: %s with an io.Writer needs a COPY … TO STDOUT statement, not %.60q", name, text)
 	}
+	st := &statement{sql: text}
 	if len(args) == 0 {
-		return text, nil
+		return st, nil
 	}
 	q, err := c.con.rewriter.lookup(text)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return c.mogrify(q, args)
+	l, err := c.literals(q, args)
+	if err != nil {
+		return nil, err
+	}
+	st.sql, _, err = l.sql(nil)
+	st.origin = origin{q: q, expanded: l.made, literals: l}
+	return st, err
 }
 
 func wrappedError(name string) error {
@@ -266,13 +273,13 @@ func isStream(v any) bool {
 
 // runCopy sends a COPY statement for which the wire has been armed, and returns
 // the number of rows. what says whose error it is if it is not the server's.
-func (c *conn) runCopy(ctx context.Context, what, text string) (int64, error) {
+func (c *conn) runCopy(ctx context.Context, what string, st *statement) (int64, error) {
 	// The wire is armed before the context is watched, so that a context which
 	// ends before the server begins the COPY stops it too.
 	k := c.watch(ctx)
 	err := c.flush()
 	if err == nil {
-		err = c.simple(text)
+		err = c.explain(st, c.simple(st.sql))
 	}
 	rows, _ := wire.RowsAffected(c.wire.CopyTag())
 	err = c.finish(k, err)

@@ -190,7 +190,7 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 		text += ";COMMIT"
 	}
 	c.wire.CopyInFunc(source.produce)
-	rows, err = c.runCopy(ctx, "CopyRows", text)
+	rows, err = c.runCopy(ctx, "CopyRows", &statement{sql: text})
 	switch atCommit := own && c.wire.CommandTag() != ""; { // all rows were loaded
 	case err == nil || !atCommit:
 		return rows, err

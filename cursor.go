@@ -124,7 +124,7 @@ func (c *conn) cursorStatement(declare, query string, args []driver.NamedValue) 
 	if err := c.resolve(st, query, args); err != nil {
 		return nil, err
 	}
-	st.sql = declare + st.sql
+	st.sql, st.before = declare+st.sql, declare
 	if st.trial != nil {
 		st.trial.before = declare
 	}

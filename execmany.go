@@ -158,14 +158,19 @@ func (m *many) execute(ctx context.Context, query string) error {
 			continue
 		}
 		if err := m.pipe.addPrepared(ctx, &st); err != nil {
-			return m.failed(i, 1, err)
+			return m.failed(i, 1, c.explainPart([]statement{st}, 0, err))
 		}
 	}
 	if m.pipe == nil {
 		return nil
 	}
 	if err := m.pipe.send(ctx); err != nil {
-		return m.failed(m.pipe.answered, 1, err)
+		i := m.pipe.answered
+		var st statement
+		if pq.As(err) != nil && i < src.len() && c.resolve(&st, query, src.arguments(i)) == nil { // as before
+			err = c.explainPart([]statement{st}, 0, err)
+		}
+		return m.failed(i, 1, err)
 	}
 	m.ran = true
 	for _, n := range m.pipe.affected {
@@ -220,7 +225,7 @@ func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set
 	if err != nil {
 		return 0, set, c.finish(k, err)
 	}
-	r := c.open(base, k, st.sql)
+	r := c.openFor(st, base, k, st.sql)
 	r.buffer()
 	set = r.sets[0]
 	set.err = r.Close()

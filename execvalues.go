@@ -98,6 +98,7 @@ const defaultPage = 1000
 
 // valuesQuery is the query of ExecValues, taken apart.
 type valuesQuery struct {
+	whole         *query // as the program wrote it
 	before, after string
 	template      *query
 	width         int // parameters of a row
@@ -122,7 +123,7 @@ func newValuesQuery(text, template string) (*valuesQuery, error) {
 		return nil, errorAt(text, at, "ExecValues takes a query with one %%s, where the list of rows goes, as in INSERT INTO t VALUES %%s; this one has %d placeholders", len(q.slots))
 	}
 	at := q.slots[0].span
-	v := &valuesQuery{before: percents(q.sql[:at.start]), after: percents(q.sql[at.stop:])}
+	v := &valuesQuery{whole: q, before: percents(q.sql[:at.start]), after: percents(q.sql[at.stop:])}
 	if template == "" {
 		return v, nil
 	}
@@ -197,8 +198,24 @@ func (v *valuesQuery) bind(m *many, st *statement, i, n int) error {
 	if err := m.c.bind(st, q, args); err != nil {
 		return v.blame(m, i, n, err)
 	}
+	st.outer = func(offset int) (string, int) { return v.locate(len(q.text), offset) }
 	v.unify(st)
 	return nil
+}
+
+// locate returns the program's query, and where in it is what stands at an offset of
+// a page, whose text has size bytes. The rows are its placeholder.
+func (v *valuesQuery) locate(size, offset int) (text string, in int) {
+	list := &v.whole.slots[0]
+	part, start := v.before, 0
+	if after := size - len(v.after); offset >= after {
+		offset -= after
+		part, start = v.after, list.stop
+	} else if offset >= len(v.before) {
+		return v.whole.text, list.offset
+	}
+	offset -= (strings.Count(part[:offset], "%") + 1) / 2 // they are written twice, see percents
+	return v.whole.text, v.whole.stretches().source(start + offset)
 }
 
 // blame finds the row that err is about, an error of converting a value.
@@ -265,10 +282,11 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 			return err
 		}
 		plans = append(plans, p.find(&st))
-		pages = append(pages, statement{sql: st.sql, args: st.args})
+		pages = append(pages, statement{sql: st.sql, args: st.args, origin: st.origin})
 	}
 	if refused, err := p.prepare(ctx); err != nil {
-		return v.failed(m, slices.Index(plans, refused), err)
+		i := slices.Index(plans, refused)
+		return v.failed(m, i, m.c.explainPart(pages, i, err))
 	}
 	for i := range pages {
 		if err := p.add(&pages[i], plans[i], v.each); err != nil {
@@ -276,7 +294,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 		}
 	}
 	if err := p.send(ctx); err != nil {
-		return v.failed(m, p.answered, err)
+		return v.failed(m, p.answered, m.c.explainPart(pages, p.answered, err))
 	}
 	m.ran = true
 	for _, n := range p.affected {

@@ -70,7 +70,7 @@ func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 	l := &literals{binder: binder{types: c.con.types, native: native, conforming: c.conformingStrings()}}
 	// How a literal is written depends on both sides of it: first its place is marked.
 	var err error
-	l.text, err = q.render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
+	l.text, l.made, err = q.render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
 		value, err := l.binder.constant(arg)
 		if err != nil {
 			return dst, argumentError(&arg, err)

@@ -55,6 +55,9 @@ func FuzzMogrify(f *testing.F) {
 			}
 			return
 		}
+		if l, err := (&conn{con: &Connector{}}).literals(q, namedArguments(args)); err == nil {
+			checkStretches(t, text, l.text, l.stretches(nil))
+		}
 		got := elements(text)
 		for _, want := range elements(q.sql) {
 			if want.kind != sqllex.Param {

@@ -12,6 +12,7 @@ import (
 type literals struct {
 	binder binder
 	text   string     // with a $1 in the place of each literal
+	made   stretches  // of text: where it is in the query's sql
 	values []constant // for the places, in their order
 }
 
@@ -38,7 +39,7 @@ func (l *literals) sql(types []uint32) (text string, spots []spot, err error) {
 // server can infer their types.
 type trial struct {
 	statement        // what the outcome is remembered for
-	before    string // the text in front of the query
+	before    string // as in the statement's origin
 	literals  *literals
 }
 
@@ -67,6 +68,7 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 		}
 	}
 	st.sql, _, err = l.sql(types)
+	st.origin = origin{q: q, expanded: l.made, literals: l, types: types}
 	return err
 }
 

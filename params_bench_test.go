@@ -62,7 +62,7 @@ func BenchmarkBindNamed(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, err := q.bind(args); err != nil {
+				if _, _, _, err := q.bind(args); err != nil {
 					b.Fatal(err)
 				}
 			}

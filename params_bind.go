@@ -23,40 +23,44 @@ const maxListedRows = 500
 // bind brings the arguments into the order of the $n in the SQL that it returns.
 // The values are the caller's, not converted; only nil slices behind IN become
 // empty ones, because NULL would mean something else. Native queries and
-// positional ones without such a slice or row list get args itself back.
-func (q *query) bind(args []driver.NamedValue) (sql string, out []driver.NamedValue, err error) {
+// positional ones without such a slice or row list get args itself back. made is
+// where a text with row lists is in q.sql.
+func (q *query) bind(args []driver.NamedValue) (sql string, out []driver.NamedValue, made stretches, err error) {
 	args, err = q.arrange(args)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	sql = q.sql
 	if q.rows {
 		e := expansion{q: q, args: args, numbers: make([]int, len(args))}
 		if sql, err = e.run(); err != nil {
-			return "", nil, err
+			return "", nil, nil, err
 		}
-		args = e.out
+		args, made = e.out, e.made
 	}
 	if len(args) > maxParams {
-		return "", nil, errorAt(q.text, q.slots[len(q.slots)-1].offset,
+		return "", nil, nil, errorAt(q.text, q.slots[len(q.slots)-1].offset,
 			"the query has %d parameters, PostgreSQL takes %d: send the rows in several queries, or with psyco.CopyRows", len(args), maxParams)
 	}
-	return sql, args, nil
+	return sql, args, made, nil
 }
 
 // render returns the SQL of a query with literals instead of $n, native queries
 // included. literal appends that of one argument; a value that is part of a row
-// list comes with the Ordinal or Name of the argument that it is a part of.
-func (q *query) render(args []driver.NamedValue, literal func(dst []byte, arg driver.NamedValue) ([]byte, error)) (string, error) {
-	args, err := q.arrange(args)
+// list comes with the Ordinal or Name of the argument that it is a part of. made is
+// where the text is in q.sql.
+func (q *query) render(args []driver.NamedValue, literal func(dst []byte, arg driver.NamedValue) ([]byte, error)) (sql string, made stretches, err error) {
+	args, err = q.arrange(args)
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	e := expansion{q: q, args: args, literal: literal}
 	if q.style == styleNative {
-		return e.native()
+		sql, err = e.native()
+	} else {
+		sql, err = e.run()
 	}
-	return e.run()
+	return sql, e.made, err
 }
 
 // arrange returns one argument for each $n of q.sql and checks those that belong
@@ -234,6 +238,7 @@ type expansion struct {
 	sql     []byte
 	out     []driver.NamedValue // one for each $n of sql
 	numbers []int               // the $n in sql of each of args, 0 if it has none yet
+	made    stretches           // where sql is in q.sql
 }
 
 func (e *expansion) run() (string, error) {
@@ -249,8 +254,9 @@ func (e *expansion) span(part span) error {
 		if s.start < part.start || s.stop > part.stop {
 			continue
 		}
-		e.sql = append(e.sql, e.q.sql[at:s.start]...)
+		e.copy(at, s.start)
 		at = s.stop
+		e.insert(s.start)
 		var err error
 		if s.kind == slotRows {
 			err = e.rows(s)
@@ -262,9 +268,18 @@ func (e *expansion) span(part span) error {
 		}
 		e.separate(at)
 	}
-	e.sql = append(e.sql, e.q.sql[at:part.stop]...)
+	e.copy(at, part.stop)
 	return nil
 }
+
+// copy writes a part of q.sql that has no placeholders.
+func (e *expansion) copy(start, stop int) {
+	e.made.add(stretch{at: len(e.sql), from: start})
+	e.sql = append(e.sql, e.q.sql[start:stop]...)
+}
+
+// insert says that what comes next stands for what is at an offset of q.sql.
+func (e *expansion) insert(offset int) { e.made.add(stretch{len(e.sql), offset, true}) }
 
 // native writes literals in the places of the $n that a native query has.
 func (e *expansion) native() (string, error) {
@@ -278,7 +293,8 @@ func (e *expansion) native() (string, error) {
 		if err != nil || n < 1 || n > len(e.args) {
 			return "", errorAt(text, t.Start, "the query has the parameter %s but %d parameters were passed", t.Text(text), len(e.args))
 		}
-		e.sql = append(e.sql, text[at:t.Start]...)
+		e.copy(at, t.Start)
+		e.insert(t.Start)
 		if err := e.value(e.args[n-1]); err != nil {
 			return "", err
 		}
@@ -288,7 +304,8 @@ func (e *expansion) native() (string, error) {
 	if last < len(e.args) {
 		return "", errorAt(text, 0, "the query has %d parameters but %d were passed", last, len(e.args))
 	}
-	return string(append(e.sql, text[at:]...)), nil
+	e.copy(at, len(text))
+	return string(e.sql), nil
 }
 
 // separate keeps a literal from growing together with what stands behind it in
@@ -348,6 +365,7 @@ func (e *expansion) rows(s *slot) error {
 	if len(list) == 0 {
 		e.sql = append(e.sql, "(SELECT "...)
 		err := e.span(span{s.left[0].start, s.left[len(s.left)-1].stop})
+		e.insert(s.start)
 		e.sql = append(e.sql, " LIMIT 0)"...)
 		return err
 	}
@@ -369,6 +387,7 @@ func (e *expansion) rows(s *slot) error {
 				if err := e.span(s.left[j]); err != nil {
 					return err
 				}
+				e.insert(s.start)
 				e.sql = append(e.sql, " ELSE "...)
 			}
 			if err := e.value(driver.NamedValue{Name: arg.Name, Ordinal: arg.Ordinal, Value: value}); err != nil {

@@ -30,7 +30,7 @@ func TestLookupAllocations(t *testing.T) {
 	}
 	args := values(1, []int{1}, "x")
 	if n := testing.AllocsPerRun(100, func() {
-		if _, out, err := q.bind(args); err != nil || &out[0] != &args[0] {
+		if _, out, _, err := q.bind(args); err != nil || &out[0] != &args[0] {
 			t.Error("bind must return the arguments themselves")
 		}
 	}); n != 0 {

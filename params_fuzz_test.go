@@ -47,8 +47,9 @@ func FuzzRewrite(f *testing.F) {
 			}
 			checkQuoted(t, q)
 			checkCount(t, q, q.sql, q.params)
+			checkStretches(t, q.sql, text, q.stretches())
 			args := suitable(q, int(rows))
-			sql, out, err := q.bind(args)
+			sql, out, made, err := q.bind(args)
 			if slices.ContainsFunc(q.slots, func(s slot) bool { return s.kind == slotAlone && isPlainList(args[s.arg].Value) }) {
 				checkError(t, text, err) // one name for IN %(a)s and IN (%(a)s)
 				continue
@@ -57,22 +58,44 @@ func FuzzRewrite(f *testing.F) {
 				t.Fatalf("%q: %v", text, err)
 			}
 			checkCount(t, q, sql, len(out))
+			checkStretches(t, sql, q.sql, made)
 			if !q.rows && (sql != q.sql || len(out) != q.params) {
 				t.Fatalf("%q: %d bound to %q, want %d to %q", text, len(out), sql, q.params, q.sql)
 			}
 			literals := 0
-			rendered, err := q.render(suitable(q, int(rows)), func(dst []byte, _ driver.NamedValue) ([]byte, error) {
+			rendered, made, err := q.render(suitable(q, int(rows)), func(dst []byte, _ driver.NamedValue) ([]byte, error) {
 				literals++
 				return append(dst, "'it''s \x00'"...), nil
 			})
 			if err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}
+			checkStretches(t, rendered, q.sql, made)
 			if got := countLiterals(rendered, "'it''s \x00'"); got != literals {
 				t.Fatalf("%q became %q: %d literals of their own, want %d", text, rendered, got, literals)
 			}
 		}
 	})
+}
+
+// checkStretches checks where a text came from: the stretches that are copied are
+// the same there, and every place is one of both.
+func checkStretches(t *testing.T, text, from string, made stretches) {
+	t.Helper()
+	for i := range len(text) + 1 {
+		if at := made.source(i); at < 0 || at > len(from) {
+			t.Fatalf("%q, made of %q: %d is from %d", text, from, i, at)
+		}
+	}
+	for i, s := range made {
+		stop := len(text)
+		if i+1 < len(made) {
+			stop = made[i+1].at
+		}
+		if s.at > stop || !s.new && text[s.at:stop] != from[s.from:s.from+stop-s.at] {
+			t.Fatalf("%q, made of %q: [%d, %d) is not from %d", text, from, s.at, stop, s.from)
+		}
+	}
 }
 
 func checkError(t *testing.T, text string, err error) {

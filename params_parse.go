@@ -15,7 +15,7 @@ func rewrite(text string, mode placeholders) (*query, error) {
 		q.natives = countNative(text)
 		return q, nil
 	}
-	p := parser{text: text, scan: sqllex.NewScanner(text), native: -1, question: -1, operators: true}
+	p := newParser(text)
 	p.run()
 	if mode == placeholdersAuto {
 		switch {
@@ -73,6 +73,7 @@ type parser struct {
 	formats []byte         // the letter of each name's first placeholder
 	native  int            // where the first $n is, or -1
 	err     *queryError
+	made    *stretches // where out came from, if somebody wants to know
 
 	question int // where the first ? is that stands in the place of an operand, or -1
 
@@ -105,6 +106,10 @@ type group struct {
 	position bool // position(… IN …), where IN is no comparison
 }
 
+func newParser(text string) parser {
+	return parser{text: text, scan: sqllex.NewScanner(text), native: -1, question: -1, operators: true}
+}
+
 func (p *parser) run() {
 	for {
 		t := p.scan.Next()
@@ -131,9 +136,13 @@ func (p *parser) run() {
 
 // copy brings the text before stop into out.
 func (p *parser) copy(stop int) {
+	p.made.add(stretch{at: len(p.out), from: p.done})
 	p.out = append(p.out, p.text[p.done:stop]...)
 	p.done = stop
 }
+
+// insert says that what comes next stands for what is at an offset.
+func (p *parser) insert(offset int) { p.made.add(stretch{len(p.out), offset, true}) }
 
 // place returns where an offset that is not copied yet will be in out.
 func (p *parser) place(offset int) int { return len(p.out) + offset - p.done }
@@ -274,6 +283,7 @@ func (p *parser) placeholder(ph placeholder) {
 	if p.prev[0].symbol == '(' && p.isWord(&p.prev[1], "IN") && strings.HasPrefix(strings.TrimLeft(p.text[ph.stop:], " \t\r\n"), ")") {
 		s.kind = slotAlone
 	}
+	p.insert(ph.start)
 	if open {
 		p.out = append(p.out, '(')
 	} else if n := len(p.out); n > 0 && sqllex.IsIdentPart(p.out[n-1]) {
@@ -332,11 +342,13 @@ func (p *parser) behindIn(s *slot) (open bool) {
 	}
 	s.kind = slotList
 	between, gap := "", string(p.out[in.stop:])
-	start := in.start
+	first := in
 	if negated {
-		start, between = not.start, string(p.out[not.stop:in.start])
+		first, between = not, string(p.out[not.stop:in.start])
 	}
+	start := first.start
 	p.out = p.out[:start]
+	p.insert(first.text.start)
 	if start > 0 && sqllex.IsOperator(p.out[start-1]) {
 		p.out = append(p.out, ' ') // t.*IN %s
 	}

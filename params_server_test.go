@@ -31,7 +31,7 @@ func sent(t *testing.T, text string, args ...any) (string, []any) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	query, out, err := q.bind(values(args...))
+	query, out, _, err := q.bind(values(args...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +182,7 @@ func TestServerTakesNoParameters(t *testing.T) {
 			if strings.HasPrefix(tt.text, "DO") {
 				value = "BEGIN END"
 			}
-			asLiteral, err := q.render(values(value), literal)
+			asLiteral, _, err := q.render(values(value), literal)
 			if err != nil {
 				t.Fatal(err)
 			}

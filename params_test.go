@@ -332,7 +332,7 @@ func TestBind(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := slices.Clone(tt.args)
-			sql, out, err := q.bind(tt.args)
+			sql, out, _, err := q.bind(tt.args)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -365,7 +365,7 @@ func TestBindManyRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := make([][2]int, maxListedRows+1)
-	sql, out, err := q.bind(values(rows))
+	sql, out, _, err := q.bind(values(rows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,10 +373,10 @@ func TestBindManyRows(t *testing.T) {
 	if !strings.HasPrefix(sql, want) || !strings.HasSuffix(sql, fmt.Sprintf("($%d, $%d))", len(out)-1, len(out))) || len(out) != 2*len(rows) {
 		t.Errorf("%d arguments, %.200s", len(out), sql)
 	}
-	if sql, _, err = q.bind(values(rows[1:])); err != nil || strings.Contains(sql, "VALUES") {
+	if sql, _, _, err = q.bind(values(rows[1:])); err != nil || strings.Contains(sql, "VALUES") {
 		t.Errorf("%.200s, %v", sql, err)
 	}
-	_, _, err = q.bind(values(make([][2]int, 32768)))
+	_, _, _, err = q.bind(values(make([][2]int, 32768)))
 	if err == nil || !strings.Contains(err.Error(), "the query has 65536 parameters, PostgreSQL takes 65535") {
 		t.Errorf("65536 parameters: %v", err)
 	}
@@ -438,7 +438,7 @@ func TestBindErrors(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_, _, err = q.bind(tt.args)
+			_, _, _, err = q.bind(tt.args)
 			if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got  %v\nwant %s", err, tt.want)
 			}
@@ -452,7 +452,7 @@ func TestBindErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := q.bind(values(1)); err != nil {
+	if _, _, _, err := q.bind(values(1)); err != nil {
 		t.Errorf("a query with $n and '%%s' is not a misuse: %v", err)
 	}
 }
@@ -490,7 +490,7 @@ func TestRender(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := q.render(tt.args, literal)
+			got, _, err := q.render(tt.args, literal)
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("error %v, want %s", err, tt.err)

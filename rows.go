@@ -35,10 +35,11 @@ type rows struct {
 	shared bool // some of the rows are read without lib/pq
 	begun  bool // lib/pq has given a row: it has read no more than that
 	call   *call
-	text   string // the statement
-	done   bool   // the server has answered in full
-	err    error  // how the answer ended, if not well
-	more   bool   // it was a part of a cursor's rows, and more may follow
+	text   string     // the statement
+	st     *statement // what an error is about, if its text was made of another
+	done   bool       // the server has answered in full
+	err    error      // how the answer ended, if not well
+	more   bool       // it was a part of a cursor's rows, and more may follow
 
 	current []driver.Value // the row that the caller may still look at
 
@@ -63,6 +64,16 @@ func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 	return r
 }
 
+// openFor is open for the rows of st. A text of several statements may fail in the
+// middle of its rows, and that has literals if it has arguments.
+func (c *conn) openFor(st *statement, base driver.Rows, k *call, text string) *rows {
+	r := c.open(base, k, text)
+	if st.literals != nil {
+		r.st = &statement{sql: st.sql, origin: st.origin}
+	}
+	return r
+}
+
 // end notes that the server's answer is complete.
 func (r *rows) end(err error) error {
 	if r.done {
@@ -73,6 +84,9 @@ func (r *rows) end(err error) error {
 		r.c.rows = nil
 	}
 	r.c.began(err)
+	if r.st != nil {
+		err = r.c.explain(r.st, err)
+	}
 	if err = r.c.finish(r.call, err); err != nil {
 		r.err = err
 	}

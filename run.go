@@ -23,6 +23,7 @@ type statement struct {
 	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
 	trial *trial              // literals that are not known to do without a cast
 
+	origin
 	params  []uint32 // the parameters' types, where the server was asked for them
 	counted bool     // the text has as many parameters as there are arguments
 }
@@ -99,6 +100,14 @@ func (queryMode) hasRows() bool { return true }
 // one round trip, once the text has been used often enough to be worth it; else
 // through the unnamed statement.
 func run[R any](c *conn, m mode[R], st *statement) (R, error) {
+	res, err := dispatch(c, m, st)
+	if err != nil {
+		err = c.explain(st, err)
+	}
+	return res, err
+}
+
+func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
 	if st.trial != nil {
 		return runTrial(c, m, st)

@@ -98,6 +98,7 @@ func (c *conn) queryServerSide(ctx context.Context, text string, args []driver.N
 	}
 	r.tx = c.tx
 	if len(st.args) == 0 && st.trial == nil {
+		r.declare = st
 		c.queue = append(c.queue, st.sql) // goes with the first batch
 		return c.stream(r)
 	}
@@ -126,14 +127,15 @@ func (c *conn) takeStream() int {
 // is an ordinary result, embedded here to describe the columns.
 type serverRows struct {
 	*rows
-	c    *conn
-	ctx  context.Context
-	name string // of the cursor
-	slot int    // of the name in conn.streams
-	kept bool   // the cursor is someone else's and stays open
-	tx   *tx    // which the cursor lives in; nil if a statement has opened it
-	own  bool   // the transaction was opened for this result
-	done bool
+	c       *conn
+	ctx     context.Context
+	name    string     // of the cursor
+	slot    int        // of the name in conn.streams
+	kept    bool       // the cursor is someone else's and stays open
+	declare *statement // that rides in front of the first FETCH, if it does
+	tx      *tx        // which the cursor lives in; nil if a statement has opened it
+	own     bool       // the transaction was opened for this result
+	done    bool
 
 	size  int    // rows of a batch
 	adapt bool   // psyco chooses the size
@@ -172,6 +174,9 @@ func (r *serverRows) fetch() error {
 	c.rode(err)
 	if err != nil {
 		c.wire.FetchPortal("", 0)
+		if r.declare != nil {
+			err = c.explain(r.declare, err)
+		}
 		return c.finish(k, err)
 	}
 	if r.rows != nil {

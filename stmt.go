@@ -41,7 +41,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	if sqllex.Keyword(text) == "COPY" {
 		return c.prepareCopy(ctx, text)
 	}
-	if psycopg && (q.utility || c.clientBinding()) {
+	if psycopg && (q.utility || q.rows || c.clientBinding()) {
 		return &psycopgStmt{c: c, q: q}, nil
 	}
 	k := c.watch(ctx)
@@ -56,7 +56,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	// The types of the parameters are known only with the first arguments, but
 	// a mistake in the query should be found here.
 	s := &psycopgStmt{c: c, q: q}
-	err = s.check()
+	err = c.explain(q.statement(), s.check())
 	if err = c.finish(k, err); err != nil {
 		return nil, err
 	}
@@ -229,17 +229,19 @@ func (s *psycopgStmt) drop() (names []string) {
 
 func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	defer s.c.tell(&err)
-	res, k, err := runPsycopg(ctx, s, execMode{}, args)
+	var st statement
+	res, k, err := runPsycopg(ctx, s, &st, execMode{}, args)
 	return res, s.c.finish(k, err)
 }
 
 func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
 	defer s.c.tell(&err)
-	r, k, err := runPsycopg(ctx, s, queryMode{}, args)
+	var st statement
+	r, k, err := runPsycopg(ctx, s, &st, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
 	}
-	return s.c.open(r, k, s.q.text), nil
+	return s.c.openFor(&st, r, k, s.q.text), nil
 }
 
 // Exec is ExecContext without a context.
@@ -252,7 +254,7 @@ func (s *psycopgStmt) Query(args []driver.Value) (driver.Rows, error) {
 	return s.QueryContext(background, namedValues(args))
 }
 
-func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []driver.NamedValue) (res R, k *call, err error) {
+func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mode[R], args []driver.NamedValue) (res R, k *call, err error) {
 	if s.closed {
 		return res, nil, errors.New("psyco: the statement is closed")
 	}
@@ -260,8 +262,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 	if err := c.start(ctx); err != nil {
 		return res, nil, err
 	}
-	var st statement
-	if err := c.bind(&st, s.q, args); err != nil {
+	if err := c.bind(st, s.q, args); err != nil {
 		return res, nil, err
 	}
 	k = c.watch(ctx)
@@ -272,16 +273,16 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 		}
 	}
 	if roams || len(st.args) == 0 { // the latter are bound on the client
-		res, err = run(c, m, &st)
+		res, err = run(c, m, st)
 		return res, k, err
 	}
 	i := slices.IndexFunc(s.variants, func(v variant) bool {
-		return v.sql == st.sql && slices.Equal(v.types, st.types) && v.fits(&st)
+		return v.sql == st.sql && slices.Equal(v.types, st.types) && v.fits(st)
 	})
 	if i < 0 {
-		p, err := c.prepare(&st)
+		p, err := c.prepare(st)
 		if err != nil {
-			return res, k, err
+			return res, k, c.explain(st, err)
 		}
 		i = len(s.variants)
 		s.variants = append(s.variants, variant{strings.Clone(st.sql), slices.Clone(st.types), p})
@@ -289,7 +290,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, m mode[R], args []dr
 	c.ride()
 	res, err = runPrepared(c, m, &s.variants[i].prepared, st.sql, st.args)
 	c.rode(err)
-	return res, k, err
+	return res, k, c.explain(st, err)
 }
 
 // maxClosing is how many statements may wait to be closed by what is sent next.

@@ -1,0 +1,192 @@
+package psyco
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/wire"
+)
+
+// The server counts the positions in its errors in the text that it got. A
+// program knows the text that it wrote, so that is where errors point.
+
+// origin says what the text of a statement was made of. How is found out again
+// when there is an error.
+type origin struct {
+	q        *query                                 // what the program wrote; nil if nothing was changed in it
+	before   string                                 // put in front: DECLARE … FOR
+	expanded stretches                              // of a text with row lists, or of literals.text: where it is in q.sql
+	literals *literals                              // of the arguments, if they were put into the text
+	types    []uint32                               // with which literals.sql was called
+	outer    func(offset int) (text string, in int) // where q.text is in the program's text, if it is not that
+}
+
+// stretches lead from places in a text to those in another one that it was made
+// of, in the order of the text.
+type stretches []stretch
+
+// stretch begins at an offset of the text. What stands there is copied from an
+// offset of the other one or, if it is new, was put in the place of what is there.
+type stretch struct {
+	at, from int
+	new      bool
+}
+
+// add adds the next stretch, which may overwrite the last ones. If s is nil nobody
+// wants to know.
+func (s *stretches) add(next stretch) {
+	if s == nil {
+		return
+	}
+	list := *s
+	for len(list) > 0 && list[len(list)-1].at >= next.at {
+		list = list[:len(list)-1]
+	}
+	*s = append(list, next)
+}
+
+// source returns where the text at an offset came from.
+func (s stretches) source(offset int) int {
+	i, found := slices.BinarySearchFunc(s, offset, func(x stretch, offset int) int { return x.at - offset })
+	if !found {
+		i--
+	}
+	switch {
+	case i < 0:
+		return offset
+	case s[i].new:
+		return s[i].from
+	}
+	return s[i].from + offset - s[i].at
+}
+
+// locate returns the program's text, and where in it is what the server got at an
+// offset of sql.
+func (o *origin) locate(sql string, offset int) (text string, in int) {
+	offset = max(0, offset-len(o.before))
+	if o.q == nil {
+		return sql[len(o.before):], offset
+	}
+	if o.literals != nil {
+		offset = o.literals.stretches(o.types).source(offset)
+	}
+	offset = o.expanded.source(offset)
+	if o.q.style != styleNative {
+		offset = o.q.stretches().source(offset)
+	}
+	if o.outer != nil {
+		return o.outer(offset)
+	}
+	return o.q.text, offset
+}
+
+// stretches are those of q.sql.
+func (q *query) stretches() stretches {
+	p := newParser(q.text)
+	p.made = new(stretches)
+	p.run()
+	return *p.made
+}
+
+// stretches are those of what sql has returned.
+func (l *literals) stretches(types []uint32) (made stretches) {
+	_, spots, _ := l.sql(types) // has no error, as it had none before
+	at, from := 0, 0
+	for i, p := range parameters(l.text) {
+		made.add(stretch{at: at, from: from})
+		made.add(stretch{spots[i].start, p.start, true})
+		at, from = spots[i].stop, p.stop
+	}
+	made.add(stretch{at: at, from: from})
+	return made
+}
+
+// statement is q without its arguments.
+func (q *query) statement() *statement {
+	st := &statement{sql: q.sql}
+	if q.style != styleNative {
+		st.q = q
+	}
+	return st
+}
+
+// explain makes an error of the server about st one about what the program wrote.
+func (c *conn) explain(st *statement, err error) error {
+	if pe, ok := err.(*pq.Error); ok && (st.q != nil || st.before != "") {
+		return c.relocate(st, pe)
+	}
+	return err
+}
+
+// explainPart is explain for an error of a pipeline, which has no text so far. It is
+// that of statement i, or of none.
+func (c *conn) explainPart(statements []statement, i int, err error) error {
+	if pe, ok := err.(*pq.Error); ok && i >= 0 && i < len(statements) {
+		return c.relocate(&statements[i], pe)
+	}
+	return err
+}
+
+// relocate returns the error with its position in the program's text.
+func (c *conn) relocate(st *statement, pe *pq.Error) error {
+	position, err := strconv.Atoi(pe.Position)
+	if err != nil || position < 1 {
+		return pe
+	}
+	text, offset := st.locate(st.sql, c.byteOffset(st.sql, position-1))
+	offset = min(offset, len(text))
+	moved := withText(pe, text)
+	moved.Position = strconv.Itoa(utf8.RuneCountInString(text[:offset]) + 1)
+	return moved
+}
+
+// byteOffset returns where the character with a number is. To a server without an
+// encoding bytes are characters.
+func (c *conn) byteOffset(text string, character int) int {
+	if c.wire != nil {
+		if encoding, _ := c.wire.Parameter("server_encoding"); encoding == "SQL_ASCII" {
+			return min(character, len(text))
+		}
+	}
+	for i := range text {
+		if character == 0 {
+			return i
+		}
+		character--
+	}
+	return len(text)
+}
+
+// withText returns a copy of an error as the answer to a text. Only lib/pq can put
+// that into an error, when it gets one from a server.
+func withText(pe *pq.Error, text string) *pq.Error {
+	moved := *pe
+	con, err := pq.NewConnectorConfig(pq.Config{
+		User:     "psyco",
+		Password: "none", // else lib/pq looks for one in a file
+		Passfile: filepath.Join(os.DevNull, "none"),
+		SSLMode:  pq.SSLModeDisable,
+	})
+	if err == nil {
+		con.Dialer(&handOver{nc: new(wire.Refusing)})
+		if base, err := con.Connect(background); err == nil {
+			_, err := execMode{}.text(&conn{base: base}, text, nil)
+			if e := pq.As(err); e != nil {
+				moved = *e
+			}
+		}
+	}
+	to, from := reflect.ValueOf(&moved).Elem(), reflect.ValueOf(pe).Elem()
+	for i := range to.NumField() {
+		if to.Type().Field(i).IsExported() {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+	return &moved
+}
