@@ -4,7 +4,6 @@ import (
 	"embed"
 	"log"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/DATA-DOG/go-sqlmock"
@@ -54,31 +53,6 @@ func TestBill(t *testing.T) {
 	}
 	if id != 3 { // 1 and 2 are in fixtures/bills.csv
 		t.Errorf("got %d", id)
-	}
-}
-
-// images are the versions of PostgreSQL to test on.
-var images = strings.Fields(os.Getenv("PSYCO_TEST_IMAGE"))
-
-func TestImages(t *testing.T) {
-	if len(images) == 0 {
-		t.Skip("PSYCO_TEST_IMAGE does not name an image for Docker")
-	}
-	for _, image := range images { // "postgres:14", "postgres:17"
-		t.Run(image, func(t *testing.T) {
-			t.Parallel()
-			server, err := psycotest.Open(t.Context(), psycotest.Image(image))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.Close()
-			db := server.DB(t)
-			psycotest.Load(t, db, psycotest.SQL(files, "testdata/migrations/*.up.sql"))
-			// …
-			if _, err := db.Exec("INSERT INTO clients (name) VALUES (%s)", "ACME"); err != nil {
-				t.Error(err)
-			}
-		})
 	}
 }
 

@@ -180,12 +180,16 @@ func ExampleServer_DB() {
 	// <nil>
 }
 
-// A server of a version, whatever is installed here. It needs Docker.
+// A server of a version, whatever is installed here. Without the import there is none.
 func ExampleImage() {
+	// import _ "github.com/psyco-go/psyco/psycotest/dockerpg"
 	server, err := psycotest.Open(context.Background(), psycotest.Image("postgres:16"))
 	if err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
+		return
 	}
 	defer server.Close()
 	fmt.Println(server.DSN())
+	// Output:
+	// psycotest: cannot run the image postgres:16: this program cannot run Docker images, because nothing in it imports _ "github.com/psyco-go/psyco/psycotest/dockerpg"
 }

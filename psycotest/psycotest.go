@@ -15,14 +15,18 @@
 //
 //   - PSYCO_TEST_DSN, the connection string of a server whose user may create
 //     databases;
-//   - installed server programs, initdb and postgres: on PATH, else the newest
-//     version in the places where packages put them;
-//   - Docker, with the image that PSYCO_TEST_IMAGE names, else postgres:17;
-//   - a download of server programs, announced on standard error and kept in
-//     the user's cache directory. PSYCO_TEST_DOWNLOAD is the URL of another
-//     Maven repository to take them from, or "off". Not as root.
+//   - server programs, initdb and postgres, in the directory that PSYCO_TEST_BIN names;
+//   - installed ones: on PATH, else the newest version in the places where packages
+//     put them;
+//   - Docker, if the program imports psycotest/dockerpg: with the image that
+//     PSYCO_TEST_IMAGE names, else postgres:17;
+//   - a download of server programs, kept in the user's cache directory.
+//     PSYCO_TEST_DOWNLOAD is the URL of another Maven repository to take them from,
+//     or "off".
 //
-// Where none works, one error lists them and says why. A server that was
+// Where none works, one error lists them and says why. What takes long is announced on
+// standard error: at once in a program, in a test when it has taken three seconds.
+// A server that was
 // started here runs with durability off, listens on a Unix socket and the
 // loopback address only, and is gone, files included, when the process has
 // ended: also after kill -9.
@@ -80,8 +84,8 @@ type openOptions struct{ image string }
 // Image asks for a server in Docker that runs an image, such as "postgres:16",
 // whatever other servers there are: for tests on several versions of
 // PostgreSQL. A process has one server for each image. The image must
-// behave like the official ones; it is pulled, with an announcement on
-// standard error, if the engine does not have it.
+// behave like the official ones; it is pulled if the engine does not have it. The program
+// has to import psycotest/dockerpg, which brings Docker's client.
 func Image(name string) OpenOption {
 	return func(o *openOptions) { o.image = name }
 }

@@ -18,6 +18,7 @@ func serverAccount() (*account, error) { return nil, errNotUnix }
 func (*account) procAttr() *syscall.SysProcAttr { return nil }
 func (*account) own(string) error               { return nil }
 func (*account) tempDir() string                { return "" }
+func (*account) cacheDir() (string, error)      { return "", errNotUnix }
 func (*account) apply(*exec.Cmd)                {}
 
 func lock(context.Context, string) (func() error, error) { return nil, errNotUnix }

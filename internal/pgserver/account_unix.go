@@ -85,6 +85,16 @@ func (a *account) tempDir() string {
 	return dir
 }
 
+// cacheDir returns where downloads are kept: this user's directory for such things, or
+// the system's where the account cannot get at that.
+func (a *account) cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if a != nil && (err != nil || !a.reaches(dir)) {
+		return "/var/cache", nil
+	}
+	return dir, err
+}
+
 // reaches reports whether the account may enter every directory above dir.
 func (a *account) reaches(dir string) bool {
 	for ; ; dir = filepath.Dir(dir) {

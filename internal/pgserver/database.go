@@ -68,7 +68,7 @@ func (a *adminDB) close() error {
 }
 
 // isExisting says whether the server was there already, and may have other users.
-func (s *Server) isExisting() bool { return s.guard == nil && s.container == nil }
+func (s *Server) isExisting() bool { return s.guard == nil && s.end == nil }
 
 // CreateDatabase creates an empty database and returns its connection string.
 // drop removes it together with the connections that are still open on it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -15,16 +16,17 @@ import (
 // downloadVersion is the newest one of the release that the Docker image is of.
 const downloadVersion = embeddedpostgres.V17
 
+// downloadSize is that of its archive, which differs a little between systems.
+const downloadSize = "30 MB"
+
 // download returns the directory of server programs in cache, and fetches
 // them on first use: from repository, or from the library's own if that is
-// empty. announce is called before.
+// empty.
 //
-// The library can only fetch what it then starts; its server stays in a
-// guard's directory, so that this too leaves nothing behind after a kill.
-func download(ctx context.Context, repository, cache string, announce func(string)) (bin string, err error) {
-	if os.Geteuid() == 0 {
-		return "", errors.New("server programs are not downloaded for root, because the server does not run as root")
-	}
+// The library can only fetch what it then starts, which root must not. Its server gets a
+// data directory that cannot be made, so that it ends when the programs are there, and
+// Start runs them, for root as another user.
+func download(ctx context.Context, repository, cache string, announce Announcer) (bin string, err error) {
 	home := filepath.Join(cache, "postgresql-"+string(downloadVersion))
 	bin = filepath.Join(home, "bin")
 	if _, ok := serverBinaries(bin); ok {
@@ -41,7 +43,7 @@ func download(ctx context.Context, repository, cache string, announce func(strin
 	if _, ok := serverBinaries(bin); ok {
 		return bin, nil // another process has fetched them
 	}
-	g, err := startGuard("", cache, nil, nil)
+	g, err := startGuard("", cache, nil, nil) // so that nothing is left behind after a kill
 	if err != nil {
 		return "", err
 	}
@@ -51,17 +53,17 @@ func download(ctx context.Context, repository, cache string, announce func(strin
 	if err != nil {
 		return "", err
 	}
-	fetched := filepath.Join(g.dir, "server")
+	fetched, extracted, file := filepath.Join(g.dir, "server"), filepath.Join(g.dir, "run"), filepath.Join(g.dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		return "", err
+	}
 	config := embeddedpostgres.DefaultConfig().
 		Version(downloadVersion).
 		Port(uint32(port)).
 		CachePath(filepath.Join(g.dir, "archive")).
-		RuntimePath(filepath.Join(g.dir, "run")).
-		DataPath(filepath.Join(g.dir, "data")).
+		RuntimePath(extracted). // made when all programs are there
+		DataPath(filepath.Join(file, "data")).
 		BinariesPath(fetched).
-		Locale("C").
-		Encoding("UTF8").
-		StartParameters(map[string]string{"unix_socket_directories": ""}).
 		Logger(nil)
 	from := "the default repository of github.com/fergusstrange/embedded-postgres"
 	if repository != "" {
@@ -69,29 +71,41 @@ func download(ctx context.Context, repository, cache string, announce func(strin
 		from = repository
 	}
 	defer removeLibraryLogs(libraryLogs())
-	announce(fmt.Sprintf("downloading PostgreSQL %s from %s to %s", downloadVersion, from, home))
-	if err := startAndStop(ctx, embeddedpostgres.NewDatabase(config)); err != nil {
+	defer announce("downloading PostgreSQL %s, about %s, from %s to %s", downloadVersion, downloadSize, from, home)()
+	err = fetch(ctx, embeddedpostgres.NewDatabase(config))
+	if _, unfinished := os.Stat(extracted); unfinished != nil {
 		return "", fmt.Errorf("cannot download PostgreSQL %s from %s: %w", downloadVersion, from, err)
 	}
-	return bin, os.Rename(fetched, home)
+	return bin, errors.Join(letRead(fetched), os.Rename(fetched, home))
 }
 
-// startAndStop ends early with ctx; what it leaves then, the guard takes away.
-func startAndStop(ctx context.Context, server *embeddedpostgres.EmbeddedPostgres) error {
+// fetch ends early with ctx; what it leaves then, the guard takes away.
+func fetch(ctx context.Context, server *embeddedpostgres.EmbeddedPostgres) error {
 	done := make(chan error, 1)
-	go func() {
-		if err := server.Start(); err != nil {
-			done <- err
-			return
-		}
-		done <- server.Stop()
-	}()
+	go func() { done <- server.Start() }()
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// letRead lets every user read the files below dir that one may, whatever the umask: the
+// server may run as another one.
+func letRead(dir string) error {
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.Type()&fs.ModeSymlink != 0 {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		mode := info.Mode().Perm()
+		read := mode >> 6 & 0o5 // what its owner may, but for writing
+		return os.Chmod(path, mode|read<<3|read)
+	})
 }
 
 // freePort returns a TCP port of the loopback address that nobody uses now.

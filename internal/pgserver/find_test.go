@@ -3,6 +3,10 @@
 package pgserver
 
 import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,52 +43,119 @@ func TestFindBinaries(t *testing.T) {
 	pattern := root + "/lib/*/bin"
 
 	for name, c := range map[string]struct {
-		path []string
-		dirs []string
-		want string
+		named string
+		path  []string
+		dirs  []string
+		want  string
 	}{
-		"PATH comes first":               {[]string{client, old}, []string{pattern}, old},
-		"a link on PATH":                 {[]string{client, links}, nil, old},
-		"the newest version":             {[]string{client}, []string{pattern}, newest},
-		"the newest of several patterns": {nil, []string{root + "/lib/1*/bin", root + "/lib/9*/bin"}, newest},
-		"no server":                      {[]string{client, "relative"}, []string{root + "/lib/18/bin"}, ""},
-		"nothing":                        {nil, nil, ""},
+		"PATH comes first":               {"", []string{client, old}, []string{pattern}, old},
+		"a link on PATH":                 {"", []string{client, links}, nil, old},
+		"the newest version":             {"", []string{client}, []string{pattern}, newest},
+		"the newest of several patterns": {"", nil, []string{root + "/lib/1*/bin", root + "/lib/9*/bin"}, newest},
+		"no server":                      {"", []string{client, "relative"}, []string{root + "/lib/18/bin"}, ""},
+		"nothing":                        {"", nil, nil, ""},
+		"one that was named":             {old, []string{newest}, []string{pattern}, old},
+		"a link that was named":          {links, []string{newest}, nil, old},
+		"named, without a server":        {client, []string{newest}, []string{pattern}, ""},
+		"named, relative":                {"lib/17/bin", []string{newest}, []string{pattern}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := findBinaries(strings.Join(c.path, string(filepath.ListSeparator)), c.dirs)
+			p := places{bin: c.named, path: strings.Join(c.path, string(filepath.ListSeparator)), dirs: c.dirs}
+			got, err := p.find()
 			if got != c.want || (err == nil) != (c.want != "") {
 				t.Errorf("got %q, %v; want %q", got, err, c.want)
+			}
+			if c.named != "" && err != nil && !strings.Contains(err.Error(), EnvBin+" is "+c.named) {
+				t.Errorf("the error does not name the directory: %v", err)
+			}
+		})
+	}
+}
+
+// TestWays holds the order of ways to what docs/testing.md says.
+func TestWays(t *testing.T) {
+	bin, err := placesFromEnvironment().find()
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed := places{path: bin}
+	docker := func(_ context.Context, image string, _ Announcer) (*Server, error) {
+		return External("image "+image, "127.0.0.1", 5432, func() error { return nil }), nil
+	}
+	noDocker := func(context.Context, string, Announcer) (*Server, error) {
+		return nil, errors.New("no Docker engine answers")
+	}
+	for name, c := range map[string]struct {
+		ways ways
+		want string // how the server was found, or a part of the error
+	}{
+		"PSYCO_TEST_DSN before all":             {ways{dsn: "host=/nowhere", places: installed, runImage: docker}, "existing"},
+		"PSYCO_TEST_BIN before what is on PATH": {ways{places: places{bin: bin, path: "/nowhere"}, runImage: docker}, "own"},
+		"PSYCO_TEST_BIN without a server":       {ways{places: places{bin: "/nowhere", path: bin}, runImage: docker}, EnvBin + " is /nowhere"},
+		"installed before Docker":               {ways{places: installed, runImage: docker}, "own"},
+		"Docker, if linked in":                  {ways{runImage: docker, repository: "off"}, "image " + DefaultImage},
+		"Docker with another image":             {ways{runImage: docker, image: "else", repository: "off"}, "image else"},
+		"Docker fails, then the download":       {ways{runImage: noDocker, repository: "off"}, EnvDownload + " turns"},
+		"Docker is not linked in":               {ways{repository: "off"}, EnvDownload + " turns"},
+		"an image, and Docker not linked in":    {ways{image: "else", repository: "off"}, "nothing is downloaded"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.ways.announce, c.ways.cache = announce, t.TempDir()
+			s, err := c.ways.find(t.Context())
+			if err != nil {
+				if !strings.HasPrefix(err.Error(), "psycotest: ") || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				return
+			}
+			got := s.DSN()
+			switch {
+			case s.guard != nil:
+				got = "own"
+			case s.isExisting():
+				got = "existing"
+			}
+			if got != c.want {
+				t.Errorf("got %s, want %s", got, c.want)
+			}
+			if err := s.Close(); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 }
 
 func TestNoServer(t *testing.T) {
-	announced := ""
-	_, err := ways{
-		docker:     noEngine,
-		image:      DefaultImage,
-		repository: "http://127.0.0.1:1",
-		cache:      t.TempDir(),
-		announce:   func(what string) { announced += what },
-	}.find(t.Context())
+	var announced strings.Builder
+	repository := httptest.NewServer(http.NotFoundHandler())
+	defer repository.Close()
+	w := ways{repository: repository.URL, cache: t.TempDir(), announce: announceOn(&announced, 0)}
+	_, err := w.find(t.Context())
 	if err == nil {
 		t.Fatal("found a server where there is none")
 	}
-	for _, want := range []string{"psycotest: ", EnvDSN, "install PostgreSQL", "Docker", EnvImage, "download", noEngine, "no initdb"} {
+	for _, want := range []string{"psycotest: ", EnvDSN, "install PostgreSQL", EnvBin, "Docker", `import _ "` + ImagesImport + `"`, EnvDownload, repository.URL, "no initdb"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not say %q:\n%v", want, err)
 		}
 	}
-	if os.Geteuid() != 0 && !strings.Contains(announced, "http://127.0.0.1:1") {
-		t.Errorf("the download was announced with %q", announced)
-	}
-	if os.Geteuid() == 0 && announced != "" {
-		t.Errorf("root was told %q", announced)
+	if want := "psycotest: downloading PostgreSQL " + string(downloadVersion); !strings.HasPrefix(announced.String(), want) || !strings.Contains(announced.String(), repository.URL) {
+		t.Errorf("the download was announced with %q", announced.String())
 	}
 
-	if _, err := (ways{docker: noEngine, repository: "off"}).find(t.Context()); err == nil || !strings.Contains(err.Error(), EnvDownload) {
-		t.Errorf("without downloads: %v", err)
+	// Where Docker is linked in, nobody is told to import it.
+	w.runImage = func(context.Context, string, Announcer) (*Server, error) { return nil, errors.New("no engine") }
+	_, err = w.find(t.Context())
+	if err == nil || strings.Contains(err.Error(), "import") || !strings.Contains(err.Error(), "no engine") || !strings.Contains(err.Error(), EnvImage) {
+		t.Errorf("with Docker linked in: %v", err)
+	}
+}
+
+// An image by name is not replaced by anything else.
+func TestImageWithoutDocker(t *testing.T) {
+	_, _, err := SharedImage(t.Context(), "postgres:16")
+	if err == nil || !strings.HasPrefix(err.Error(), "psycotest: cannot run the image postgres:16: ") || !strings.Contains(err.Error(), `imports _ "`+ImagesImport+`"`) {
+		t.Errorf("got %v", err)
 	}
 }
 

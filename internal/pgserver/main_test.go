@@ -27,7 +27,7 @@ var helpers = map[string]func() (line string, err error){
 		return s.DataDir(), nil
 	},
 	"initdb": func() (string, error) {
-		bin, err := findBinaries(os.Getenv("PATH"), serverDirs)
+		bin, err := placesFromEnvironment().find()
 		if err != nil {
 			return "", err
 		}
@@ -44,7 +44,7 @@ var helpers = map[string]func() (line string, err error){
 	},
 	// A server in the guard's directory that is not the guard's child.
 	"pg_ctl": func() (string, error) {
-		bin, err := findBinaries(os.Getenv("PATH"), serverDirs)
+		bin, err := placesFromEnvironment().find()
 		if err != nil {
 			return "", err
 		}
@@ -66,18 +66,6 @@ var helpers = map[string]func() (line string, err error){
 		user.apply(cmd)
 		return data, cmd.Run()
 	},
-	"docker": func() (string, error) {
-		w := waysFromEnvironment()
-		client, err := dockerEngine(context.Background(), "")
-		if err != nil {
-			return "", err
-		}
-		s, err := startDocker(context.Background(), client, w.image, w.announce)
-		if err != nil {
-			return "", err
-		}
-		return s.container.id, nil
-	},
 	// Databases on a server that others use too.
 	"existing": func() (string, error) {
 		s, err := existing(os.Getenv("PGSERVER_TEST_DSN"))
@@ -96,7 +84,7 @@ var helpers = map[string]func() (line string, err error){
 	},
 	"download": func() (string, error) {
 		w := waysFromEnvironment()
-		w.dsn, w.path, w.dirs, w.docker, w.cache = "", "", nil, noEngine, os.Getenv("PGSERVER_TEST_CACHE")
+		w.dsn, w.places, w.cache = "", places{}, os.Getenv("PGSERVER_TEST_CACHE")
 		s, err := w.find(context.Background())
 		if err != nil {
 			return "", err
@@ -104,8 +92,6 @@ var helpers = map[string]func() (line string, err error){
 		return s.BinDir() + "\t" + s.DSN(), nil
 	},
 }
-
-const noEngine = "unix:///nonexistent/docker.sock"
 
 func TestMain(m *testing.M) {
 	helper, ok := helpers[os.Getenv("PGSERVER_TEST_HELPER")]

@@ -34,7 +34,8 @@ type Options struct {
 	// SkipInitdb leaves the data directory empty, for Setup to fill: with
 	// pg_basebackup, for example.
 	SkipInitdb bool
-	// BinDir holds the server's programs. Empty: the installed ones.
+	// BinDir holds the server's programs. Empty: those of PSYCO_TEST_BIN, else the
+	// installed ones.
 	BinDir string
 }
 
@@ -58,7 +59,7 @@ type Server struct {
 	account *account
 	guard   *guard
 
-	container *container // of a server in Docker
+	end func() error // ends a server that another package has started
 
 	mu     sync.Mutex // one command to the guard at a time
 	closed bool
@@ -86,6 +87,14 @@ var settings = map[string]string{
 	"dynamic_shared_memory_type": "mmap", // inside the data directory: gone with it, even after a kill
 }
 
+// Settings returns the settings of every own server.
+func Settings() map[string]string { return maps.Clone(settings) }
+
+// External is a server that another package has started. end ends it.
+func External(dsn, host string, port int, end func() error) *Server {
+	return &Server{dsn: dsn, port: port, addr: net.JoinHostPort(host, strconv.Itoa(port)), end: end}
+}
+
 // Start starts a server of its own, as another user when this process is
 // root. Neither the server nor its directory outlive Close or this process,
 // however it ends.
@@ -96,7 +105,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{bin: o.BinDir}
 	var err error
 	if s.bin == "" {
-		if s.bin, err = findBinaries(os.Getenv("PATH"), serverDirs); err != nil {
+		if s.bin, err = placesFromEnvironment().find(); err != nil {
 			return nil, fmt.Errorf("psycotest: %w", err)
 		}
 	}
@@ -108,6 +117,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("psycotest: %w", err)
 	}
 	s.dir = s.guard.dir
+	defer announce("starting %s in %s", programs(s.bin), s.dir)()
 	if err := s.init(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("psycotest: %w", err), s.Close())
 	}
@@ -322,7 +332,7 @@ func (s *Server) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Close ends an own server and removes its directory or container. It leaves a
+// Close ends a server that was started here, and leaves nothing of it behind. It leaves a
 // server that was there already as it is. A second Close does nothing.
 func (s *Server) Close() error {
 	s.mu.Lock()
@@ -332,8 +342,8 @@ func (s *Server) Close() error {
 	}
 	s.closed = true
 	err := s.admin.close()
-	if s.container != nil {
-		err = errors.Join(err, s.container.close())
+	if s.end != nil {
+		err = errors.Join(err, s.end())
 	}
 	if s.guard == nil {
 		return err

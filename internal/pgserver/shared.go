@@ -21,6 +21,8 @@ const (
 	// EnvDSN is the connection string of a server to use instead of starting
 	// one. Its user must be allowed to create databases.
 	EnvDSN = "PSYCO_TEST_DSN"
+	// EnvBin is the directory of the server programs to start, initdb and postgres.
+	EnvBin = "PSYCO_TEST_BIN"
 	// EnvImage is the Docker image to run; default DefaultImage.
 	EnvImage = "PSYCO_TEST_IMAGE"
 	// EnvDownload is the URL of the Maven repository to download server
@@ -34,9 +36,9 @@ const DefaultImage = "postgres:17"
 // Shared returns the one server of this process, and starts it when it is
 // called first. It lives until Release has been called as often as Shared, or
 // the process ends. The first of these ways that works is taken:
-// PSYCO_TEST_DSN, installed server programs, Docker, a download of server
-// programs. If PSYCO_TEST_DSN is set, or server programs are installed, only
-// that way is tried.
+// PSYCO_TEST_DSN, the server programs in PSYCO_TEST_BIN, installed ones, a Docker
+// image if RegisterImages has been called, a download of server programs. If a
+// variable is set, or server programs are installed, only that way is tried.
 func Shared(ctx context.Context) (*Server, error) { return shared.get(ctx) }
 
 // Release takes back one successful call of Shared.
@@ -105,59 +107,78 @@ func (s *sharing) release() error {
 	return server.Close()
 }
 
+// An ImageRunner starts a server in a container of an image.
+type ImageRunner func(ctx context.Context, image string, announce Announcer) (*Server, error)
+
+var runImage ImageRunner
+
+// RegisterImages makes a way to run images known. Packages that bring one call it when
+// the program is initialized.
+func RegisterImages(run ImageRunner) { runImage = run }
+
+// ImagesImport is the package whose import brings the way to run images.
+const ImagesImport = "github.com/psyco-go/psyco/psycotest/dockerpg"
+
+var errNoImageRunner = fmt.Errorf("this program cannot run Docker images, because nothing in it imports _ %q", ImagesImport)
+
 // ways is where a server can come from.
 type ways struct {
-	dsn        string
-	path       string   // as in $PATH
-	dirs       []string // patterns, for what is not on path
-	docker     string   // endpoint; "": DOCKER_HOST, or the system's
-	image      string
-	repository string // of downloads; "": the library's own, "off": none
-	cache      string // for what is downloaded; "": the user's cache directory
-	announce   func(string)
+	dsn string
+	places
+	runImage   ImageRunner // nil: none is linked in
+	image      string      // "": DefaultImage
+	repository string      // of downloads; "": the library's own, "off": none
+	cache      string      // for what is downloaded; "": see account.cacheDir
+	announce   Announcer
 }
 
 func waysFromEnvironment() ways {
-	w := ways{
+	return ways{
 		dsn:        os.Getenv(EnvDSN),
-		path:       os.Getenv("PATH"),
-		dirs:       serverDirs,
+		places:     placesFromEnvironment(),
+		runImage:   runImage,
 		image:      os.Getenv(EnvImage),
 		repository: os.Getenv(EnvDownload),
-		announce:   func(what string) { fmt.Fprintln(os.Stderr, "psycotest: "+what) },
+		announce:   announce,
 	}
-	if w.image == "" {
-		w.image = DefaultImage
-	}
-	return w
 }
 
 func (w ways) find(ctx context.Context) (*Server, error) {
 	if w.dsn != "" {
 		return existing(w.dsn)
 	}
-	bin, noBinaries := findBinaries(w.path, w.dirs)
+	bin, noBinaries := w.places.find()
 	if noBinaries == nil {
 		return Start(ctx, Options{BinDir: bin})
 	}
-	client, noDocker := dockerEngine(ctx, w.docker)
-	if noDocker == nil {
-		var s *Server
-		if s, noDocker = startDocker(ctx, client, w.image, w.announce); noDocker == nil {
-			return s, nil
+	if w.bin != "" {
+		return nil, fmt.Errorf("psycotest: %w", noBinaries)
+	}
+	image := w.image
+	if image == "" {
+		image = DefaultImage
+	}
+	server, noImage := w.startImage(ctx, image)
+	if noImage == nil {
+		return server, nil
+	}
+	noDownload := errors.New("nothing is downloaded, because " + EnvImage + " asks for an image")
+	if w.image == "" || w.runImage != nil {
+		if bin, noDownload = w.download(ctx); noDownload == nil {
+			return Start(ctx, Options{BinDir: bin})
 		}
 	}
-	bin, noDownload := w.download(ctx)
-	if noDownload == nil {
-		return Start(ctx, Options{BinDir: bin})
+	docker := fmt.Sprintf("start Docker; %s names another image than %s", EnvImage, DefaultImage)
+	if w.runImage == nil {
+		docker = fmt.Sprintf("start Docker, and import _ %q in a file of this package", ImagesImport)
 	}
 	return nil, fmt.Errorf(`psycotest: found no PostgreSQL server. Do one of these:
   - set %s to the connection string of a server whose user may create databases
-  - install PostgreSQL's server programs, initdb and postgres
-  - start Docker; %s names another image than %s
-  - run as an ordinary user with network access, to download server programs
+  - install PostgreSQL's server programs, initdb and postgres, or set %s to the directory that holds them
+  - %s
+  - let this program download server programs; %s names another Maven repository to take them from
 What was tried:
-%w`, EnvDSN, EnvImage, DefaultImage, errors.Join(noBinaries, noDocker, noDownload))
+%w`, EnvDSN, EnvBin, docker, EnvDownload, errors.Join(noBinaries, noImage, noDownload))
 }
 
 func (w ways) download(ctx context.Context) (bin string, err error) {
@@ -166,7 +187,11 @@ func (w ways) download(ctx context.Context) (bin string, err error) {
 	}
 	cache := w.cache
 	if cache == "" {
-		if cache, err = os.UserCacheDir(); err != nil {
+		account, err := serverAccount()
+		if err != nil {
+			return "", err
+		}
+		if cache, err = account.cacheDir(); err != nil {
 			return "", fmt.Errorf("no place for downloaded server programs: %w", err)
 		}
 		cache = filepath.Join(cache, "psyco")
@@ -174,16 +199,21 @@ func (w ways) download(ctx context.Context) (bin string, err error) {
 	return download(ctx, w.repository, cache, w.announce)
 }
 
+// startImage starts a server of an image.
+func (w ways) startImage(ctx context.Context, image string) (*Server, error) {
+	if w.runImage == nil {
+		return nil, errNoImageRunner
+	}
+	return w.runImage(ctx, image, w.announce)
+}
+
 // findImage starts a server of an image that was asked for by name.
 func (w ways) findImage(ctx context.Context, image string) (*Server, error) {
-	client, err := dockerEngine(ctx, w.docker)
-	if err == nil {
-		var s *Server
-		if s, err = startDocker(ctx, client, image, w.announce); err == nil {
-			return s, nil
-		}
+	s, err := w.startImage(ctx, image)
+	if err != nil {
+		return nil, fmt.Errorf("psycotest: cannot run the image %s: %w", image, err)
 	}
-	return nil, fmt.Errorf("psycotest: cannot run the image %s: %w", image, err)
+	return s, nil
 }
 
 // existing returns a server that runs already.

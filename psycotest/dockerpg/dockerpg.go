@@ -1,4 +1,15 @@
-package pgserver
+// Package dockerpg lets psycotest run its servers in Docker. A test imports it for
+// that alone:
+//
+//	import _ "github.com/psyco-go/psyco/psycotest/dockerpg"
+//
+// From then on psycotest.Image works, and where neither PSYCO_TEST_DSN is set nor server
+// programs are installed, psycotest runs the image that PSYCO_TEST_IMAGE names,
+// else postgres:17, before it downloads anything.
+//
+// It is a package of its own so that only those who want a container compile Docker's
+// client. The container is gone when the process has ended: also after kill -9.
+package dockerpg
 
 import (
 	"bytes"
@@ -8,10 +19,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,13 +28,29 @@ import (
 	"github.com/lib/pq"
 	"github.com/ory/dockertest/v3"
 	"github.com/ory/dockertest/v3/docker"
+
+	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-//go:embed docker.sh
+func init() {
+	pgserver.RegisterImages(func(ctx context.Context, image string, announce pgserver.Announcer) (*pgserver.Server, error) {
+		client, err := dial(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		s, _, err := start(ctx, client, image, announce)
+		return s, err
+	})
+}
+
+//go:embed guard.sh
 var containerScript string
 
-// dockerPatience is how long a container may take until it accepts connections.
-const dockerPatience = 2 * time.Minute
+// settings go to the server as arguments.
+var settings = pgserver.Settings()
+
+// patience is how long a container may take until it accepts connections.
+const patience = 2 * time.Minute
 
 // container is a server in Docker. It lives as long as this process is
 // attached to its standard input.
@@ -37,9 +62,9 @@ type container struct {
 	ended  chan struct{} // closed when the container has ended
 }
 
-// dockerEngine returns the engine at endpoint, or where DOCKER_HOST says if
+// dial returns the engine at endpoint, or where DOCKER_HOST says if
 // that is empty, once it has answered.
-func dockerEngine(ctx context.Context, endpoint string) (*docker.Client, error) {
+func dial(ctx context.Context, endpoint string) (*docker.Client, error) {
 	pool, err := dockertest.NewPool(endpoint)
 	if err != nil {
 		return nil, fmt.Errorf("no Docker engine: %w", err)
@@ -50,38 +75,36 @@ func dockerEngine(ctx context.Context, endpoint string) (*docker.Client, error) 
 	return pool.Client, nil
 }
 
-// startDocker runs image, which must behave like the official postgres one: it
-// takes POSTGRES_PASSWORD and arguments for the server. announce is called
-// before the image is pulled.
-func startDocker(ctx context.Context, client *docker.Client, image string, announce func(string)) (_ *Server, err error) {
+// start runs image, which must behave like the official postgres one: it takes
+// POSTGRES_PASSWORD and arguments for the server.
+func start(ctx context.Context, client *docker.Client, image string, announce pgserver.Announcer) (_ *pgserver.Server, _ *container, err error) {
 	if image, err = pull(client, image, announce); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
+	defer announce("starting the Docker image %s", image)()
 	password := rand.Text()
 	c, err := runContainer(ctx, client, image, password)
 	if err != nil {
-		return nil, fmt.Errorf("the Docker image %s: %w", image, err)
+		return nil, nil, fmt.Errorf("the Docker image %s: %w", image, err)
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("the Docker image %s: %w", image, err), c.close())
 		}
 	}()
-	s := &Server{container: c}
 	host, port, err := c.address()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	s.port, s.addr = port, net.JoinHostPort(host, strconv.Itoa(port))
-	s.dsn = fmt.Sprintf("host=%s port=%d user=postgres password=%s dbname=postgres sslmode=disable", host, port, password)
-	if err := c.await(ctx, s.dsn); err != nil {
-		return nil, err
+	dsn := fmt.Sprintf("host=%s port=%d user=postgres password=%s dbname=postgres sslmode=disable", host, port, password)
+	if err := c.await(ctx, dsn); err != nil {
+		return nil, nil, err
 	}
-	return s, nil
+	return pgserver.External(dsn, host, port, c.close), c, nil
 }
 
 // pull gets the image if the engine does not have it, and returns its full name.
-func pull(client *docker.Client, image string, announce func(string)) (string, error) {
+func pull(client *docker.Client, image string, announce pgserver.Announcer) (string, error) {
 	repository, tag := docker.ParseRepositoryTag(image)
 	if tag == "" && !strings.Contains(image, "@") {
 		tag = "latest"
@@ -92,7 +115,7 @@ func pull(client *docker.Client, image string, announce func(string)) (string, e
 	} else if !errors.Is(err, docker.ErrNoSuchImage) {
 		return "", fmt.Errorf("the Docker image %s: %w", image, err)
 	}
-	announce("pulling the Docker image " + image)
+	defer announce("pulling the Docker image %s", image)()
 	if strings.Contains(image, "@") {
 		repository = image
 	}
@@ -207,7 +230,7 @@ func (c *container) address() (host string, port int, err error) {
 
 // await returns when the server accepts connections.
 func (c *container) await(ctx context.Context, dsn string) error {
-	ctx, cancel := context.WithTimeout(ctx, dockerPatience)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	connector, err := pq.NewConnector(dsn)
 	if err != nil {
