@@ -56,6 +56,7 @@ type conn struct {
 	closings int      // in how many packets they are still to be closed
 
 	idleCall *call // ready for the next request with a context
+	running  *call // of the request that is under way
 
 	unannounced *tracing // of one of psyco's functions, before announce
 
@@ -122,10 +123,23 @@ func (c *conn) ready() error {
 	if c.rows != nil {
 		c.rows.buffer()
 	}
+	if !c.answered() {
+		return driver.ErrBadConn
+	}
 	if c.con.dialer.pooled.Load() && !c.onePacket && c.wire != nil {
 		c.poolerFound()
 	}
 	return nil
+}
+
+// answered reports whether nothing is left of an earlier answer. Something is if the
+// program's own code, a writer of COPY or a handler of notices, has panicked in the
+// middle of it, and the connection cannot be used any more.
+func (c *conn) answered() bool {
+	if c.wire != nil && !c.wire.Idle() && c.lost == nil {
+		c.lost = errUnread
+	}
+	return c.lost == nil
 }
 
 // tell lets database/sql know that the connection is lost, except while results are
@@ -235,6 +249,7 @@ func (c *conn) Close() error {
 	if c.wire == nil {
 		return c.base.Close()
 	}
+	c.running.end() // if a panic has kept it from its end
 	c.con.dialer.backends.leave(c.backend, c)
 	// Whatever goes wrong here is the network's doing, and the session is over all
 	// the same. A dead network must not hold up whoever closes the connection.
@@ -267,8 +282,8 @@ func (c *conn) ResetSession(ctx context.Context) error {
 }
 
 // IsValid is called when a connection goes back to the pool. One that comes
-// back in a transaction or in the middle of a COPY must not meet its next user
-// like that, nor keep its locks while it waits.
+// back in a transaction, in the middle of an answer or of a COPY must not meet its
+// next user like that, nor keep its locks while it waits.
 func (c *conn) IsValid() bool {
 	if c.lost != nil {
 		return false
@@ -286,7 +301,7 @@ func (c *conn) IsValid() bool {
 		c.rows.buffer()
 	}
 	c.tx, c.queue = nil, c.queue[:0]
-	if c.wire.TxStatus() != 'I' {
+	if c.answered() && c.wire.TxStatus() != 'I' {
 		if err := c.bounded(func() error { return c.simple("ROLLBACK") }); err != nil {
 			c.lost = err
 		}

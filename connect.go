@@ -265,10 +265,10 @@ func (s *session) startup(nc net.Conn, password string) (driver.Conn, error) {
 		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.endpoint, err)
 	}
 	if h := s.dialer.onNotice; h != nil {
-		pq.SetNoticeHandler(base, h)
+		pq.SetNoticeHandler(base, handler(s, h))
 	}
 	if h := s.dialer.onNotification; h != nil {
-		pq.SetNotificationHandler(base, h)
+		pq.SetNotificationHandler(base, handler(s, h))
 	}
 	return base, nil
 }

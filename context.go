@@ -62,6 +62,7 @@ func (c *conn) watch(ctx context.Context) *call {
 		k.tx.ctx = txCtx
 		k.tx.stop = context.AfterFunc(txCtx, k.tx.fire)
 	}
+	c.running = k
 	return k
 }
 
@@ -113,6 +114,9 @@ func (s *session) cancelWithin(d time.Duration) error {
 func (k *call) end() (cause error, usable bool) {
 	if k == nil {
 		return nil, true
+	}
+	if k.c.running == k {
+		k.c.running = nil
 	}
 	stopped := true
 	for _, w := range []*watched{&k.own, &k.tx} {

@@ -41,7 +41,7 @@ func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Locati
 	return row, nil
 }
 
-var errShortRow = errors.New("psyco: protocol error: a row that does not fit its description")
+var errShortRow = fmt.Errorf("psyco: %w: a row that does not fit its description", wire.ErrProtocol)
 
 // decodeValue decodes a value as lib/pq does. The result may be cell itself.
 func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v driver.Value, err error) {

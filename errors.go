@@ -54,6 +54,10 @@ func (c *conn) fault(err error) error {
 		}
 		return c.lost
 	}
+	if errors.Is(err, wire.ErrProtocol) && !c.wire.Pending() {
+		c.lost = err // it was found in an answer that had arrived as a whole
+		return err
+	}
 	var pe *pq.Error
 	if errors.As(err, &pe) {
 		if c.wire.Pending() {

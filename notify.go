@@ -27,6 +27,24 @@ func Notify(ctx context.Context, h Handle, channel, payload string) error {
 	return err
 }
 
+// handler makes h lib/pq's handler of notices or notifications. lib/pq calls it in the
+// middle of an answer: if h panics, the rest of that is lost, and so is the session.
+func handler[E any](s *session, h func(*E)) func(*E) {
+	if h == nil {
+		return nil
+	}
+	return func(e *E) {
+		returned := false
+		defer func() {
+			if !returned {
+				s.wire.Close()
+			}
+		}()
+		h(e)
+		returned = true
+	}
+}
+
 // logNotice returns a notice handler that writes to logger.
 func logNotice(logger *slog.Logger) func(*pq.Error) {
 	return func(e *pq.Error) {

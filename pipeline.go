@@ -105,7 +105,7 @@ func (p *pipeline) send(ctx context.Context) error {
 // answer takes a message of the server.
 func (p *pipeline) answer(typ byte, payload []byte) error {
 	if p.answered == len(p.described) {
-		return fmt.Errorf("psyco: protocol error: message %q after the last answer", typ)
+		return fmt.Errorf("psyco: %w: message %q after the last answer", wire.ErrProtocol, typ)
 	}
 	switch typ {
 	case wire.CommandComplete:

@@ -137,7 +137,7 @@ func (c *conn) roundTrip(sql string, request []byte) error {
 	return err
 }
 
-// errUnread cannot happen unless lib/pq has given up in the middle of an answer.
+// errUnread: reading was given up in the middle of an answer.
 var errUnread = errors.New("psyco: the last answer was not read to its end")
 
 // keptReply is how large a buffer is kept for the next request.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"database/sql/driver"
+	"errors"
 	"io"
 	"reflect"
 	"slices"
@@ -152,9 +153,9 @@ func (r *rows) Next(dest []driver.Value) error {
 
 // fail ends a result that cannot be read any further. A value that lib/pq cannot
 // decode leaves it in the middle of the answer, and it would take the rest for
-// the answer to the next statement.
+// the answer to the next statement. What breaks the protocol ends the connection.
 func (r *rows) fail(err error) error {
-	if pq.As(err) == nil {
+	if pq.As(err) == nil && !errors.Is(err, wire.ErrProtocol) {
 		_, _ = r.drain() // the first error counts
 		_ = r.base.Close()
 	}

@@ -134,6 +134,7 @@ func (t *tx) end() (done bool, err error) {
 		c.rows.buffer()
 	}
 	c.queue = c.queue[:0]
+	c.answered()
 	state := t.state
 	t.state = txEnded
 	switch {

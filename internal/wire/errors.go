@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 )
 
@@ -172,6 +173,9 @@ func appendShortened(b, payload []byte) ([]byte, error) {
 	return b, err
 }
 
+// ErrProtocol is in the chain of every error about bytes that are not the protocol.
+var ErrProtocol = errors.New("protocol error")
+
 // protocolError is a stream that is not the PostgreSQL protocol. The connection
 // is unusable from there on.
 type protocolError struct {
@@ -182,7 +186,7 @@ type protocolError struct {
 var _ error = (*protocolError)(nil)
 
 func protocolErrorf(format string, args ...any) *protocolError {
-	return &protocolError{text: "psyco: protocol error: " + fmt.Sprintf(format, args...)}
+	return &protocolError{text: "psyco: protocol error: " + fmt.Sprintf(format, args...), cause: ErrProtocol}
 }
 
 func (e *protocolError) Error() string { return e.text }

@@ -159,6 +159,10 @@ func (c *Conn) TxStatus() byte { return byte(c.session.tx.Load()) }
 // to the socket and its ReadyForQuery has not arrived. Terminate is no request.
 func (c *Conn) Pending() bool { return c.session.pending.Load() }
 
+// Idle reports whether a request may be sent: nothing is left of the answer to the
+// last one, and the connection is neither closed nor beyond use.
+func (c *Conn) Idle() bool { return !c.Pending() && c.session.broken.Load() == nil }
+
 // Fatal returns the last ErrorResponse of severity FATAL or PANIC, or nil.
 func (c *Conn) Fatal() *Error { return c.session.fatal.Load() }
 
