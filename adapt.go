@@ -306,10 +306,9 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 	} else {
 		oid = oidTimestamptz
 	}
-	// lib/pq's formatTS moves February 29th BC to March 1st and loses the sign of
-	// offsets under a minute; everything else is left to it, because it
-	// knows pq.EnableInfinityTs.
-	if x.Year() <= 0 && x.Month() == time.February && x.Day() == 29 || offset < 0 && offset > -60 {
+	// lib/pq writes a year BC by way of the same one AD, in which February has other days
+	// and the zone another offset, and loses the sign of offsets under a minute.
+	if x.Year() <= 0 || offset < 0 && offset > -60 {
 		return string(appendTimestamp(nil, x)), oid, fallback, nil
 	}
 	return v, oid, fallback, nil

@@ -143,6 +143,7 @@ func TestAdapt(t *testing.T) {
 		{"time as lib/pq reads a timestamp", naive, naive, 0, oidTimestamptz},
 		{"named time", namedTime(noon), noon, oidTimestamptz, oidTimestamptz},
 		{"leap day BC", time.Date(-4, 2, 29, 1, 2, 3, 0, time.UTC), "0005-02-29 01:02:03+00:00 BC", oidTimestamptz, oidTimestamptz},
+		{"another zone BC", time.Date(-4712, 1, 2, 3, 4, 5, 0, time.FixedZone("LMT", -17762)), "4713-01-02 03:04:05-04:56:02 BC", oidTimestamptz, oidTimestamptz},
 		{"offset of seconds", time.Date(1880, 1, 1, 0, 0, 0, 0, time.FixedZone("LMT", -30)), "1880-01-01 00:00:00-00:00:30", oidTimestamptz, oidTimestamptz},
 		{"duration", 90 * time.Second, "00:01:30", oidInterval, oidInterval},
 		{"negative duration", -1500 * time.Millisecond, "-00:00:01.5", oidInterval, oidInterval},
