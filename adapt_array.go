@@ -49,7 +49,11 @@ func arrayParameter(elemOID, elemFallback uint32) (oid, fallback uint32) {
 
 // array writes rv as an array in PostgreSQL's text format.
 func (m *TypeMap) array(rv reflect.Value, nesting int) (value driver.Value, oid, fallback uint32, err error) {
-	w := arrayWriter{m: m, nesting: nesting, delimiter: ',', leafDepth: -1}
+	leaf := rv.Type().Elem()
+	for m.isList(leaf) {
+		leaf = leaf.Elem()
+	}
+	w := arrayWriter{m: m, nesting: nesting, delimiter: arrayDelimiter(indirectType(leaf)), leafDepth: -1}
 	w.buf = make([]byte, 0, 16+8*rv.Len())
 	if err := w.write(rv, 0); err != nil {
 		if untyped := (*untypedError)(nil); errors.As(err, &untyped) && !w.loose {
@@ -59,11 +63,7 @@ func (m *TypeMap) array(rv reflect.Value, nesting int) (value driver.Value, oid,
 	}
 	elemOID, elemFallback := w.oid, w.fallback
 	if w.elem == nil {
-		elem := rv.Type().Elem()
-		for m.isList(elem) {
-			elem = elem.Elem()
-		}
-		if elemOID, elemFallback = m.typeOID(elem); isByteList(elem) && elemFallback == oidBytea {
+		if elemOID, elemFallback = m.typeOID(leaf); isByteList(leaf) && elemFallback == oidBytea {
 			elemOID = oidBytea
 		}
 	}

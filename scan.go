@@ -48,10 +48,15 @@ func setValue(dst reflect.Value, src any) error {
 	case nil:
 		return setNull(dst)
 	case string:
+		// Of a text column, where a backslash is one, but for the sign of hex.
+		if isBytesItself(indirectType(dst.Type())) && !strings.HasPrefix(x, `\x`) {
+			allocate(dst).SetBytes([]byte(x))
+			return nil
+		}
 		return setText(dst, x)
 	case []byte:
 		// Of a bytea column: decoded already, and the driver's to reuse.
-		if base := indirectType(dst.Type()); isByteList(base) && base.Kind() == reflect.Slice && base != reflect.TypeFor[net.HardwareAddr]() && !isScanner(base) && !reflect.PointerTo(base).Implements(textUnmarshalerType) {
+		if base := indirectType(dst.Type()); isBytesItself(base) {
 			allocate(dst).SetBytes(append([]byte{}, x...))
 			return nil
 		} else if isByteList(base) && base.Kind() == reflect.Array && base.Len() == len(x) && !isScanner(base) {
@@ -84,6 +89,12 @@ var (
 )
 
 func isScanner(typ reflect.Type) bool { return reflect.PointerTo(typ).Implements(scannerType) }
+
+// isBytesItself reports whether a typ is a slice of bytes without a say in what they mean.
+func isBytesItself(typ reflect.Type) bool {
+	return typ.Kind() == reflect.Slice && isByteList(typ) && typ != reflect.TypeFor[net.HardwareAddr]() &&
+		!isScanner(typ) && !reflect.PointerTo(typ).Implements(textUnmarshalerType)
+}
 
 func indirectType(typ reflect.Type) reflect.Type {
 	for typ.Kind() == reflect.Pointer {
@@ -237,16 +248,17 @@ func setKind(dst reflect.Value, text string) (err error) {
 	return fmt.Errorf("cannot read %.60q as %s: %s", text, typ, advice)
 }
 
-// setBytes reads bytea, which inside other values is still text, a UUID, or any text.
+// setBytes reads bytea, which inside other values is still text, in either form of
+// bytea_output, a UUID, or any text that is neither.
 func setBytes(dst reflect.Value, text string) error {
-	isUUID := dst.Kind() == reflect.Array && dst.Len() == 16
 	var b []byte
 	var err error
-	if digits, ok := strings.CutPrefix(text, `\x`); ok {
-		b, err = hex.DecodeString(digits)
-	} else if isUUID {
+	switch isUUID := dst.Kind() == reflect.Array && dst.Len() == 16; {
+	case strings.HasPrefix(text, `\x`), isEscapedBytea(text):
+		b, err = decodeBytea(text)
+	case isUUID && len(text) != dst.Len():
 		b, err = hex.DecodeString(strings.ReplaceAll(text, "-", ""))
-	} else {
+	default:
 		b = []byte(text)
 	}
 	switch {
@@ -260,6 +272,21 @@ func setBytes(dst reflect.Value, text string) error {
 	}
 	copy(dst.Bytes(), b)
 	return nil
+}
+
+// isEscapedBytea reports whether text is bytes as bytea_output=escape writes them: with a
+// backslash or three octal digits behind each backslash, and nothing but what can be printed.
+func isEscapedBytea(text string) bool {
+	if strings.IndexByte(text, '\\') < 0 {
+		return false // then it is the same as text
+	}
+	for i := range len(text) {
+		if text[i] < ' ' || text[i] > '~' {
+			return false
+		}
+	}
+	_, err := decodeBytea(text)
+	return err == nil
 }
 
 // prefixedError is an error of this package on its way to the caller. Where it

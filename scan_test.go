@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"bytes"
 	"database/sql"
 	"database/sql/driver"
 	"encoding/json"
@@ -349,5 +350,140 @@ func TestJSONInsideJSON(t *testing.T) {
 	var back outer
 	if err := json.Unmarshal(b, &back); err != nil || !reflect.DeepEqual(back.Inner.V, []int{1}) {
 		t.Errorf("%v, %v", back, err)
+	}
+}
+
+// TestByteaInsideOthers reads bytea of all bytes inside arrays, composite types and ranges,
+// in both forms that the server writes it in.
+func TestByteaInsideOthers(t *testing.T) {
+	db := openValues(t)
+	type holder struct {
+		Name string
+		Data []byte
+	}
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	conn, err := db.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	exec := func(query string) {
+		t.Helper()
+		if _, err := conn.ExecContext(t.Context(), query); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec("CREATE TYPE bytearange AS RANGE (subtype = bytea, multirange_type_name = bytemultirange); CREATE TYPE holder AS (name text, data bytea)")
+	for _, output := range []string{"hex", "escape"} {
+		exec("SET bytea_output = " + output)
+		for _, want := range [][]byte{every, {}, []byte(`\\`), []byte(`\`), []byte("\\000"), []byte("plain"), {0}, {0, 255}, []byte("é"), every[:16], []byte(`\x41`)} {
+			want := append([]byte{}, want...)
+			top := append(append([]byte{}, want...), 1)
+			var (
+				list   [][]byte
+				array  Array[[]byte]
+				ptrs   []*[]byte
+				nested [][][]byte
+				record holder
+				list2  []holder
+				rng    Range[[]byte]
+				multi  Multirange[[]byte]
+				null   sql.Null[[]byte]
+				scalar []byte
+			)
+			err := conn.QueryRowContext(t.Context(), `SELECT ARRAY[b], ARRAY[b, b], ARRAY[b, NULL], ARRAY[[b, b]], ROW('n', b)::holder, ARRAY[ROW('n', b)::holder],
+				bytearange(b, t), bytemultirange(bytearange(b, t)), b, b FROM (SELECT $1::bytea b, $2::bytea t) x`, want, top).
+				Scan(Into(&list), &array, Into(&ptrs), Into(&nested), Into(&record), Into(&list2), &rng, &multi, &null, Into(&scalar))
+			if err != nil {
+				t.Errorf("%s: %q: %v", output, want, err)
+				continue
+			}
+			for _, tt := range []struct {
+				name      string
+				got, want any
+			}{
+				{"list", list, [][]byte{want}}, {"Array", array, Array[[]byte]{want, want}}, {"pointers", ptrs, []*[]byte{&want, nil}},
+				{"nested", nested, [][][]byte{{want, want}}}, {"record", record, holder{"n", want}}, {"records", list2, []holder{{"n", want}}},
+				{"range", rng, Range[[]byte]{Lower: want, Upper: top, LowerInc: true}}, {"multirange", multi, Multirange[[]byte]{{Lower: want, Upper: top, LowerInc: true}}},
+				{"Null", null, sql.Null[[]byte]{V: want, Valid: true}}, {"scalar", scalar, want},
+			} {
+				if !reflect.DeepEqual(tt.got, tt.want) {
+					t.Errorf("%s: %s: %q became %q", output, tt.name, tt.want, tt.got)
+				}
+			}
+		}
+		var hash [][16]byte
+		if err := conn.QueryRowContext(t.Context(), `SELECT ARRAY[$1::bytea, $2, $3]`, every[:16], every[240:], []byte("sixteen bytes ok")).Scan(Into(&hash)); err != nil ||
+			!bytes.Equal(hash[0][:], every[:16]) || !bytes.Equal(hash[1][:], every[240:]) || string(hash[2][:]) != "sixteen bytes ok" {
+			t.Errorf("%s: %x, %v", output, hash, err)
+		}
+	}
+	// A text column is text.
+	for _, want := range []string{`a\\b`, `\101`, "\\"} {
+		var got []byte
+		if err := conn.QueryRowContext(t.Context(), "SELECT $1::text", want).Scan(Into(&got)); err != nil || string(got) != want {
+			t.Errorf("%q became %q, %v", want, got, err)
+		}
+	}
+}
+
+// TestBoxArray reads the arrays that have a semicolon between their elements.
+func TestBoxArray(t *testing.T) {
+	db := openValues(t)
+	for _, tt := range []struct {
+		query string
+		want  any
+	}{
+		{`SELECT '{(1,1),(0,0)}'::box[]`, []string{"(1,1),(0,0)"}},
+		{`SELECT '{(1,1),(0,0);(3.5,-3),(2,-1e+20)}'::box[]`, []string{"(1,1),(0,0)", "(3.5,-3),(2,-1e+20)"}},
+		{`SELECT '{(Infinity,1),(0,-Infinity);(NaN,1),(1,1)}'::box[]`, nil},
+		{`SELECT '[0:1]={(1,1),(0,0);(3,3),(2,2)}'::box[]`, []string{"(1,1),(0,0)", "(3,3),(2,2)"}},
+		{`SELECT '{NULL;(1,1),(0,0)}'::box[]`, []*string{nil, ptr("(1,1),(0,0)")}},
+		{`SELECT '{{(1,1),(0,0)};{(3,3),(2,2)}}'::box[]`, [][]string{{"(1,1),(0,0)"}, {"(3,3),(2,2)"}}},
+		{`SELECT '{}'::box[]`, []string{}},
+		{`SELECT ARRAY[NULL]::box[]`, []*string{nil}},
+		{`SELECT ARRAY['(1,1)', '(0,0)']::text[]`, []string{"(1,1)", "(0,0)"}},
+		{`SELECT ARRAY['(a', 'b)', '(c', 'd)']`, []string{"(a", "b)", "(c", "d)"}},
+		{`SELECT ARRAY['(1', 'b;c)']`, []string{"(1", "b;c)"}},
+		{`SELECT ARRAY[point '(1,2)', point '(3,4)']`, []string{"(1,2)", "(3,4)"}},
+		{`SELECT ARRAY[lseg '[(1,2),(3,4)]', lseg '[(5,6),(7,8)]']`, []string{"[(1,2),(3,4)]", "[(5,6),(7,8)]"}},
+		{`SELECT ARRAY[circle '<(1,2),3>', circle '<(4,5),6>']`, []string{"<(1,2),3>", "<(4,5),6>"}},
+		{`SELECT ARRAY[polygon '((1,2),(3,4))', polygon '((5,6))']`, []string{"((1,2),(3,4))", "((5,6))"}},
+		{`SELECT ARRAY[path '[(1,2),(3,4)]']`, []string{"[(1,2),(3,4)]"}},
+		{`SELECT ARRAY[line '{1,2,3}', line '{4,5,6}']`, []string{"{1,2,3}", "{4,5,6}"}},
+		{`SELECT ARRAY[B'101', B'1']::varbit[]`, []string{"101", "1"}},
+		{`SELECT ARRAY['a', ',', ';', '"', ' ']::"char"[]`, []string{"a", ",", ";", `"`, " "}},
+		{`SELECT ARRAY['a,b', 'c;d']::name[]`, []string{"a,b", "c;d"}},
+		{`SELECT ARRAY['<a>,;</a>'::xml, '<b/>']`, []string{"<a>,;</a>", "<b/>"}},
+		{`SELECT ARRAY[1234.5, 1]::money[]`, []string{"$1,234.50", "$1.00"}},
+	} {
+		want := tt.want
+		if want == nil { // boxes are put in order, so that only their number is sure
+			var n []string
+			if err := db.QueryRow(tt.query).Scan(Into(&n)); err != nil || len(n) != 2 {
+				t.Errorf("%s: %q, %v", tt.query, n, err)
+			}
+			continue
+		}
+		got := reflect.New(reflect.TypeOf(want))
+		if err := db.QueryRow(tt.query).Scan(into{got}); err != nil || !reflect.DeepEqual(got.Elem().Interface(), want) {
+			t.Errorf("%s: %q, %v", tt.query, got.Elem().Interface(), err)
+		}
+	}
+	boxes := []box{"(1,1),(0,0)", "(3,3),(2,2)"}
+	value, _, _, err := (*TypeMap)(nil).convert(boxes, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back []box
+	if err := db.QueryRow(`SELECT $1::box[]`, value).Scan(Into(&back)); err != nil || !reflect.DeepEqual(back, boxes) {
+		t.Errorf("%q became %q, %v", boxes, back, err)
+	}
+	var list Array[string]
+	if err := db.QueryRow(`SELECT '{(1,1),(0,0);(3,3),(2,2)}'::box[]`).Scan(&list); err != nil || len(list) != 2 {
+		t.Errorf("%q, %v", list, err)
 	}
 }

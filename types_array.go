@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -17,8 +18,9 @@ import (
 // a plain slice does.
 //
 // NULL is a nil Array, '{}' an empty one. Lower bounds other than 1 are dropped.
-// Elements are separated by a comma unless T has a method ArrayDelimiter()
-// string, as the type box needs with ";" (lib/pq: pq.ArrayDelimiter).
+// Elements are separated by a comma, those of a box[] that is read by a semicolon, or by
+// what T's method ArrayDelimiter() string says, which a box[] that is written needs
+// as well (lib/pq: pq.ArrayDelimiter).
 type Array[T any] []T
 
 var (
@@ -65,10 +67,15 @@ type element struct {
 	null bool
 }
 
+// delimited is implemented by elements that something else than a comma separates.
+type delimited interface{ ArrayDelimiter() string }
+
+var delimitedType = reflect.TypeFor[delimited]()
+
 // arrayDelimiter asks typ for the character between its elements in an array.
 func arrayDelimiter(typ reflect.Type) byte {
-	if d, ok := reflect.New(typ).Interface().(interface{ ArrayDelimiter() string }); ok && typ.Kind() != reflect.Pointer {
-		if s := d.ArrayDelimiter(); len(s) == 1 {
+	if typ.Kind() != reflect.Interface && reflect.PointerTo(typ).Implements(delimitedType) {
+		if s := reflect.New(typ).Interface().(delimited).ArrayDelimiter(); len(s) == 1 {
 			return s[0]
 		}
 	}
@@ -81,13 +88,31 @@ func setArray(dst reflect.Value, text string) error {
 	for isDimension(elem) {
 		elem = elem.Elem()
 	}
-	elements, dims, err := parseArray(text, arrayDelimiter(indirectType(elem)))
+	delimiter := arrayDelimiter(indirectType(elem))
+	if delimiter == ',' && isBoxArray(text) {
+		delimiter = ';'
+	}
+	elements, dims, err := parseArray(text, delimiter)
 	if err != nil {
 		return err
 	}
 	f := arrayFiller{elements: elements, dims: dims}
 	return f.fill(dst, 0)
 }
+
+// isBoxArray reports whether text is a box[], the one array of the server's own types that
+// has semicolons between its elements, and commas inside them without quotes. Each
+// element must be a box, so that no text[] is taken for one.
+func isBoxArray(text string) bool {
+	i := strings.IndexByte(text, '(')
+	return i > 0 && (text[i-1] == '{' || text[i-1] == ';') && boxArray.MatchString(text)
+}
+
+var boxArray = func() *regexp.Regexp {
+	const number = `(?:-?[0-9][0-9.e+-]*|-?Infinity|NaN)`
+	const box = `(?:NULL|\(` + number + `,` + number + `\),\(` + number + `,` + number + `\))`
+	return regexp.MustCompile(`\A(?:[0-9:\[\]-]+=)?\{+` + box + `(?:\}*;\{*` + box + `)*\}+\z`)
+}()
 
 // isDimension reports whether an array is read into a typ, not into an element of one.
 func isDimension(typ reflect.Type) bool {
