@@ -20,7 +20,7 @@ import (
 
 // appendRequest appends Bind, Execute and Sync.
 func appendRequest(b []byte, d *description, args []driver.NamedValue) ([]byte, error) {
-	b, err := appendBind(b, d.server, d.params, args, d.formats)
+	b, err := appendBind(b, d.server, d.params, args, d.formats, d.literal)
 	if err != nil {
 		return b, err
 	}
@@ -28,8 +28,10 @@ func appendRequest(b []byte, d *description, args []driver.NamedValue) ([]byte, 
 }
 
 // appendBind appends a Bind of a statement whose parameters have the given types.
-// formats are those of the results with their number in front.
-func appendBind(b []byte, statement string, types []uint32, args []driver.NamedValue, formats []byte) ([]byte, error) {
+// formats are those of the results with their number in front. literal says that the
+// placeholders are psycopg's, for which a string is what a literal would be: the text of
+// a bytea (\x4142), where lib/pq takes the string's bytes for the value.
+func appendBind(b []byte, statement string, types []uint32, args []driver.NamedValue, formats []byte, literal bool) ([]byte, error) {
 	if len(args) != len(types) || len(args) > math.MaxUint16 {
 		return b, fmt.Errorf("psyco: got %d parameters but the statement requires %d", len(args), len(types))
 	}
@@ -45,7 +47,7 @@ func appendBind(b []byte, statement string, types []uint32, args []driver.NamedV
 		b = append(b, 0, 0, 0, 0)
 		var null, isBinary bool
 		var err error
-		if b, isBinary = appendBinary(b, args[i].Value, types[i]); isBinary {
+		if b, isBinary = appendBinary(b, args[i].Value, types[i], literal); isBinary {
 			b[list+2*i+1] = 1
 		} else if b, null, err = appendTextParameter(b, args[i].Value); err != nil {
 			return b, argumentError(&args[i], err)
@@ -61,7 +63,7 @@ func appendBind(b []byte, statement string, types []uint32, args []driver.NamedV
 
 // appendBinary appends a parameter in binary format, where that is the same value
 // as the text that lib/pq sends, or reports that it is not.
-func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) {
+func appendBinary(b []byte, value driver.Value, typ uint32, literal bool) (_ []byte, ok bool) {
 	switch x := value.(type) {
 	case int64:
 		switch {
@@ -81,7 +83,7 @@ func appendBinary(b []byte, value driver.Value, typ uint32) (_ []byte, ok bool) 
 			return append(b, x...), true
 		}
 	case string:
-		if typ == oidBytea {
+		if typ == oidBytea && !literal {
 			return append(b, x...), true
 		}
 	case bool:

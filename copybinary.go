@@ -246,16 +246,11 @@ func byteaValue(m *TypeMap, v any) ([]byte, error) {
 	case []byte:
 		return x, nil
 	case string:
-		digits, isHex := strings.CutPrefix(x, `\x`)
-		if isHex {
-			if raw, err := hex.DecodeString(digits); err == nil {
-				return raw, nil
-			}
-		} else if !strings.Contains(x, `\`) {
-			return []byte(x), nil
+		if raw, err := decodeBytea(x); err == nil {
+			return raw, nil
 		}
 	}
-	return nil, misfit(v, `bytea: pass []byte, or text in the hex format (\x…)`)
+	return nil, misfit(v, `bytea: pass []byte, or text as the server reads it (\x…)`)
 }
 
 func encodeBytea(m *TypeMap, b []byte, v any) ([]byte, error) {

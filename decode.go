@@ -10,6 +10,7 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,10 +126,15 @@ func decodeTimestamp(location *time.Location, text string) (driver.Value, error)
 	return pq.ParseTimestamp(location, text)
 }
 
-// decodeBytea reads both formats of bytea_output.
+// decodeBytea reads both formats of bytea_output as the server does, which takes white
+// space between the digits of hex.
 func decodeBytea(text string) ([]byte, error) {
 	if len(text) >= 2 && text[:2] == `\x` {
-		return hex.DecodeString(text[2:])
+		b, err := hex.DecodeString(text[2:])
+		if err != nil && strings.ContainsAny(text, " \t\n\r") {
+			return hex.DecodeString(strings.Join(strings.Fields(text[2:]), ""))
+		}
+		return b, err
 	}
 	b := make([]byte, 0, len(text))
 	for i := 0; i < len(text); i++ {

@@ -44,6 +44,7 @@ type description struct {
 	header *header
 	// formats are the same at the end of a Bind.
 	formats []byte
+	literal bool // see appendBind
 }
 
 // describeStatement makes a description of what the server told of a statement.
@@ -63,12 +64,19 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 		}
 		formats = binary.BigEndian.AppendUint16(formats, uint16(f.Format))
 	}
-	return description{server, d.Params, fields, describeColumns(fields), formats}
+	return description{server: server, params: d.Params, fields: fields, header: describeColumns(fields), formats: formats}
 }
 
 // runPrepared runs a prepared statement.
 func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driver.NamedValue) (R, error) {
 	if p.server == "" {
+		if p.literal && !c.binary {
+			var err error
+			if args, err = literalBytea(p.params, args); err != nil {
+				var zero R
+				return zero, err
+			}
+		}
 		return m.prepared(c, p.stmt, args)
 	}
 	request, err := appendRequest(c.request[:0], &p.description, args)

@@ -28,6 +28,9 @@ type statement struct {
 	counted bool     // the text has as many parameters as there are arguments
 }
 
+// literal reports whether the placeholders are psycopg's, see appendBind.
+func (st *statement) literal() bool { return len(st.types) > 0 }
+
 // prepared is a server-side statement of the cache.
 type prepared struct {
 	stmt driver.Stmt
@@ -52,8 +55,9 @@ func (p *prepared) fits(st *statement) bool {
 	return true
 }
 
-// assume notes which types p was prepared with.
+// assume notes what p was prepared for.
 func (p *prepared) assume(st *statement, types []uint32) {
+	p.literal = st.literal()
 	if !slices.Equal(types, st.types) {
 		p.assumed = slices.Clone(types)
 	}

@@ -3,6 +3,7 @@ package psyco
 import (
 	"bytes"
 	"cmp"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -29,7 +30,7 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 	}
 	asked := false
 	for i := range st.args {
-		if types[i] != 0 || c.sameAsBytea(st.args[i].Value) {
+		if types[i] != 0 || c.sameAsBytea(st.args[i].Value, st.literal()) {
 			continue
 		}
 		if st.params == nil {
@@ -47,7 +48,7 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 	if name != "" {
 		b = wire.AppendDescribe(b, 'S', name)
 	}
-	b, err = appendBind(b, name, types, st.args, textResults)
+	b, err = appendBind(b, name, types, st.args, textResults, st.literal())
 	if err != nil || len(b) > maxDescribed && name != "" {
 		return b, false
 	}
@@ -75,17 +76,32 @@ func (c *conn) untyped(n int) []uint32 {
 
 // sameAsBytea reports whether a value is sent in the same way if its type turns out
 // to be bytea. In a bytea's text only the backslash is special, but text is
-// converted to the server's encoding.
-func (c *conn) sameAsBytea(value any) bool {
+// converted to the server's encoding. A string of psycopg's is text in any case.
+func (c *conn) sameAsBytea(value any, literal bool) bool {
 	switch x := value.(type) {
 	case string:
-		return strings.IndexByte(x, '\\') < 0 && strings.IndexByte(x, 0) < 0 &&
+		return literal || strings.IndexByte(x, '\\') < 0 && strings.IndexByte(x, 0) < 0 &&
 			(isASCII(x) || utf8.ValidString(x) && c.isUTF8())
 	case []byte:
 		return bytes.IndexByte(x, '\\') < 0 && bytes.IndexByte(x, 0) < 0 &&
 			(isASCII(x) || utf8.Valid(x) && c.isUTF8())
 	}
 	return true
+}
+
+// literalBytea returns args with the bytes that the texts of a bytea stand for.
+func literalBytea(types []uint32, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	args = slices.Clone(args)
+	for i := range min(len(types), len(args)) {
+		if x, ok := args[i].Value.(string); ok && types[i] == oidBytea {
+			raw, err := decodeBytea(x)
+			if err != nil {
+				return nil, argumentError(&args[i], fmt.Errorf("%.40q is not the text of a bytea: %w", x, err))
+			}
+			args[i].Value = raw
+		}
+	}
+	return args, nil
 }
 
 func isASCII[T string | []byte](s T) bool {
@@ -144,7 +160,7 @@ func (c *conn) askTypes(st *statement, types []uint32, columns bool) (request []
 		return request, nil
 	}
 	_, tooLong := wire.AppendParse(nil, "", st.sql, types)
-	_, err = appendBind(nil, "", c.untyped(len(st.args)), st.args, textResults)
+	_, err = appendBind(nil, "", c.untyped(len(st.args)), st.args, textResults, st.literal())
 	return nil, cmp.Or(tooLong, err, errUnsendable)
 }
 

@@ -1,0 +1,168 @@
+package psyco_test
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/psyco-go/psyco"
+)
+
+// byteaTexts are strings for a bytea column and the bytes that psycopg2 and psycopg 3
+// store there. An empty one is an error of both.
+var byteaTexts = []struct{ text, hex string }{
+	{"AB", "4142"},
+	{`\x4142`, "4142"},
+	{`\x41 42`, "4142"},
+	{`\x`, ""},
+	{`a\\b`, "615c62"},
+	{`\101`, "41"},
+	{"é", "c3a9"},
+	{"", ""},
+}
+
+// TestStringsForBytea checks that a string in the place of a bytea is the text of it, as it
+// is in psycopg's literals, whichever way it goes.
+func TestStringsForBytea(t *testing.T) {
+	ctx := t.Context()
+	const insert = "INSERT INTO b VALUES (%s)"
+	var rows [][]any
+	var want []string
+	for _, tt := range byteaTexts {
+		rows = append(rows, []any{tt.text})
+		want = append(want, tt.hex)
+	}
+	each := func(t *testing.T, run func(text string) error) {
+		t.Helper()
+		for _, tt := range byteaTexts {
+			if err := run(tt.text); err != nil {
+				t.Errorf("%q: %v", tt.text, err)
+			}
+		}
+	}
+	type exec func(query string, args ...any) error
+	ways := []struct {
+		name string
+		run  func(t *testing.T, db *sql.DB, h psyco.Handle, exec exec)
+	}{
+		{"Exec", func(t *testing.T, _ *sql.DB, _ psyco.Handle, exec exec) {
+			each(t, func(text string) error { return exec(insert, text) })
+		}},
+		{"Exec by name", func(t *testing.T, _ *sql.DB, _ psyco.Handle, exec exec) {
+			each(t, func(text string) error {
+				return exec("INSERT INTO b VALUES (%(b)s)", map[string]any{"b": text})
+			})
+		}},
+		{"beside bytes", func(t *testing.T, _ *sql.DB, _ psyco.Handle, exec exec) {
+			each(t, func(text string) error {
+				return exec("INSERT INTO b SELECT %s WHERE %s::bytea IS NOT NULL", text, []byte("\\\x00\xff"))
+			})
+		}},
+		{"in a long packet", func(t *testing.T, _ *sql.DB, _ psyco.Handle, exec exec) {
+			each(t, func(text string) error {
+				return exec("INSERT INTO b SELECT %s WHERE %s::text <> '' --"+strings.Repeat("-", 2000), text, strings.Repeat("x", 10_000))
+			})
+		}},
+		{"Prepare", func(t *testing.T, _ *sql.DB, h psyco.Handle, _ exec) {
+			stmt, err := h.(interface {
+				Prepare(string) (*sql.Stmt, error)
+			}).Prepare(insert)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stmt.Close()
+			each(t, func(text string) error { return second(stmt.Exec(text)) })
+		}},
+		{"Batch", func(t *testing.T, _ *sql.DB, h psyco.Handle, _ exec) {
+			var b psyco.Batch
+			for _, row := range rows {
+				b.Queue(insert, row...)
+			}
+			if err := b.Run(ctx, h); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"ExecMany", func(t *testing.T, _ *sql.DB, h psyco.Handle, _ exec) {
+			if _, err := psyco.ExecMany(ctx, h, insert, psyco.SliceRows(rows)); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"ExecValues", func(t *testing.T, _ *sql.DB, h psyco.Handle, _ exec) {
+			if _, err := psyco.ExecValues(ctx, h, "INSERT INTO b VALUES %s", psyco.SliceRows(rows), nil); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"CopyRows", func(t *testing.T, _ *sql.DB, h psyco.Handle, _ exec) {
+			if _, err := psyco.CopyRows(ctx, h, psyco.Identifier{"b"}, []string{"b"}, psyco.SliceRows(rows)); err != nil {
+				t.Error(err)
+			}
+		}},
+		{"array", func(t *testing.T, _ *sql.DB, _ psyco.Handle, exec exec) {
+			var texts []string
+			for _, tt := range byteaTexts {
+				texts = append(texts, tt.text)
+			}
+			if err := exec("INSERT INTO b SELECT unnest(%s::bytea[])", texts); err != nil {
+				t.Error(err)
+			}
+		}},
+	}
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // the wrapped driver decides; lib/pq takes a string's bytes
+		}
+		mustExec(t, db, "CREATE TABLE b (b bytea)")
+		for _, way := range ways {
+			for range 2 {
+				mustExec(t, db, "TRUNCATE b")
+				way.run(t, db, db, func(query string, args ...any) error { return second(db.Exec(query, args...)) })
+				if got := all(t, db, "SELECT encode(b, 'hex') FROM b"); !slices.Equal(got, want) {
+					t.Errorf("%s: got %q, want %q", way.name, got, want)
+				}
+				tx := mustBegin(t, db)
+				mustExec(t, tx, "TRUNCATE b")
+				way.run(t, db, tx, func(query string, args ...any) error { return second(tx.Exec(query, args...)) })
+				if got := all(t, tx, "SELECT encode(b, 'hex') FROM b"); !slices.Equal(got, want) {
+					t.Errorf("%s in a transaction: got %q, want %q", way.name, got, want)
+				}
+				if err := tx.Rollback(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		for range 3 {
+			if err := second(db.Exec(insert, `a\b`)); code(err) != "22P02" {
+				t.Errorf("a text of no bytes: %v", err)
+			}
+		}
+	})
+}
+
+// TestNativeStringsForBytea checks that for $1 a string's bytes are the value, as lib/pq has it.
+func TestNativeStringsForBytea(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if strings.HasSuffix(t.Name(), "/binary_parameters") || clientBinding(t) {
+			return // lib/pq sends text with the first, and there are literals with the second
+		}
+		for range 4 {
+			for _, tt := range byteaTexts {
+				if got := all(t, db, "SELECT encode($1::bytea, 'hex')", tt.text); got[0] != fmt.Sprintf("%x", tt.text) {
+					t.Errorf("%q: %s", tt.text, got)
+				}
+				var b psyco.Batch
+				b.Queue("SELECT encode($1::bytea, 'hex')", tt.text).Each(func(row *sql.Rows) error {
+					var got string
+					if err := row.Scan(&got); err != nil || got != fmt.Sprintf("%x", tt.text) {
+						t.Errorf("%q in a batch: %s, %v", tt.text, got, err)
+					}
+					return nil
+				})
+				if err := b.Run(t.Context(), db); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+}
