@@ -44,7 +44,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 		return q.misuse
 	}
 	if q.style == styleNative && !c.clientBinding() {
-		st.sql, st.args, st.counted = q.sql, args, q.natives == len(args)
+		st.sql, st.args, st.counted, st.redefines = q.sql, args, q.natives == len(args), q.redefines
 		for i := range args {
 			if err := c.nativeValue(&args[i]); err != nil {
 				return err
@@ -60,7 +60,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 		return err
 	}
 	st.q = q
-	st.counted = true
+	st.counted, st.redefines = true, q.redefines
 	return c.adapt(st)
 }
 

@@ -169,7 +169,7 @@ type batchRun struct {
 func (b *Batch) run(ctx context.Context, c *conn) ([]resultSet, error) {
 	r := &batchRun{c: c, b: b}
 	outdated, err := r.attempt(ctx)
-	if outdated && !c.inTransaction() && c.lost == nil {
+	if outdated && c.lost == nil && c.again(r.pipe.riders) {
 		c.behindPooler()
 		_, err = r.attempt(ctx)
 	}
@@ -225,16 +225,19 @@ func (r *batchRun) bind() ([]statement, error) {
 }
 
 // cutBatch divides a batch where a statement has to be prepared behind one
-// that may define what it is about, and returns the sizes of the parts.
+// that may define what it is about, or again behind one that may change that, and
+// returns the sizes of the parts.
 func cutBatch(statements []statement, plans []*plan) []int {
 	var parts []int
-	n, defined := 0, false
+	n, defined, changed := 0, false, false
 	for i := range statements {
-		if defined && plans[i] != nil && !plans[i].ready {
+		if plans[i] != nil && (changed || defined && !plans[i].ready) {
 			parts = append(parts, n)
-			n, defined = 0, false
+			n, defined, changed = 0, false, false
 		}
-		defined = defined || !isQuery(statements[i].sql)
+		sql := statements[i].sql
+		defined = defined || !isQuery(sql)
+		changed = changed || changesNames(sql)
 		n++
 	}
 	return append(parts, n)

@@ -48,6 +48,11 @@ type conn struct {
 	binary    bool // lib/pq writes the parameters, and in binary: binary_parameters=yes
 	onePacket bool // a statement goes with its arguments in one packet, and stays on no server
 
+	// See outdated.go.
+	text      string // the text of the last statement; "" if that is not known
+	hidden    bool   // it may have changed what names mean without telling
+	redefined bool   // the open transaction has changed what names mean
+
 	// See pooler.go.
 	suspect  bool     // a statement was missing on the server
 	looked   int      // how often it was looked which server answers
@@ -71,6 +76,7 @@ type conn struct {
 	planNames      int      // names of the plans of pipelines
 	statementNames int      // names of the statements of the cache
 	forgotten      int      // how often forget was called
+	renewals       int      // how often what was prepared has become outdated
 	stats          Stats
 }
 
@@ -125,6 +131,9 @@ func (c *conn) ready() error {
 	}
 	if !c.answered() {
 		return driver.ErrBadConn
+	}
+	if c.wire != nil {
+		c.observe()
 	}
 	if c.con.dialer.pooled.Load() && !c.onePacket && c.wire != nil {
 		c.poolerFound()

@@ -94,7 +94,7 @@ type many struct {
 func (m *many) all(ctx context.Context) error {
 	c := m.c
 	err := m.attempt(ctx)
-	if m.outdated && !m.moved && !c.inTransaction() && c.lost == nil {
+	if m.outdated && !m.moved && c.lost == nil && c.again(m.pipe.riders) {
 		// Nothing has been kept, and the rows are still there.
 		c.behindPooler()
 		err = m.attempt(ctx)

@@ -31,6 +31,8 @@ type query struct {
 	// statements, which the extended protocol refuses.
 	utility bool
 
+	redefines bool // see redefines
+
 	params  int      // how many distinct $n sql has; 0 for native queries
 	natives int      // of a native query: see countNative
 	slots   []slot   // the placeholders in the order of the text

@@ -10,7 +10,7 @@ import (
 
 // rewrite takes a text apart. What it says of style, slots and SQL is in query.
 func rewrite(text string, mode placeholders) (*query, error) {
-	q := &query{text: text, style: styleNative, sql: text}
+	q := &query{text: text, style: styleNative, sql: text, redefines: redefines(text)}
 	if mode == placeholdersNative || mode == placeholdersAuto && !strings.ContainsAny(text, "%?") {
 		q.natives = countNative(text)
 		return q, nil

@@ -18,12 +18,15 @@ import (
 type pipeline struct {
 	planner
 	messages  []byte
-	described []bool // of each execution: its rows are wanted
+	plans     []*plan // of each execution; nil without arguments
+	described []bool  // and whether its rows are wanted
+	riders    int     // statements that rode in front
 
 	// What send has learned.
 	answered int         // executions that are complete; after an error, the next one has failed
 	affected []int64     // by each of them
 	sets     []resultSet // of those whose rows are wanted
+	bound    bool        // the server has accepted the arguments of the next
 	open     bool        // the last of sets is not complete
 
 	fields []wire.Field // scratch: the columns of the open set
@@ -34,7 +37,8 @@ func newPipeline(c *conn) *pipeline { return &pipeline{planner: newPlanner(c)} }
 
 // reset makes room for the next executions.
 func (p *pipeline) reset() {
-	p.messages, p.described = p.messages[:0], p.described[:0]
+	p.messages, p.plans, p.described = p.messages[:0], p.plans[:0], p.described[:0]
+	p.bound = false
 	p.answered, p.affected, p.sets = 0, p.affected[:0], nil
 	p.open, p.apart = false, false
 }
@@ -69,7 +73,7 @@ func (p *pipeline) add(st *statement, pl *plan, rows bool) (err error) {
 		b = wire.AppendDescribe(b, 'P', "")
 	}
 	p.messages = wire.AppendExecute(b, "", 0)
-	p.described = append(p.described, rows)
+	p.plans, p.described = append(p.plans, pl), append(p.described, rows)
 	return nil
 }
 
@@ -87,11 +91,12 @@ func checkNUL(sql string) error {
 // send runs what was added.
 func (p *pipeline) send(ctx context.Context) error {
 	c := p.c
-	riders := len(c.queue) > 0
+	p.riders = len(c.queue)
+	c.text, c.hidden = "", p.hidden
 	k := c.watch(ctx)
 	err := c.exchange(p.messages, p.answer)
 	complete := p.answered == len(p.described)
-	p.apart = err != nil && (complete || riders && c.wire.PrefixOutcome().Failed)
+	p.apart = err != nil && (complete || p.riders > 0 && c.wire.PrefixOutcome().Failed)
 	if err == nil && !complete {
 		err = fmt.Errorf("psyco: protocol error: the server answered %d of %d statements", p.answered, len(p.described))
 	}
@@ -108,6 +113,8 @@ func (p *pipeline) answer(typ byte, payload []byte) error {
 		return fmt.Errorf("psyco: %w: message %q after the last answer", wire.ErrProtocol, typ)
 	}
 	switch typ {
+	case wire.BindComplete:
+		p.bound = true
 	case wire.CommandComplete:
 		tag := payload[:max(0, len(payload)-1)]
 		n, _ := wire.RowsAffected(string(tag)) // none is 0
@@ -130,7 +137,7 @@ func (p *pipeline) complete(affected int64) {
 	if p.described[p.answered] && !p.open {
 		p.sets = append(p.sets, resultSet{header: &header{}}) // a statement without rows
 	}
-	p.open = false
+	p.open, p.bound = false, false
 	p.answered++
 	p.affected = append(p.affected, affected)
 }
@@ -170,11 +177,13 @@ func (p *pipeline) row(payload []byte) (err error) {
 // may be the reason, and reports whether the server refused one because it is
 // outdated while nothing has been done that outlasts the error.
 func (p *pipeline) failed(err error) (outdated bool) {
+	// One that was prepared a moment ago is none of that.
+	fresh := p.answered >= len(p.plans) || p.plans[p.answered] == nil || p.plans[p.answered].entry == nil
 	p.keep()
 	if pq.As(err) == nil || p.c.lost != nil {
 		return false
 	}
-	outdated = p.c.evict(err, func() {
+	outdated = p.c.evict(err, p.bound || fresh, func() {
 		for _, pl := range p.all {
 			if pl.entry != nil {
 				p.c.plans.Remove(pl.entry)

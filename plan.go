@@ -21,6 +21,7 @@ type plan struct {
 	server    string   // the server's name for it
 	params    []uint32 // the types of the parameters, as the server sees them
 	ready     bool
+	renewals  int                     // conn.renewals when it was prepared
 	entry     *stmtcache.Entry[*plan] // nil for one that is not in the cache
 }
 
@@ -54,6 +55,7 @@ type planner struct {
 	forgotten int  // c.forgotten at the start
 	mayCommit bool // a statement among them can end the transaction it runs in
 	apart     bool // the last error is not that of one of the statements
+	hidden    bool // a statement among them may change what names mean without telling
 }
 
 func newPlanner(c *conn) planner {
@@ -65,8 +67,10 @@ func newPlanner(c *conn) planner {
 func (p *planner) find(st *statement) *plan {
 	if len(st.args) == 0 {
 		p.mayCommit = p.mayCommit || mayCommit(st.sql)
+		p.hidden = p.hidden || redefines(st.sql)
 		return nil
 	}
+	p.hidden = p.hidden || st.redefines
 	if p.last != nil && p.last.sql == st.sql && p.last.fits(st) {
 		return p.last
 	}
@@ -123,7 +127,7 @@ func (p *planner) keep() {
 		if pl.entry != nil || !pl.ready {
 			continue
 		}
-		if len(pl.sql) <= maxKeptPlan {
+		if len(pl.sql) <= maxKeptPlan && pl.renewals == c.renewals {
 			pl.sql = strings.Clone(pl.sql)
 			if e := c.plans.Use(pl.sql, pl.key()); e != nil && !e.Ready {
 				e.Stmt, e.Ready = pl, true
@@ -142,10 +146,21 @@ func (p *planner) prepare(ctx context.Context) (refused *plan, err error) {
 	return p.prepareSome(ctx, p.all)
 }
 
+// outdate has a plan prepared again.
+func (p *planner) outdate(pl *plan) {
+	if pl.entry == nil {
+		p.c.wire.PrefixClose(pl.name)
+	}
+	pl.ready, pl.entry = false, nil // that of the cache was closed by renew
+}
+
 // prepareSome is prepare for some plans; those that are nil need none.
 func (p *planner) prepareSome(ctx context.Context, plans []*plan) (refused *plan, err error) {
 	var todo []*plan
 	for _, pl := range plans {
+		if pl != nil && pl.ready && pl.renewals != p.c.renewals {
+			p.outdate(pl)
+		}
 		if pl != nil && !pl.ready && !slices.Contains(todo, pl) {
 			todo = append(todo, pl)
 		}
@@ -250,7 +265,7 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 		case wire.ParameterDescription:
 			plans[done].params, err = wire.ParseParameterDescription(nil, payload)
 		case wire.RowDescription, wire.NoData:
-			plans[done].ready = true
+			plans[done].ready, plans[done].renewals = true, c.renewals
 			c.stats.Prepared++
 			done++
 		}

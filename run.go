@@ -9,10 +9,8 @@ import (
 	"strconv"
 
 	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/stmtcache"
-	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // statement is a query text with its arguments, ready to be sent.
@@ -26,6 +24,8 @@ type statement struct {
 	origin
 	params  []uint32 // the parameters' types, where the server was asked for them
 	counted bool     // the text has as many parameters as there are arguments
+
+	redefines bool // see redefines
 }
 
 // literal reports whether the placeholders are psycopg's, see appendBind.
@@ -120,15 +120,18 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 		// lib/pq says so itself, but takes no statement after that.
 		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), maxParams)
 	}
+	c.text = st.sql
 	if len(st.args) == 0 {
 		if err := c.flush(); err != nil {
 			return zero, err
 		}
 		c.letGo()
+		c.hidden = redefines(st.sql)
 		res, err := m.text(c, st.sql, nil)
 		c.observe()
 		return res, err
 	}
+	c.hidden = st.redefines
 	var e *stmtcache.Entry[*prepared]
 	if st.counted && !c.mayMiss() {
 		e = c.cache.Use(st.sql, st.types)
@@ -139,6 +142,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 			}
 		}
 	}
+	fresh := false
 	switch {
 	case e == nil, !e.Ready && e.Uses < c.con.cfg.PrepareThreshold:
 		c.stats.CacheMisses++
@@ -151,19 +155,19 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 		if res, ran, err := runNew(c, m, st, e); ran || err != nil {
 			return res, err
 		}
+		fresh = true
 	}
-	inTx := c.inTransaction()
+	riders := len(c.queue)
 	c.ride()
 	res, err := runPrepared(c, m, e.Stmt, st.sql, st.args)
 	c.rode(err)
 	if err == nil {
 		return res, nil
 	}
-	outdated := c.evict(err, func() { c.cache.Remove(e) })
-	if !outdated || inTx {
+	outdated := c.evict(err, fresh || c.wire.Bound(), func() { c.cache.Remove(e) })
+	if !outdated || !c.again(riders) {
 		return zero, err
 	}
-	// The server refused the plan before running it: nothing has happened.
 	c.behindPooler()
 	return runUncached(c, m, st)
 }
@@ -175,6 +179,7 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 	if !s.known && c.inTransaction() {
 		return res, false, c.prepareEntry(st, e)
 	}
+	renewals := c.renewals
 	for {
 		c.statementNames++
 		name := "s" + strconv.Itoa(c.statementNames)
@@ -191,12 +196,16 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 		there := d.Params != nil && p.server != "" && err != driver.ErrBadConn
 		switch {
 		case there && (misreadAt(err, "", nil) < 0 || !s.retry(err)):
-			entry := &prepared{name: name, description: p}
-			entry.assume(st, s.types)
-			c.enter(e, entry)
+			if c.renewals == renewals {
+				entry := &prepared{name: name, description: p}
+				entry.assume(st, s.types)
+				c.enter(e, entry)
+			} else {
+				c.wire.PrefixClose(name) // it has changed what it means itself
+			}
 			s.accepted()
 			if err = s.error(err); err != nil {
-				c.evict(err, func() { c.cache.Remove(e) })
+				c.evict(err, true, func() { c.cache.Remove(e) })
 			}
 			return res, true, err
 		case there:
@@ -254,7 +263,7 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 			continue
 		}
 		err = s.error(err)
-		c.evict(err, func() {})
+		c.evict(err, true, func() {})
 		return zero, err
 	}
 }
@@ -398,52 +407,8 @@ func (c *conn) rode(err error) {
 	c.observe()
 }
 
-// observe takes note of what a statement did to the session.
-func (c *conn) observe() {
-	events := c.wire.TakeEvents()
-	if events.Has(wire.EventDiscardAll | wire.EventDeallocateAll | wire.EventDeallocate) {
-		c.forget()
-	}
-	if events.Has(wire.EventPrepareTransaction) && c.tx != nil && c.wire.TxStatus() == 'I' {
-		c.tx.failed = errPrepared // what follows would not be part of it
-	}
-}
-
-// forget drops all prepared statements: the server has none of them any more.
-func (c *conn) forget() {
-	c.cache.Clear()
-	c.plans.Clear()
-	c.forgotten++
-}
-
 func (c *conn) inTransaction() bool {
 	return c.tx != nil || c.baseTx || c.wire != nil && c.wire.TxStatus() != 'I'
-}
-
-// evict forgets a prepared statement that failed in a way that may be the
-// plan's fault, and reports whether the server refused to run it because it is
-// outdated: the schema has changed under it, or it is gone.
-func (c *conn) evict(err error, remove func()) (outdated bool) {
-	pe := pq.As(err)
-	if pe == nil {
-		return false
-	}
-	outside := pe.Where == "" // with a context it is an error of a function, which has run
-	switch {
-	case outside && pe.Code == pqerror.InvalidSQLStatementName: // DEALLOCATE, or a pooler gave another server
-		c.abandon()
-		c.forget()
-		c.suspect = true
-		return true
-	case outside && pe.Code == pqerror.FeatureNotSupported && pe.Routine == "RevalidateCachedQuery":
-		remove()
-		return true
-	}
-	switch pe.Code.Class() {
-	case "0A", "3F", "42", "XX":
-		remove()
-	}
-	return false
 }
 
 // statementPrefix makes the names of a connection's prepared statements unlike

@@ -46,7 +46,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	}
 	k := c.watch(ctx)
 	if !psycopg {
-		s := &nativeStmt{c: c, text: q.sql}
+		s := &nativeStmt{c: c, text: q.sql, redefines: q.redefines}
 		err := s.prepare()
 		if err = c.finish(k, err); err != nil {
 			return nil, err
@@ -71,6 +71,9 @@ type nativeStmt struct {
 	params int
 	kept   *prepared // nil where no statement may be kept on the server
 	closed bool
+
+	renewals  int  // conn.renewals when it was prepared
+	redefines bool // see redefines
 }
 
 // prepare has the server parse the statement, and keeps it there if that may be.
@@ -83,7 +86,7 @@ func (s *nativeStmt) prepare() error {
 	}
 	p, err := c.parse(s.text, nil)
 	if err == nil {
-		s.params, s.kept = p.stmt.NumInput(), &p
+		s.params, s.kept, s.renewals = p.stmt.NumInput(), &p, c.renewals
 	}
 	return err
 }
@@ -98,10 +101,11 @@ func (s *nativeStmt) Close() error {
 		return nil
 	}
 	s.closed = true
-	if s.kept == nil {
+	if s.c.lost != nil {
 		return nil
 	}
-	return s.c.closeStatements(s.kept.name)
+	s.drop()
+	return s.c.closeStatements()
 }
 
 func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -143,17 +147,41 @@ func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], args []driv
 		}
 	}
 	k = c.watch(ctx)
-	if c.roams() {
-		s.drop()
+	for tries := 0; ; tries++ {
+		switch {
+		case c.roams():
+			s.drop()
+		case s.kept != nil && s.renewals != c.renewals:
+			s.drop()
+			if err := s.prepare(); err != nil {
+				return res, k, withoutText(err)
+			}
+		}
+		if s.kept == nil {
+			st := statement{sql: s.text, args: args, counted: len(args) == s.params, redefines: s.redefines}
+			res, err = run(c, m, &st)
+			return res, k, err
+		}
+		c.text, c.hidden = s.text, s.redefines
+		riders := len(c.queue)
+		c.ride()
+		res, err = runPrepared(c, m, s.kept, "", args) // lib/pq's errors of prepared statements have no text
+		c.rode(err)
+		outdated := err != nil && c.evict(err, c.wire.Bound(), func() { s.renewals-- })
+		if !outdated || tries > 0 || !c.again(riders) {
+			return res, k, err
+		}
+		c.behindPooler()
 	}
-	if s.kept == nil {
-		res, err = run(c, m, &statement{sql: s.text, args: args, counted: len(args) == s.params})
-		return res, k, err
+}
+
+// withoutText is an error as the server gives it for a statement that was prepared
+// before: lib/pq then has no text to show it in.
+func withoutText(err error) error {
+	if pe := pq.As(err); pe != nil {
+		return withText(pe, "")
 	}
-	c.ride()
-	res, err = runPrepared(c, m, s.kept, "", args) // lib/pq's errors of prepared statements have no text
-	c.rode(err)
-	return res, k, err
+	return err
 }
 
 // drop gives up the server's statement, but not the text.
@@ -171,6 +199,7 @@ type psycopgStmt struct {
 	c        *conn
 	q        *query
 	variants []variant
+	renewals int // conn.renewals when the first of them was prepared
 	closed   bool
 }
 
@@ -214,17 +243,20 @@ func (s *psycopgStmt) check() error {
 func (s *psycopgStmt) NumInput() int { return -1 }
 
 func (s *psycopgStmt) Close() error {
-	s.closed = true
-	return s.c.closeStatements(s.drop()...)
+	if !s.closed && s.c.lost == nil {
+		s.drop()
+		s.closed = true
+		return s.c.closeStatements()
+	}
+	return nil
 }
 
-// drop gives up the server's statements and returns their names.
-func (s *psycopgStmt) drop() (names []string) {
+// drop gives up the server's statements.
+func (s *psycopgStmt) drop() {
 	for _, v := range s.variants {
-		names = append(names, v.name)
+		s.c.wire.PrefixClose(v.name)
 	}
 	s.variants = nil
-	return names
 }
 
 func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -267,10 +299,9 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 	}
 	k = c.watch(ctx)
 	roams := c.roams()
-	if roams {
-		for _, name := range s.drop() {
-			c.wire.PrefixClose(name)
-		}
+	if roams || s.renewals != c.renewals {
+		s.drop()
+		s.renewals = c.renewals
 	}
 	if roams || len(st.args) == 0 { // the latter are bound on the client
 		res, err = run(c, m, st)
@@ -279,7 +310,8 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 	i := slices.IndexFunc(s.variants, func(v variant) bool {
 		return v.sql == st.sql && slices.Equal(v.types, st.types) && v.fits(st)
 	})
-	if i < 0 {
+	fresh := i < 0
+	if fresh {
 		p, err := c.prepare(st)
 		if err != nil {
 			return res, k, c.explain(st, err)
@@ -287,25 +319,25 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 		i = len(s.variants)
 		s.variants = append(s.variants, variant{strings.Clone(st.sql), slices.Clone(st.types), p})
 	}
+	c.text, c.hidden = st.sql, st.redefines
+	riders := len(c.queue)
 	c.ride()
 	res, err = runPrepared(c, m, &s.variants[i].prepared, st.sql, st.args)
 	c.rode(err)
+	if err != nil && c.evict(err, fresh || c.wire.Bound(), s.drop) && c.again(riders) {
+		c.behindPooler()
+		res, err = runUncached(c, m, st)
+	}
 	return res, k, c.explain(st, err)
 }
 
 // maxClosing is how many statements may wait to be closed by what is sent next.
 const maxClosing = 8
 
-// closeStatements lets go of statements on the server. They are closed in front of what is sent
+// closeStatements sees to the statements that wait to be closed: in front of what is sent
 // next, or in a round trip of their own if many wait, or if the program wants none
 // to be kept.
-func (c *conn) closeStatements(names ...string) error {
-	if c.lost != nil {
-		return nil
-	}
-	for _, name := range names {
-		c.wire.PrefixClose(name)
-	}
+func (c *conn) closeStatements() error {
 	waiting := c.wire.Closing()
 	if waiting == 0 || waiting <= maxClosing && c.con.cfg.StatementCacheCapacity > 0 || c.rows != nil || c.copy != nil {
 		return nil

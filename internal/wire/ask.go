@@ -212,6 +212,10 @@ func (c *Conn) TakesRows() bool {
 	return c.reader.modes&^(modeAsked|modeDescribe) == modeRows && !c.described.Strange
 }
 
+// Bound reports whether the server has accepted a Bind of the last request, so that
+// some of a statement may have run.
+func (c *Conn) Bound() bool { return c.bound }
+
 // swallow takes lib/pq's request for the statement that Ask has sent already.
 func (c *Conn) swallow(p []byte) (int, error) {
 	a := c.asking

@@ -73,6 +73,9 @@ func (s *session) setParameter(name, value []byte) {
 	}
 	if s.tx.Load() != 0 {
 		s.events |= EventParameter
+		if string(name) == "search_path" {
+			s.events |= EventSearchPath
+		}
 	}
 	if s.params == nil {
 		s.params = make(map[string]string)
@@ -83,6 +86,9 @@ func (s *session) setParameter(name, value []byte) {
 // dispose decides what happens to a message. payload is nil unless it was wanted.
 func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 	modes := c.reader.modes
+	if typ == BindComplete && modes&modePrefix == 0 {
+		c.bound = true
+	}
 	switch {
 	case asynchronous(typ):
 		return c.pass(total)

@@ -25,12 +25,14 @@ const (
 	EventSavepoint
 	// EventSet: SET or RESET, which may have changed the search_path.
 	EventSet
-	// EventDDL: CREATE, ALTER, DROP and their kin.
+	// EventDDL: CREATE, ALTER, DROP and their kin, and DO, which may run them.
 	EventDDL
 	// EventListen: LISTEN or UNLISTEN.
 	EventListen
 	// EventParameter: the server reported a new value of a parameter.
 	EventParameter
+	// EventSearchPath: that is search_path, which servers report from PostgreSQL 18 on.
+	EventSearchPath
 	// EventError: an ErrorResponse.
 	EventError
 )
@@ -68,6 +70,8 @@ func tagEvents(tag []byte) Events {
 		return EventSet
 	case "LISTEN", "UNLISTEN":
 		return EventListen
+	case "DO", "DISCARD TEMP", "IMPORT FOREIGN SCHEMA", "COMMIT PREPARED":
+		return EventDDL
 	}
 	switch {
 	case hasPrefix(tag, "CREATE "), hasPrefix(tag, "ALTER "), hasPrefix(tag, "DROP "):

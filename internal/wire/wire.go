@@ -52,6 +52,7 @@ type Conn struct {
 
 	asking    asking
 	described Description
+	bound     bool // see Bound
 }
 
 // session is what the server told about itself and about the last request.

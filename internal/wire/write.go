@@ -105,7 +105,7 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 // begin forgets what is known of the last request.
 func (c *Conn) begin(extended bool) {
 	c.session.tag, c.session.suspended = c.session.tag[:0], false
-	c.copying.refused = nil
+	c.copying.refused, c.bound = nil, false
 	c.writer.extended = extended
 	c.reader.release()
 }
