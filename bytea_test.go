@@ -2,6 +2,7 @@ package psyco_test
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"fmt"
 	"slices"
 	"strings"
@@ -165,4 +166,83 @@ func TestNativeStringsForBytea(t *testing.T) {
 			}
 		}
 	})
+}
+
+// bytesFrom is a Valuer that gives bytes, as many do for json.
+type bytesFrom string
+
+func (b bytesFrom) Value() (driver.Value, error) { return []byte(b), nil }
+
+// TestBytesAsLiterals stores bytes with binding=client that are written in one way as text
+// and in another as bytea, and checks that each column gets what the server's binding
+// gives it, or refuses what that refuses.
+func TestBytesAsLiterals(t *testing.T) {
+	server := testDB(t)
+	client := open(t, sameDatabase(t, server)+" binding=client")
+	values := []string{"plain", `a\b`, `\101`, `\\`, `\x41`, "é", `{"a": "\\"}`, `{"a": "\u00e9"}`, "nul\x00", "\xff", "\x00\xff", `it's \'`, ""}
+	queries := []struct{ name, query string }{
+		{"INSERT", "INSERT INTO %s VALUES ($1) RETURNING v::text"},
+		{"SELECT", "INSERT INTO %s SELECT $2 WHERE $1::text = 'x' AND $1 <> '' RETURNING v::text"},
+		{"UPDATE", "UPDATE %s SET v = $1 WHERE $2::bytea IS NOT NULL RETURNING v::text"},
+	}
+	outcome := func(db *sql.DB, inTx bool, query string, args ...any) (got string) {
+		row := db.QueryRow
+		if inTx {
+			tx := mustBegin(t, db)
+			defer func() {
+				if err := tx.Rollback(); err != nil {
+					t.Error(err)
+				}
+			}()
+			row = tx.QueryRow
+		}
+		if err := row(query, args...).Scan(&got); err != nil {
+			return "refused"
+		}
+		return got
+	}
+	for _, typ := range []string{"text", "varchar(20)", "name", "bytea", "json", "jsonb", "uuid"} {
+		table := "t_" + strings.NewReplacer("(", "", ")", "").Replace(typ)
+		mustExec(t, server, "CREATE TABLE "+table+" (v "+typ+"); INSERT INTO "+table+" VALUES (NULL)")
+		for _, q := range queries {
+			query := fmt.Sprintf(q.query, table)
+			for _, v := range values {
+				args := []any{[]byte(v)}
+				if q.name == "UPDATE" {
+					args = append(args, []byte("\\\x00\xff"))
+				} else if q.name == "SELECT" {
+					args = []any{"x", []byte(v)}
+				}
+				for _, inTx := range []bool{false, true} {
+					mustExec(t, server, "UPDATE "+table+" SET v = NULL")
+					want := outcome(server, inTx, query, args...)
+					mustExec(t, server, "UPDATE "+table+" SET v = NULL")
+					if got := outcome(client, inTx, query, args...); got != want {
+						t.Errorf("%s, %s of %q: %q, want %q", typ, q.name, v, got, want)
+					}
+				}
+			}
+		}
+		for _, v := range values {
+			query := "INSERT INTO " + table + " VALUES (%s) RETURNING v::text"
+			want := outcome(server, false, query, bytesFrom(v))
+			if got := outcome(client, false, query, bytesFrom(v)); got != want {
+				t.Errorf("%s, Valuer of %q: %q, want %q", typ, v, got, want)
+			}
+		}
+	}
+	// What takes no parameters still works, as far as it can.
+	mustExec(t, client, "CREATE TABLE d (b bytea)")
+	mustExec(t, client, "ALTER TABLE d ALTER b SET DEFAULT $1", []byte(`\a`))
+	if got := all(t, client, "INSERT INTO d DEFAULT VALUES RETURNING encode(b, 'hex')"); got[0] != "5c61" {
+		t.Errorf("a default: %s", got)
+	}
+	tx := mustBegin(t, client)
+	mustExec(t, tx, "CREATE TABLE e (b bytea)")
+	if got := all(t, tx, "SELECT interval $1 FROM (SELECT $2::bytea) b", []byte("1 day"), []byte(`\a`)); got[0] != "1 day" {
+		t.Errorf("an interval: %s", got)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Error(err)
+	}
 }

@@ -1,8 +1,13 @@
 package psyco
 
 import (
+	"cmp"
 	"database/sql/driver"
+	"fmt"
 	"slices"
+	"strings"
+
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
@@ -36,11 +41,12 @@ func (l *literals) sql(types []uint32) (text string, spots []spot, err error) {
 }
 
 // trial is a statement with literals of which it is not known whether the
-// server can infer their types.
+// server can infer their types, or what they are to be.
 type trial struct {
 	statement        // what the outcome is remembered for
 	before    string // as in the statement's origin
 	literals  *literals
+	unclear   bool // see binder.unclear
 }
 
 // bindLiterals fills st with the text of a query that takes parameters, but has
@@ -51,8 +57,12 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 		return err
 	}
 	var types []uint32
+	t := &trial{statement: statement{sql: q.sql}, literals: l}
+	t.unclear = !q.utility && q.natives >= 0 && slices.ContainsFunc(l.values, func(k constant) bool { return l.binder.unclear(&k) })
+	if t.unclear {
+		st.trial = t
+	}
 	if !l.binder.native && !q.utility {
-		t := &trial{statement: statement{sql: q.sql}, literals: l}
 		for _, v := range l.values {
 			t.types = append(t.types, v.declared)
 			if v.declared == 0 {
@@ -78,8 +88,13 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
 	t := st.trial
+	if t.unclear {
+		if err := c.clear(t.literals); err != nil {
+			return zero, err
+		}
+	}
 	s := c.search(&t.statement)
-	guard := c.guardParse(true)
+	guard := c.guardParse(!s.known)
 	for {
 		text, spots, err := t.literals.sql(s.types)
 		if err != nil {
@@ -107,4 +122,44 @@ func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 	}
+}
+
+// clear asks the server which of the bytes that are unclear go into a bytea, as lib/pq does
+// of parameters. A query that can have literals, but no parameters, tells nothing.
+func (c *conn) clear(l *literals) error {
+	var text strings.Builder
+	st := &statement{}
+	scan := sqllex.NewScanner(l.text)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if t.Kind != sqllex.Param {
+			text.WriteString(t.Text(l.text))
+			continue
+		}
+		k := &l.values[len(st.types)]
+		st.types = append(st.types, k.declared)
+		st.open = append(st.open, cmp.Or(k.declared, k.fallback, oidText))
+		fmt.Fprintf(&text, "$%d", len(st.types))
+	}
+	st.sql = text.String()
+	params, _, err := tryTypes(c, st, func(types []uint32) (params, _ []uint32, err error) {
+		params, err = c.analyze(st.sql, types)
+		return params, params, err
+	}, func([]uint32) {})
+	if pq.As(err) != nil && c.lost == nil {
+		if c.wire.TxStatus() == 'E' && (parseGuard{c}).undo() != nil {
+			return err
+		}
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range min(len(params), len(l.values)) {
+		if k := &l.values[i]; l.binder.unclear(k) {
+			if k.isBytea = params[i] == oidBytea; !k.isBytea {
+				k.value = string(k.value.([]byte))
+			}
+		}
+	}
+	return nil
 }

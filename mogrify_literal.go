@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"bytes"
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
@@ -27,6 +28,7 @@ type constant struct {
 	value              driver.Value
 	declared, fallback uint32 // see TypeMap.convert; 0 for native queries
 	typ                uint32 // that the literal gets: declared, or the fallback if the server cannot infer one
+	isBytea            bool   // the server says that the bytes go into a bytea
 }
 
 // constant converts an argument.
@@ -44,6 +46,9 @@ func (b *binder) constant(arg driver.NamedValue) (constant, error) {
 // literal writes an argument. Without typed, the place in the query takes
 // constants only: quoted text and numbers.
 func (b *binder) literal(k *constant, typed bool) (literal, error) {
+	if x, ok := k.value.([]byte); ok && k.isBytea {
+		return quoted(fmt.Sprintf(`\x%x`, x), oidBytea, typed)
+	}
 	if b.native {
 		return nativeLiteral(k.value, typed)
 	}
@@ -94,9 +99,17 @@ func nativeLiteral(value driver.Value, typed bool) (literal, error) {
 	return quoted(text, 0, typed)
 }
 
+// unclear reports whether bytes, which may be meant as text, are written in another way
+// then: plain text is right for both, until it has a backslash, which bytea reads as an
+// escape, or what no text can have.
+func (b *binder) unclear(k *constant) bool {
+	x, ok := k.value.([]byte)
+	return ok && x != nil && (b.native || k.declared == 0 && !isBytes(reflect.TypeOf(k.arg.Value))) &&
+		(bytes.IndexByte(x, '\\') >= 0 || bytes.IndexByte(x, 0) >= 0 || !utf8.Valid(x))
+}
+
 // bytesOrText writes bytes that may be meant as text, such as json from a
-// Valuer. Of a parameter the server would say which they are; in a query, plain
-// text is right for both, until it has a backslash, which bytea reads as an escape.
+// Valuer, by what they look like if they are unclear and no server was asked.
 func bytesOrText(x []byte, typed bool) (literal, error) {
 	text := string(x)
 	switch {
