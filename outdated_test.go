@@ -289,3 +289,73 @@ func TestOtherSettingsKeepStatements(t *testing.T) {
 		t.Errorf("%+v, want 1 prepared", s)
 	}
 }
+
+// TestPipelinesOfATransactionFollowTheSchema has a pipeline as the first statements of a
+// transaction, after another session has changed the column.
+func TestPipelinesOfATransactionFollowTheSchema(t *testing.T) {
+	for _, way := range insertWays {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			dsn := pgserver.TestDSN(t)
+			admin := open(t, dsn)
+			mustExec(t, admin, "CREATE TABLE t (a int)")
+			conn := mustConn(t, open(t, dsn))
+			insert := way.start(t, conn)
+			for range 3 {
+				if err := insert(conn, "7"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			mustExec(t, admin, "ALTER TABLE t ALTER a TYPE bigint; DELETE FROM t")
+			tx := mustBegin(t, conn)
+			if err := insert(tx, "3000000000"); err != nil {
+				t.Fatal(err)
+			}
+			if err := insert(tx, "8"); err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			// A value that does not fit in either way is an error, and nothing is done twice.
+			if err := insert(conn, "x"); code(err) != "22P02" {
+				t.Errorf("got %v", err)
+			}
+			if got := all(t, admin, "SELECT string_agg(a::text, ' ' ORDER BY a) FROM t"); !slices.Equal(got, []string{"8 3000000000"}) {
+				t.Errorf("got %q", got)
+			}
+		})
+	}
+}
+
+// TestRunsOnceAfterAnError counts the calls of a function that fails in every way a
+// statement can fail after it has begun: it must not be called again for it.
+func TestRunsOnceAfterAnError(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		conn := mustConn(t, db)
+		mustExec(t, conn, `CREATE SEQUENCE calls; CREATE FUNCTION f(code text) RETURNS int LANGUAGE plpgsql AS
+			$$ BEGIN PERFORM nextval('calls'); IF code <> '' THEN RAISE EXCEPTION USING errcode = code; END IF; RETURN 1; END $$`)
+		calls := 0
+		for range 3 {
+			mustExec(t, conn, "SELECT f($1)", "")
+			calls++
+		}
+		for _, state := range []string{"22P02", "22003", "42804", "42883", "XX000", "0A000", "26000", "3F000"} {
+			for range 2 {
+				if _, err := conn.ExecContext(t.Context(), "SELECT f($1)", state); code(err) != state {
+					t.Errorf("got %v, want %s", err, state)
+				}
+				calls++
+				var b psyco.Batch
+				b.Queue("SELECT f($1)", state)
+				if err := b.Run(t.Context(), conn); code(err) != state {
+					t.Errorf("got %v, want %s", err, state)
+				}
+				calls++
+			}
+		}
+		if got := all(t, conn, "SELECT last_value FROM calls"); !slices.Equal(got, []string{fmt.Sprint(calls)}) {
+			t.Errorf("%v calls, want %d", got, calls)
+		}
+	})
+}

@@ -148,3 +148,40 @@ func TestAgainstModel(t *testing.T) {
 		}
 	}
 }
+
+// TestOutdate forgets statements but not how often their texts were used.
+func TestOutdate(t *testing.T) {
+	c := New[string](4)
+	for _, name := range []string{"a", "b", "c"} {
+		c.Use(name, nil)
+	}
+	a, b := c.Use("a", nil), c.Use("b", nil)
+	a.Stmt, a.Ready = "sa", true
+	b.Stmt, b.Ready = "sb", true
+	c.Outdate()
+	got := c.TakeEvicted()
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"sa", "sb"}) {
+		t.Errorf("evicted %q, want [sa sb]", got)
+	}
+	if e := c.Use("a", nil); e != a || e.Ready || e.Uses != 3 {
+		t.Errorf("got %+v, want the entry of before, not ready", e)
+	}
+	c.Outdate()
+	if got := c.TakeEvicted(); len(got) != 0 {
+		t.Errorf("handed out twice: %q", got)
+	}
+	c.Remove(a)
+	if got := c.TakeEvicted(); len(got) != 0 {
+		t.Errorf("handed out once more: %q", got)
+	}
+}
+
+func TestDisable(t *testing.T) {
+	c := New[string](4)
+	c.Use("a", nil)
+	c.Disable()
+	if e := c.Use("a", nil); e != nil || c.Len() != 0 {
+		t.Errorf("got %+v and %d entries of a cache that is disabled", e, c.Len())
+	}
+}
