@@ -20,7 +20,7 @@ import (
 )
 
 // bulkRows is enough for two chunks.
-const bulkRows = 5000
+const bulkRows = 4200
 
 // bulkWrites are operations that write bulkRows rows with a key.
 var bulkWrites = []struct {

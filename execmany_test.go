@@ -174,31 +174,31 @@ func TestExecManyErrors(t *testing.T) {
 			text string
 		}{
 			{"duplicate", 100, func(i int) ([]any, error) { return []any{i % 70, 0}, nil }, 70, "duplicate key"},
-			{"duplicate in the second chunk", 6000, func(i int) ([]any, error) { return []any{i % 5000, 0}, nil }, 5000, "duplicate key"},
+			{"duplicate in the second chunk", 4200, func(i int) ([]any, error) { return []any{i % 4150, 0}, nil }, 4150, "duplicate key"},
 			{"value", 100, func(i int) ([]any, error) {
 				if i == 42 {
 					return []any{i, map[string]int{}}, nil
 				}
 				return []any{i, 0}, nil
 			}, 42, "parameter 2"},
-			{"value in the second chunk", 6000, func(i int) ([]any, error) {
-				if i == 5000 {
+			{"value in the second chunk", 4200, func(i int) ([]any, error) {
+				if i == 4150 {
 					return []any{i, "x"}, nil
 				}
 				return []any{i, 0}, nil
-			}, 5000, "integer"},
+			}, 4150, "integer"},
 			{"too many values", 3, func(i int) ([]any, error) {
 				if i == 2 {
 					return []any{i, 0, 0}, nil
 				}
 				return []any{i, 0}, nil
 			}, 2, "2 placeholders but 3 parameters"},
-			{"iterator", 6000, func(i int) ([]any, error) {
-				if i == 5500 {
+			{"iterator", 4200, func(i int) ([]any, error) {
+				if i == 4150 {
 					return nil, bad
 				}
 				return []any{i, 0}, nil
-			}, 5500, "no more rows"},
+			}, 4150, "no more rows"},
 			{"first row", 3, func(i int) ([]any, error) { return nil, bad }, 0, "no more rows"},
 		} {
 			rows := func(yield func([]any, error) bool) {

@@ -119,17 +119,17 @@ func TestFirstStatementIsLong(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			query := "INSERT INTO t SELECT generate_series(1, 50000) RETURNING a"
+			query := "INSERT INTO t SELECT generate_series(1, 10000) RETURNING a"
 			if args != nil {
 				query += ", %s"
 			}
-			if got := all(t, tx, query, args...); len(got) != 50000 {
+			if got := all(t, tx, query, args...); len(got) != 10000 {
 				t.Fatalf("%d rows", len(got))
 			}
 			if err := tx.Commit(); err != nil {
 				t.Fatal(err)
 			}
-			if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "50000" {
+			if got := all(t, db, "SELECT count(*) FROM t"); got[0] != "10000" {
 				t.Fatalf("%s rows after Commit", got[0])
 			}
 		}
