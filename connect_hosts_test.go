@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,34 +218,8 @@ func TestPreferStandbyStops(t *testing.T) {
 	}
 }
 
-// startPair starts a primary and a standby that streams from it.
-func startPair(t *testing.T) (p, s *pgserver.Server) {
-	t.Helper()
-	start := func(o pgserver.Options) *pgserver.Server {
-		server, err := pgserver.Start(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return server
-	}
-	p = start(pgserver.Options{})
-	s = start(pgserver.Options{SkipInitdb: true, Setup: func(dir string) error {
-		out, err := p.Command(context.Background(), "pg_basebackup", "-D", dir, "-d", p.DSN(), "-R", "-c", "fast", "--no-sync").CombinedOutput()
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return err
-	}})
-	return p, s
-}
-
 func TestTargetSessionAttrs(t *testing.T) {
-	prime, stand := startPair(t)
+	prime, stand := pgserver.TestPair(t)
 	hosts := map[string]*pgserver.Server{"p": prime, "s": stand}
 	port := func(name string) string {
 		if s, ok := hosts[name]; ok {

@@ -15,17 +15,6 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-// argRows is n rows of arguments.
-func argRows(n int, row func(i int) []any) iter.Seq2[[]any, error] {
-	return func(yield func([]any, error) bool) {
-		for i := range n {
-			if !yield(row(i), nil) {
-				return
-			}
-		}
-	}
-}
-
 // listed is the rows of a slice.
 func listed(rows ...[]any) iter.Seq2[[]any, error] {
 	return argRows(len(rows), func(i int) []any { return rows[i] })

@@ -7,11 +7,8 @@ import (
 	"testing"
 )
 
-// Servers of the tests of connecting, for the tests of what runs on them.
-var (
-	ServerWithTLS = withTLS
-	StartPair     = startPair
-)
+// ServerWithTLS is a server of the tests of connecting, for the tests of what runs on it.
+var ServerWithTLS = withTLS
 
 // TLSRoot is the certificate of the authority that ServerWithTLS's is from.
 func TLSRoot() []byte { return certs.root.PEM() }

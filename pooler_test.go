@@ -23,6 +23,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // pgbouncer starts a pgbouncer with few server connections in front of a fresh
@@ -125,8 +126,8 @@ func freePort(t *testing.T) int {
 // TestBulkPooler runs bulk operations through a pgbouncer in transaction mode,
 // whose servers lose the statements that are prepared for them.
 func TestBulkPooler(t *testing.T) {
-	for _, w := range bulkWrites {
-		t.Run(w.name, func(t *testing.T) {
+	for _, w := range testdb.BulkWrites {
+		t.Run(w.Name, func(t *testing.T) {
 			t.Parallel()
 			dsn, direct := pgbouncer(t, "transaction")
 			server := open(t, direct)
@@ -137,7 +138,7 @@ func TestBulkPooler(t *testing.T) {
 			for client := range clients {
 				wg.Go(func() {
 					for i := range writes {
-						if err := w.write(context.Background(), db, client*writes+i); err != nil {
+						if err := w.Write(context.Background(), db, client*writes+i); err != nil {
 							t.Error(err)
 						}
 					}
@@ -145,7 +146,7 @@ func TestBulkPooler(t *testing.T) {
 			}
 			wg.Wait()
 			got := all(t, server, "SELECT count(*), count(DISTINCT k), min(n), max(n) FROM (SELECT k, count(*) OVER (PARTITION BY k) n FROM t) t")
-			if want := fmt.Sprintf("%d,%d,%d,%[3]d", clients*writes*bulkRows, clients*writes, bulkRows); got[0] != want {
+			if want := fmt.Sprintf("%d,%d,%d,%[3]d", clients*writes*testdb.BulkRows, clients*writes, testdb.BulkRows); got[0] != want {
 				t.Errorf("got %s, want %s", got[0], want)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // recorder is a Tracer that keeps what has ended.
@@ -85,20 +86,20 @@ func describe(t psyco.Trace) string {
 
 // inTracedModes is inModes with a tracer, and one connection that is open.
 func inTracedModes(t *testing.T, f func(t *testing.T, db *sql.DB, rec *recorder)) {
-	for _, m := range modes {
-		t.Run(m.name, func(t *testing.T) {
+	for _, m := range testdb.Modes {
+		t.Run(m.Name, func(t *testing.T) {
 			t.Parallel()
 			rec := &recorder{}
 			dsn := pgserver.TestDSN(t)
 			var db *sql.DB
-			if m.wrap {
+			if m.Wrap {
 				base, err := pq.NewConnector(dsn)
 				if err != nil {
 					t.Fatal(err)
 				}
 				db = openDB(t, psyco.Wrap(base, psyco.WithTracer(rec)))
 			} else {
-				db = open(t, dsn+m.dsn, psyco.WithTracer(rec))
+				db = open(t, dsn+m.DSN, psyco.WithTracer(rec))
 			}
 			db.SetMaxOpenConns(1)
 			mustExec(t, db, "CREATE TABLE t (a int PRIMARY KEY, b text)")

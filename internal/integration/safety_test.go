@@ -1,4 +1,4 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
@@ -19,24 +19,6 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
-
-// faulty returns a database that is reached through a proxy, and the same
-// database without one.
-func faulty(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Proxy, db, direct *sql.DB) {
-	t.Helper()
-	dsn := pgserver.TestDSN(t)
-	direct = open(t, dsn)
-	s, err := pgserver.Shared(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p, err = faultproxy.New(s.Network(), s.Addr()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	db = open(t, dsn+" "+p.ConnInfo()+" "+extra, opts...)
-	return p, db, direct
-}
 
 // writes are the ways to insert a row into t.
 var writes = []struct {
@@ -165,69 +147,6 @@ func cutAnywhere(t *testing.T, p *faultproxy.Proxy, db, direct *sql.DB, write fu
 	t.Logf("%d of %d writes without an error", certain, writes)
 }
 
-// eachCut calls work twice for each of the messages that a call takes, and cuts
-// the network before and behind that message; work gets another key each time,
-// from 1. check gets the outcome. eachCut returns the number of the calls.
-func eachCut(t *testing.T, p *faultproxy.Proxy, db *sql.DB, work func(db *sql.DB, key int) error, check func(where string, key int, err error)) (calls int) {
-	t.Helper()
-	db.SetMaxOpenConns(1)
-	// The second run without faults counts the messages.
-	for range 2 {
-		p.ResetCounts()
-		if err := work(db, 0); err != nil {
-			t.Fatalf("before any cut: %v", err)
-		}
-	}
-	counts := p.Counts()
-	messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
-	if messages < 2 {
-		t.Fatalf("only %d messages", messages)
-	}
-	for _, point := range []struct {
-		name string
-		of   func(faultproxy.Match) faultproxy.Point
-	}{{"before", faultproxy.Before}, {"behind", faultproxy.After}} {
-		for n := range testsize.Some(6, messages) {
-			where := fmt.Sprintf("cut %s message %d of %d", point.name, n, messages)
-			pingPastCut(t, db, where)
-			p.On(point.of(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)
-			calls++
-			err := work(db, calls)
-			p.Disarm()
-			check(where, calls, err)
-		}
-	}
-	return calls
-}
-
-// pingPastCut makes sure of a connection that works. A cut behind a message may
-// be made when the answer has gone through and its reader has returned; the ping
-// that it meets is not repeated by database/sql, which drops the connection.
-func pingPastCut(t *testing.T, db *sql.DB, where string) {
-	t.Helper()
-	err := db.Ping()
-	if err == driver.ErrBadConn {
-		err = db.Ping()
-	}
-	if err != nil {
-		t.Fatalf("ping before %s: %v", where, err)
-	}
-}
-
-// rowsWithKey waits until no other session is at work, since the server may
-// not have noticed the cut, and returns the rows with a key.
-func rowsWithKey(t *testing.T, db *sql.DB, key int) []string {
-	t.Helper()
-	for {
-		busy := all(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-			AND pid <> pg_backend_pid() AND state <> 'idle'`)
-		if busy[0] == "0" {
-			return all(t, db, "SELECT k FROM t WHERE k = %s", key)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 // TestTerminatedWhileIdle kills all pooled connections: nobody notices.
 func TestTerminatedWhileIdle(t *testing.T) {
 	dsn := pgserver.TestDSN(t)
@@ -259,17 +178,6 @@ func TestTerminatedWhileIdle(t *testing.T) {
 		if err := tx.Commit(); err != nil {
 			t.Fatal(err)
 		}
-	}
-}
-
-// terminateOthers ends all other sessions of the database and waits until they
-// are gone.
-func terminateOthers(t *testing.T, admin *sql.DB) {
-	t.Helper()
-	const others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-	mustExec(t, admin, "SELECT pg_terminate_backend(pid) "+others)
-	for all(t, admin, "SELECT count(*) "+others)[0] != "0" {
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -427,15 +335,6 @@ func TestLeakedBegin(t *testing.T) {
 			t.Fatalf("%s: the connection is in state %c", leak, s)
 		}
 	}
-}
-
-func txStatus(t *testing.T, h psyco.Handle) (s byte) {
-	t.Helper()
-	err := psyco.WithConn(context.Background(), h, func(c *psyco.Conn) error { s = c.TxStatus(); return nil })
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
 }
 
 // TestCloseEarly closes a huge result after its first row: it is not read to

@@ -1,10 +1,13 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,18 +18,52 @@ import (
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
+var (
+	tlsServer    sync.Once
+	tlsAuthority *testcert.Cert
+	tlsStarted   *pgserver.Server
+	tlsFailed    error
+)
+
+// serverWithTLS returns a server, which starts with the first test that needs
+// it, and the certificate of its authority.
+func serverWithTLS(t *testing.T) (s *pgserver.Server, authority []byte) {
+	t.Helper()
+	tlsServer.Do(func() {
+		tlsAuthority = testcert.Root(t, "Server Root")
+		cert := tlsAuthority.Issue(t, "server", testcert.Names("db.example.test"))
+		key, err := cert.KeyPEM()
+		if err != nil {
+			tlsFailed = err
+			return
+		}
+		tlsStarted, tlsFailed = pgserver.Start(context.Background(), pgserver.Options{
+			Settings: map[string]string{"ssl": "on"},
+			Setup: func(dir string) error {
+				return errors.Join(
+					os.WriteFile(filepath.Join(dir, "server.crt"), cert.PEM(), 0o600),
+					os.WriteFile(filepath.Join(dir, "server.key"), key, 0o600))
+			},
+		})
+	})
+	if tlsFailed != nil {
+		t.Fatal(tlsFailed)
+	}
+	return tlsStarted, tlsAuthority.PEM()
+}
+
 // faultyTLS returns a database that is reached with TLS through a proxy, and the
 // same database directly.
 func faultyTLS(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Proxy, db, direct *sql.DB) {
 	t.Helper()
-	s := psyco.ServerWithTLS(t)
+	s, authority := serverWithTLS(t)
 	dsn := pgserver.TestDatabase(t, s.LendDatabase)
 	var err error
 	if p, err = faultproxy.New("tcp", s.Addr()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	root := testcert.Write(t, t.TempDir(), "root.crt", psyco.TLSRoot())
+	root := testcert.Write(t, t.TempDir(), "root.crt", authority)
 	db = open(t, fmt.Sprintf("%s %s host=db.example.test hostaddr=127.0.0.1 sslmode=verify-full sslrootcert=%s %s",
 		dsn, p.ConnInfo(), root, extra), opts...)
 	if got := all(t, db, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"); got[0] != "true" {

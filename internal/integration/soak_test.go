@@ -1,4 +1,4 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
@@ -227,7 +227,7 @@ func TestSoakRestarts(t *testing.T) {
 			}
 		}
 	})
-	soak(t, open(t, srv.DSN()), open(t, srv.DSN()), testsize.Cases(10, 60), func() {
+	soak(t, open(t, srv.DSN()), open(t, srv.DSN()), 60, func() {
 		close(stop)
 		restarter.Wait()
 	})

@@ -1,4 +1,4 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
@@ -22,7 +23,7 @@ import (
 // standby: what was acknowledged is there, once.
 func TestPromote(t *testing.T) {
 	testsize.Slow(t)
-	prime, stand := psyco.StartPair(t)
+	prime, stand := pgserver.TestPair(t)
 	admin := open(t, prime.DSN())
 	mustExec(t, admin, "CREATE TABLE t (k int, writer text)")
 	mustExec(t, admin, "ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -143,7 +144,7 @@ func TestPromote(t *testing.T) {
 // run in the transaction runs without it.
 func TestSerializableOnStandby(t *testing.T) {
 	testsize.Slow(t)
-	_, stand := psyco.StartPair(t)
+	_, stand := pgserver.TestPair(t)
 	ctx := context.Background()
 	for _, tt := range []struct {
 		name string

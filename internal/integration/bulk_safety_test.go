@@ -1,4 +1,4 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"iter"
 	"runtime"
 	"strings"
 	"testing"
@@ -16,69 +15,24 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
-
-// bulkRows is enough for two chunks.
-const bulkRows = 4200
-
-// bulkWrites are operations that write bulkRows rows with a key.
-var bulkWrites = []struct {
-	name  string
-	write func(ctx context.Context, h psyco.Handle, key int) error
-}{
-	{"ExecMany", func(ctx context.Context, h psyco.Handle, key int) error {
-		n, err := psyco.ExecMany(ctx, h, "INSERT INTO t VALUES (%s)", keyed(key))
-		return wantAll(n, err)
-	}},
-	{"ExecValues", func(ctx context.Context, h psyco.Handle, key int) error {
-		n, err := psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s", keyed(key), nil)
-		return wantAll(n, err)
-	}},
-	{"ExecValues RETURNING", func(ctx context.Context, h psyco.Handle, key int) error {
-		rows := 0
-		n, err := psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s RETURNING k", keyed(key), &psyco.ValuesOptions{
-			Each: func(*sql.Rows) error { rows++; return nil },
-		})
-		return errors.Join(wantAll(n, err), wantAll(int64(rows), err))
-	}},
-	{"Batch", func(ctx context.Context, h psyco.Handle, key int) error {
-		var b psyco.Batch
-		var n int64
-		b.Queue("INSERT INTO t SELECT %s::int FROM generate_series(1, %s)", key, bulkRows-1)
-		b.Queue("INSERT INTO t VALUES (%s) RETURNING k", key).Each(func(*sql.Rows) error { n++; return nil })
-		if err := b.Run(ctx, h); err != nil {
-			return err
-		}
-		return wantAll(n+bulkRows-1, nil)
-	}},
-}
-
-func keyed(key int) iter.Seq2[[]any, error] {
-	return argRows(bulkRows, func(int) []any { return []any{key} })
-}
-
-func wantAll(n int64, err error) error {
-	if err == nil && n != bulkRows {
-		return fmt.Errorf("%d rows, want %d", n, bulkRows)
-	}
-	return err
-}
 
 // TestBulkCutAnywhere cuts the network at messages all over the operations:
 // they happen once as a whole, or not at all.
 func TestBulkCutAnywhere(t *testing.T) {
 	testsize.Slow(t)
 	ctx := context.Background()
-	for _, w := range bulkWrites {
-		t.Run(w.name, func(t *testing.T) {
+	for _, w := range testdb.BulkWrites {
+		t.Run(w.Name, func(t *testing.T) {
 			t.Parallel()
 			p, db, direct := faulty(t, "")
 			db.SetMaxOpenConns(1)
 			mustExec(t, direct, "CREATE TABLE t (k int)")
 			key := 0
 			for _, in := range []string{"alone", "transaction"} {
-				write := func(key int) error { return w.write(ctx, db, key) }
+				write := func(key int) error { return w.Write(ctx, db, key) }
 				if in == "transaction" {
 					write = func(key int) error {
 						tx, err := db.Begin()
@@ -86,7 +40,7 @@ func TestBulkCutAnywhere(t *testing.T) {
 							return err
 						}
 						defer tx.Rollback()
-						if err := w.write(ctx, tx, key); err != nil {
+						if err := w.Write(ctx, tx, key); err != nil {
 							return err
 						}
 						return tx.Commit()
@@ -130,10 +84,13 @@ func TestBulkCutAnywhere(t *testing.T) {
 						}
 						mustExec(t, direct, "DELETE FROM t WHERE k = %s", key)
 					}
-					if n > 20 && n < messages-20 {
+					switch {
+					case n >= messages-20: // the commit is here
+						n++
+					case n <= 20:
+						n += testsize.Cases(5, 1)
+					default:
 						n += min(messages/7, messages-20-n)
-					} else {
-						n += testsize.Cases(3, 1)
 					}
 				}
 				if unsure == 0 {
@@ -144,20 +101,10 @@ func TestBulkCutAnywhere(t *testing.T) {
 	}
 }
 
-// others counts the other sessions in the database.
-func others(t *testing.T, db *sql.DB) (n int) {
-	t.Helper()
-	err := db.QueryRow("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()").Scan(&n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
 // TestBulkCanceled ends the context in the middle.
 func TestBulkCanceled(t *testing.T) {
-	for _, w := range bulkWrites {
-		t.Run(w.name, func(t *testing.T) {
+	for _, w := range testdb.BulkWrites {
+		t.Run(w.Name, func(t *testing.T) {
 			t.Parallel()
 			db := testDB(t)
 			db.SetMaxOpenConns(1)
@@ -167,7 +114,7 @@ func TestBulkCanceled(t *testing.T) {
 			pid := all(t, db, "SELECT pg_backend_pid()")
 			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			defer cancel()
-			err := w.write(ctx, db, 1)
+			err := w.Write(ctx, db, 1)
 			if !errors.Is(err, context.DeadlineExceeded) || pq.As(err) == nil || pq.As(err).Code != "57014" {
 				t.Fatalf("got %v", err)
 			}
@@ -180,8 +127,8 @@ func TestBulkCanceled(t *testing.T) {
 
 // TestBulkStalled lets nothing through any more.
 func TestBulkStalled(t *testing.T) {
-	for _, w := range bulkWrites {
-		t.Run(w.name, func(t *testing.T) {
+	for _, w := range testdb.BulkWrites {
+		t.Run(w.Name, func(t *testing.T) {
 			t.Parallel()
 			p, db, direct := faulty(t, "", psyco.WithCancelGrace(100*time.Millisecond))
 			mustExec(t, direct, "CREATE TABLE t (k int)")
@@ -192,7 +139,7 @@ func TestBulkStalled(t *testing.T) {
 				p.Stall(faultproxy.ToServer | faultproxy.ToClient)
 				cancel()
 			})
-			if err := w.write(ctx, db, 1); !errors.Is(err, context.Canceled) {
+			if err := w.Write(ctx, db, 1); !errors.Is(err, context.Canceled) {
 				t.Fatalf("got %v", err)
 			}
 			for db.Stats().OpenConnections != 0 {
@@ -204,15 +151,15 @@ func TestBulkStalled(t *testing.T) {
 
 // TestBulkNotices has the server say something for each row.
 func TestBulkNotices(t *testing.T) {
-	for _, w := range bulkWrites {
-		t.Run(w.name, func(t *testing.T) {
+	for _, w := range testdb.BulkWrites {
+		t.Run(w.Name, func(t *testing.T) {
 			t.Parallel()
 			notices := 0
 			db := testDB(t, psyco.WithNoticeHandler(func(*pq.Error) { notices++ }))
 			mustExec(t, db, `CREATE TABLE t (k int);
 				CREATE FUNCTION loud() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', repeat('x', 1000); RETURN NEW; END $$;
 				CREATE TRIGGER loud BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION loud()`)
-			if err := w.write(context.Background(), db, 1); err != nil {
+			if err := w.Write(context.Background(), db, 1); err != nil {
 				t.Fatal(err)
 			}
 			if notices != bulkRows {

@@ -1,0 +1,31 @@
+// Package integration tests what psyco promises where more than one of its
+// parts, or a network and a server that fail, come together. It uses the public
+// API only.
+package integration_test
+
+import (
+	"testing"
+
+	"github.com/psyco-go/psyco/internal/testdb"
+)
+
+// What the tests of all packages share, by the names of this one.
+var (
+	inModes, wrapped             = testdb.InModes, testdb.Wrapped
+	open, testDB                 = testdb.Open, testdb.New
+	sameDatabase, argRows        = testdb.SameDatabase, testdb.Rows
+	mustExec, mustConn           = testdb.MustExec, testdb.MustConn
+	all, stats                   = testdb.All, testdb.Stats
+	whenWaiting                  = testdb.WhenWaiting
+	faulty, eachCut, pingPastCut = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
+	rowsWithKey, txStatus        = testdb.RowsWithKey, testdb.TxStatus
+	terminateOthers, others      = testdb.TerminateOthers, testdb.Others
+)
+
+const bulkRows = testdb.BulkRows
+
+// second is the error of a call with two results.
+func second[T any](_ T, err error) error { return err }
+
+// TestMain fails if the tests leave a goroutine of the package behind.
+func TestMain(m *testing.M) { testdb.Main(m) }
