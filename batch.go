@@ -293,7 +293,7 @@ func (r *batchRun) oneByOne(ctx context.Context) error {
 func (r *batchRun) failed(i int, err error) error {
 	c, b := r.c, r.b
 	switch {
-	case c.lost != nil || err == driver.ErrBadConn:
+	case c.lost != nil || errors.Is(err, driver.ErrBadConn):
 		err = c.broken(r.ran, err)
 		for _, s := range b.statements {
 			s.affected, s.err = 0, err

@@ -7,7 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -144,11 +144,37 @@ func appendTime(b []byte, t time.Time) []byte {
 	return append(b, pq.FormatTimestamp(t)...)
 }
 
-// hasInfinity reports whether pq.EnableInfinityTs was called, which must happen
-// before the first connection.
-var hasInfinity = sync.OnceValue(func() bool {
-	return arrayText(time.Unix(1<<55, 0)) == "infinity" && arrayText(time.Unix(-1<<55, 0)) == "-infinity"
-})
+// infinityState is what is known of pq.EnableInfinityTs, which must be called before the first
+// connection: nothing before that, see hasInfinity.
+var infinityState atomic.Int32
+
+const (
+	infinityOff = 1 + iota // when the last connection was opened
+	infinityOn             // and cannot be taken back
+)
+
+// hasInfinity reports whether pq.EnableInfinityTs was called. Before the first
+// connection it asks each time, because the call may be yet to come.
+func hasInfinity() bool {
+	known := infinityState.Load()
+	return known == infinityOn || known == 0 && askInfinity()
+}
+
+// askInfinity finds out whether pq.EnableInfinityTs was called.
+func askInfinity() bool {
+	on := arrayText(time.Unix(1<<55, 0)) == "infinity" && arrayText(time.Unix(-1<<55, 0)) == "-infinity"
+	if on {
+		infinityState.Store(infinityOn)
+	}
+	return on
+}
+
+// settleInfinity asks once for a connection that begins, and those that are there.
+func settleInfinity() {
+	if infinityState.Load() != infinityOn && !askInfinity() {
+		infinityState.CompareAndSwap(0, infinityOff)
+	}
+}
 
 // infinityFor is "infinity" or "-infinity" if pq.EnableInfinityTs says that t stands
 // for it, else "".

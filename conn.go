@@ -4,8 +4,11 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
+
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/stmtcache"
 	"github.com/psyco-go/psyco/internal/wire"
@@ -85,6 +88,7 @@ type conn struct {
 var background = context.Background()
 
 func newConn(con *Connector, s *session) *conn {
+	settleInfinity()
 	c := &conn{con: con, sess: s, base: s.base, wire: s.wire}
 	capacity := con.cfg.StatementCacheCapacity
 	if c.wire != nil {
@@ -117,7 +121,7 @@ func (c *conn) start(ctx context.Context) error {
 // ready is start for a request that continues what a caller began.
 func (c *conn) ready() error {
 	if c.lost != nil {
-		return driver.ErrBadConn
+		return c.notSent()
 	}
 	if c.copy != nil {
 		return errors.New("psyco: a COPY statement is open on this connection: " +
@@ -154,12 +158,15 @@ func (c *conn) answered() bool {
 // tell lets database/sql know that the connection is lost, except while results are
 // open: on driver.ErrBadConn a *sql.Conn closes itself, and waits for them for ever.
 func (c *conn) tell(err *error) {
-	if c.unclosed > 0 && errors.Is(*err, driver.ErrBadConn) {
+	if c.unclosed == 0 || !errors.Is(*err, driver.ErrBadConn) {
+		return
+	}
+	if pe := pq.As(*err); pe != nil {
+		*err = &notSentError{pe, errNotSent}
+	} else {
 		*err = errNotSent
 	}
 }
-
-var errNotSent = errors.New("psyco: the connection is lost, and the statement was not sent")
 
 // ExecContext runs a statement that returns no rows.
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -240,6 +247,9 @@ func (c *conn) Ping(ctx context.Context) (err error) {
 		}
 		// A ping that is sent twice does no harm: let database/sql try the
 		// next connection.
+		if pe := pq.As(err); pe != nil {
+			return fmt.Errorf("%w: %w", driver.ErrBadConn, pe)
+		}
 		return driver.ErrBadConn
 	}
 	return nil

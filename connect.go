@@ -247,17 +247,20 @@ func onStartupError(err error, fallback bool) next {
 	}
 }
 
-// startup has lib/pq open a session on nc.
-func (s *session) startup(nc net.Conn, password string) (driver.Conn, error) {
+// startup has lib/pq open a session on the connection that is watched.
+func (s *session) startup(watch *authWatch, password string) (driver.Conn, error) {
 	con, err := pq.NewConnectorConfig(s.pqConfig(password))
 	if err != nil {
 		return nil, err
 	}
-	con.Dialer(&handOver{nc: nc})
+	con.Dialer(&handOver{nc: watch})
 	base, err := con.Connect(context.Background())
 	if err != nil {
 		if pe := (*pq.Error)(nil); errors.As(err, &pe) {
 			return nil, err
+		}
+		if fatal := (*wire.Error)(nil); errors.As(err, &fatal) {
+			return nil, pqError(fatal)
 		}
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the server closed the connection: %w", io.ErrUnexpectedEOF)

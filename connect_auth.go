@@ -42,6 +42,19 @@ func (w *authWatch) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Write is lib/pq's. It may find the connection closed by a server that has said why: in
+// a FATAL, or in TLS, where with version 1.3 the refusal of a client's certificate comes
+// when the handshake is over.
+func (w *authWatch) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	if err != nil && !w.authenticated {
+		if words := w.LastWords(); words != nil {
+			err = words
+		}
+	}
+	return n, err
+}
+
 // watch walks over messages, wherever they are cut.
 func (w *authWatch) watch(p []byte) {
 	for len(p) > 0 && !w.authenticated && w.failed == nil {

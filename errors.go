@@ -34,6 +34,30 @@ type canceledError struct{ cause, err error }
 func (e *canceledError) Error() string   { return e.err.Error() }
 func (e *canceledError) Unwrap() []error { return []error{e.cause, e.err} }
 
+// errNotSent takes the place of driver.ErrBadConn where database/sql must not see that,
+// see tell.
+var errNotSent = errors.New("psyco: the connection is lost, and the statement was not sent")
+
+// notSentError is the error of a statement that was not sent, because the server has
+// ended the session before. database/sql finds driver.ErrBadConn in it and tries another
+// connection; where there is none, in a transaction or on a *sql.Conn, the caller
+// reads why.
+type notSentError struct {
+	cause *pq.Error
+	mark  error // driver.ErrBadConn or errNotSent
+}
+
+func (e *notSentError) Error() string   { return errNotSent.Error() + ": " + e.cause.Error() }
+func (e *notSentError) Unwrap() []error { return []error{e.mark, e.cause} }
+
+// notSent is the error for a statement that is not sent because the connection is lost.
+func (c *conn) notSent() error {
+	if pe := pq.As(c.lost); pe != nil {
+		return &notSentError{pe, driver.ErrBadConn}
+	}
+	return driver.ErrBadConn
+}
+
 // fault decides what an error of lib/pq means for the connection and for
 // whoever sent the request.
 //
@@ -44,13 +68,17 @@ func (c *conn) fault(err error) error {
 	if err == nil {
 		return nil
 	}
+	var pe *pq.Error
+	if !errors.As(err, &pe) {
+		_ = c.wire.LastWords() // for Fatal
+	}
 	if fatal := c.wire.Fatal(); fatal != nil {
 		c.lost = pqError(fatal)
-		if pe := (*pq.Error)(nil); errors.As(err, &pe) && !pe.Fatal() {
+		if pe != nil && !pe.Fatal() {
 			return err
 		}
 		if !c.wire.Pending() {
-			return driver.ErrBadConn
+			return c.notSent()
 		}
 		return c.lost
 	}
@@ -58,8 +86,7 @@ func (c *conn) fault(err error) error {
 		c.lost = err // it was found in an answer that had arrived as a whole
 		return err
 	}
-	var pe *pq.Error
-	if errors.As(err, &pe) {
+	if pe != nil {
 		if c.wire.Pending() {
 			// An error without the ReadyForQuery that belongs to it.
 			c.lost = err

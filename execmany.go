@@ -184,7 +184,7 @@ func (m *many) execute(ctx context.Context, query string) error {
 func (m *many) failed(i, n int, err error) error {
 	c := m.c
 	switch {
-	case c.lost != nil || err == driver.ErrBadConn:
+	case c.lost != nil || errors.Is(err, driver.ErrBadConn):
 		return c.broken(m.ran, err)
 	case m.pipe != nil && m.pipe.apart:
 		return err
@@ -289,9 +289,9 @@ var errLost = errors.New("the server closed the connection")
 // that some of it was done.
 func (c *conn) broken(ran bool, err error) error {
 	switch {
-	case ran || c.inTransaction() && err != driver.ErrBadConn:
+	case ran || c.inTransaction() && !errors.Is(err, driver.ErrBadConn):
 		return c.rolledBack(err)
-	case c.wire != nil && err == driver.ErrBadConn:
+	case c.wire != nil && errors.Is(err, driver.ErrBadConn):
 		return errNothingDone
 	}
 	return err
@@ -305,6 +305,9 @@ func (c *conn) rolledBack(err error) error {
 	case errors.Is(err, driver.ErrBadConn):
 		// Not in the chain: database/sql and others would try again.
 		lost = &lostError{errLost}
+		if pe := pq.As(err); pe != nil {
+			lost.cause = pe
+		}
 		err = lost
 	case c.lost == nil:
 		return err

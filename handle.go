@@ -114,7 +114,7 @@ func operate[R any, F ~func(context.Context, *conn) (R, error)](ctx context.Cont
 	before := c.wire.Stats().RoundTrips
 	res, err := op(ctx, c)
 	if err == errNothingDone {
-		return res, driver.ErrBadConn
+		return res, c.notSent()
 	}
 	if errors.Is(err, driver.ErrBadConn) && c.wire.Stats().RoundTrips != before {
 		cause := c.lost

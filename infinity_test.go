@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,18 +25,43 @@ func TestEnableInfinityTs(t *testing.T) {
 		infinities(t, dsn)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestEnableInfinityTs$", "-test.v")
-	cmd.Env = append(os.Environ(), envInfinity+"="+pgserver.TestDSN(t))
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	for _, late := range []string{"", "1"} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestEnableInfinityTs$", "-test.v")
+		cmd.Env = append(os.Environ(), envInfinity+"="+pgserver.TestDSN(t), envInfinity+"_LATE="+late)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 }
 
 func infinities(t *testing.T, dsn string) {
 	past, future := time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)
 	between := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
-	pq.EnableInfinityTs(past, future)
 	ctx := context.Background()
+	// What was written before is written as it is, and has no part in what follows.
+	text := func() string {
+		q, err := psyco.Mogrify("%s %s", past, []time.Time{future})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	if got := text(); strings.Contains(got, "infinity") {
+		t.Errorf("got %s", got)
+	}
+	if os.Getenv(envInfinity+"_LATE") != "" { // once a connection has written one, too
+		early := open(t, dsn)
+		if got := all(t, early, "SELECT %s::timestamptz::text", past); strings.Contains(got[0], "infinity") {
+			t.Errorf("got %s", got)
+		}
+		early.Close()
+	}
+	pq.EnableInfinityTs(past, future)
+	if os.Getenv(envInfinity+"_LATE") == "" {
+		if got := text(); strings.Count(got, "infinity") != 2 {
+			t.Errorf("got %s", got)
+		}
+	}
 	values := []time.Time{past, future, between}
 	same := func(t *testing.T, what string, got ...string) {
 		t.Helper()

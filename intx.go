@@ -89,7 +89,8 @@ func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
 // that was lost before COMMIT was sent, the transaction has not happened: fn
 // then runs again in a new one, after a pause that grows from 5 ms to 1 s, at
 // most opts.MaxRetries times and until ctx ends. So fn must do nothing outside
-// of the transaction that may not happen twice. A connection that is lost while
+// of the transaction that may not happen twice. A session that the server has ended
+// because fn left it idle, by idle_in_transaction_session_timeout, is not tried again. A connection that is lost while
 // COMMIT is answered is not retried: the error has ErrCommitUnknown in its
 // chain; TxID and Committed find out then.
 func InTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx) error) error {
@@ -142,8 +143,12 @@ func retryable(err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return false
 	}
+	if pq.As(err, pqerror.IdleInTransactionSessionTimeout) != nil {
+		return false // which fn itself has brought about
+	}
 	var lost *lostError
-	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, errNotSent) || errors.As(err, &lost) {
+	var undone *rolledBackError
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, errNotSent) || errors.As(err, &lost) || errors.As(err, &undone) {
 		return true
 	}
 	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,

@@ -206,8 +206,8 @@ func (r *serverRows) Next(dest []driver.Value) error {
 			r.size = nextSize(r.size, r.c.wire.Stats().BytesReceived-r.start)
 		}
 		if err := r.fetch(); err != nil {
-			if err == driver.ErrBadConn {
-				err = &lostError{errors.New("the server closed it")}
+			if errors.Is(err, driver.ErrBadConn) {
+				err = r.c.rolledBack(err)
 			}
 			r.end(err)
 			return err

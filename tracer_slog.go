@@ -51,7 +51,7 @@ func (s *SlogTracer) TraceEnd(ctx context.Context, t *Trace) {
 	switch {
 	case t.Err == driver.ErrSkip: // database/sql now prepares the statement
 		return
-	case t.Err == driver.ErrBadConn:
+	case errors.Is(t.Err, driver.ErrBadConn):
 		level = slog.LevelWarn
 	case t.Err != nil:
 		level = slog.LevelError
@@ -170,7 +170,7 @@ func errorType(err error, pe *pq.Error) string {
 		return "context.DeadlineExceeded"
 	case pe != nil:
 		return string(pe.Code)
-	case err == driver.ErrBadConn:
+	case errors.Is(err, driver.ErrBadConn):
 		return "driver.ErrBadConn"
 	}
 	return fmt.Sprintf("%T", err)

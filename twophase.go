@@ -210,8 +210,8 @@ func (t *tx) finishPrepare() error {
 	err := c.finish(k, c.simple(t.prepare))
 	c.observe()
 	switch {
-	case err == driver.ErrBadConn:
-		return &lostError{errors.New("PREPARE TRANSACTION was not sent, so the server rolls the transaction back")}
+	case c.undone(err):
+		return c.rolledBack(err)
 	case err != nil && c.lost != nil:
 		return &prepareError{err}
 	case err == nil && c.wire.CommandTag() != "PREPARE TRANSACTION":

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 var _ driver.Tx = (*tx)(nil)
@@ -76,7 +77,8 @@ func beginStatement(opts driver.TxOptions) (string, error) {
 
 // Commit ends the transaction. If a statement in it failed, it is rolled back
 // and the error is pq.ErrInFailedTransaction. If the connection is lost before
-// the answer comes, ErrCommitUnknown is in the error's chain.
+// the answer comes, ErrCommitUnknown is in the error's chain; if it was lost before COMMIT
+// went out, the error says that the server undoes the transaction.
 func (t *tx) Commit() error {
 	c := t.c
 	if done, err := t.end(); done {
@@ -98,13 +100,18 @@ func (t *tx) Commit() error {
 	switch {
 	case err == nil && c.wire.CommandTag() != "COMMIT":
 		return pq.ErrInFailedTransaction
-	case err != nil && c.lost != nil && err != driver.ErrBadConn:
+	case c.undone(err):
+		return c.rolledBack(err)
+	case err != nil && c.lost != nil:
 		return &commitError{err}
-	case err == driver.ErrBadConn:
-		// database/sql does not retry a COMMIT; the server has rolled back.
-		return &lostError{errors.New("COMMIT was not sent, so the server rolls the transaction back")}
 	}
 	return err
+}
+
+// undone reports whether err, of a COMMIT or the like, says that the connection was lost
+// before the server has seen it.
+func (c *conn) undone(err error) bool {
+	return c.lost != nil && (errors.Is(err, driver.ErrBadConn) || pq.As(err, pqerror.IdleInTransactionSessionTimeout) != nil)
 }
 
 // Rollback ends the transaction and undoes what it did.
@@ -143,7 +150,7 @@ func (t *tx) end() (done bool, err error) {
 		return true, t.failed
 	case c.lost != nil:
 		c.tx = nil
-		return true, driver.ErrBadConn
+		return true, c.rolledBack(c.lost)
 	case state == txPending:
 		c.tx = nil
 		return true, nil

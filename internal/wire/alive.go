@@ -2,8 +2,10 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"time"
 )
 
@@ -60,6 +62,61 @@ func (c *Conn) Alive() error {
 			return lost(err)
 		}
 	}
+}
+
+// LastWords looks for what the server said before it closed the connection, after a
+// request has failed: a write finds out that the connection is closed before anybody has
+// read why. It returns the server's *Error, which [Conn.Fatal] has too, the alert of
+// the peer's TLS, or nil. It does not wait for more than a moment, and for nothing if a
+// deadline has passed.
+func (c *Conn) LastWords() error {
+	if fatal := c.Fatal(); fatal != nil {
+		return fatal
+	}
+	if err := c.Err(); err == nil || isTimeout(err) {
+		return nil
+	}
+	if c.copying.foreign.Load() { // lib/pq's goroutine reads to the end
+		t := time.NewTimer(lastWords)
+		defer t.Stop()
+		select {
+		case <-c.reader.ended:
+		case <-t.C:
+		}
+	} else if err := c.readLastWords(); err != nil {
+		return err
+	}
+	if fatal := c.Fatal(); fatal != nil {
+		return fatal
+	}
+	return nil
+}
+
+// readLastWords reads to the end of the stream, and returns the alert that ends it.
+func (c *Conn) readLastWords() error {
+	s := &c.session
+	s.counters.wrote.Store(false) // what was not sent is no round trip
+	s.deadlines.Lock()
+	if s.readDeadline.IsZero() {
+		s.readDeadline = time.Now().Add(lastWords)
+		// An error means that the connection is closed, which reading tells too.
+		_ = c.nc.SetReadDeadline(s.readDeadline)
+	}
+	s.deadlines.Unlock()
+	for c.reader.w-c.reader.r <= aliveHeld {
+		_ = c.examine() // what it finds is the server's Fatal, or of no interest
+		if c.Fatal() != nil {
+			return nil
+		}
+		c.reader.need = c.reader.w - c.reader.r + 1
+		if err := c.fill(); err != nil {
+			if alert := (*net.OpError)(nil); errors.As(err, &alert) && alert.Op == "remote error" {
+				return err
+			}
+			return nil
+		}
+	}
+	return nil
 }
 
 func lost(err error) error {

@@ -20,6 +20,7 @@ type copying struct {
 	pump  *pump // started
 	allow bool  // lib/pq's own copyin is at work
 
+	foreign atomic.Bool            // lib/pq's copyin has begun, whose goroutine reads
 	open    atomic.Bool            // the server is waiting for data
 	failure atomic.Pointer[string] // why it should not wait any longer
 
@@ -253,6 +254,7 @@ func (c *Conn) copyInResponse(total int) (verdict, error) {
 	k := &c.copying
 	switch {
 	case k.allow:
+		k.foreign.Store(true)
 		k.open.Store(true)
 		if _, err := c.failIfAsked(); err != nil {
 			return verdictAwait, err

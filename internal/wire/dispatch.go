@@ -146,6 +146,7 @@ func (c *Conn) errorAnswer(total int, payload []byte) (verdict, error) {
 // finish is called with the ReadyForQuery that ends a request.
 func (c *Conn) finish() {
 	c.stopCopy()
+	c.copying.foreign.Store(false)
 	c.reader.modes = 0
 	c.session.pending.Store(false)
 	if c.raw == nil {

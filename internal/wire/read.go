@@ -27,8 +27,10 @@ type reader struct {
 
 	plain bool // the server speaks no protocol: a fork failure as plain text
 	modes mode
-	err   error     // of the socket
-	last  time.Time // of the last ReadyForQuery, where the socket can't be peeked
+	err   error         // of the socket
+	ended chan struct{} // closed when the socket has failed
+	over  bool          // ended is closed
+	last  time.Time     // of the last ReadyForQuery, where the socket can't be peeked
 }
 
 // mode says what keeps messages of the current answer from lib/pq. The zero mode
@@ -289,6 +291,10 @@ func (c *Conn) receive(p []byte) (int, error) {
 		}
 	}
 	c.session.failed(err)
+	if sticky(err) != nil && !c.reader.over {
+		c.reader.over = true
+		close(c.reader.ended)
+	}
 	return n, err
 }
 

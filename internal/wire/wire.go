@@ -92,6 +92,7 @@ type backendKey struct {
 func New(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.reader.buf = make([]byte, smallBuffer)
+	c.reader.ended = make(chan struct{})
 	if canPeek {
 		c.raw = rawConn(nc)
 	}
