@@ -188,3 +188,31 @@ func TestTerminatedCopySaysSo(t *testing.T) {
 		tx.Rollback()
 	}
 }
+
+// TestAQueryDuringAnOpenCopyIsRefused, and the COPY goes on.
+func TestAQueryDuringAnOpenCopyIsRefused(t *testing.T) {
+	db := testDB(t)
+	tx := mustBegin(t, db)
+	mustExec(t, tx, "CREATE TABLE t (a int)")
+	stmt, err := tx.Prepare(pq.CopyIn("t", "a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		if _, err := stmt.Exec(i); err != nil {
+			t.Fatal(err)
+		}
+		const want = "psyco: a COPY statement is open on this connection: close it, or call its Exec without arguments, before the next statement"
+		for _, err := range []error{second(tx.Exec("SELECT 1")), second(tx.Query("SELECT $1::int", 1)), second(tx.Prepare("SELECT 1"))} {
+			if err == nil || err.Error() != want {
+				t.Errorf("got %v", err)
+			}
+		}
+	}
+	if _, err := stmt.Exec(); err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, tx, "SELECT count(*) FROM t"); got[0] != "3" {
+		t.Errorf("%s rows", got[0])
+	}
+}
