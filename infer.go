@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"database/sql/driver"
 	"encoding/binary"
 	"regexp"
 	"slices"
@@ -64,11 +65,17 @@ func key(st *statement) inferenceKey {
 // values have, and gives its fallback to the parameter that the server complains of, and
 // to no other: in the place of a date or an enum that would be an error, and in that
 // of a citext another comparison. Each attempt is one round trip, once for each query.
+//
+// A parameter that stands in several places (%(day)s IS NULL OR day = %(day)s) has one type
+// for all of them. Where there is none it is split into one for each place, as psycopg2's
+// literals are.
 type search struct {
 	in    *inferences
-	st    *statement
-	types []uint32 // to declare
-	known bool     // the server is known to accept types
+	of    *statement
+	st    *statement // to be sent: of, or what splitUp made of it
+	split []int      // see splitUp
+	types []uint32   // to declare
+	known bool       // the server is known to accept types
 	*attempts
 }
 
@@ -78,12 +85,16 @@ type attempts struct {
 	steps  []step // that have led to types
 	tries  int
 	reread bool // retryRead has said yes
+	open   bool // first was about a type that is not known
 }
 
 // step is a complaint of the server, and what is still to be tried against it.
 type step struct {
+	st        *statement // that was sent
+	split     []int
 	complaint *pq.Error // nil for a value that does not fit the type that was inferred
 	types     []uint32  // that were declared
+	untried   bool      // they were not sent yet
 	suspects  [][]int   // sets of parameters, the likeliest first
 }
 
@@ -92,15 +103,18 @@ const maxTries = 16
 
 // search begins one for st.
 func (c *conn) search(st *statement) search {
-	s := search{in: &c.con.inference, st: st}
+	s := search{in: &c.con.inference, of: st, st: st}
 	s.types, s.known = s.in.lookup(st)
+	if len(s.types) > len(st.types) {
+		s.st, s.split = st.splitUp()
+	}
 	return s
 }
 
 // accepted notes that the server takes a statement with s.types.
 func (s *search) accepted() {
 	if !s.known {
-		s.in.store(s.st, s.types)
+		s.in.store(s.of, s.types)
 	}
 }
 
@@ -112,27 +126,102 @@ func (s *search) retry(err error) bool {
 
 // retryAs is retry for a statement that was sent as text, with its parameters in spots.
 func (s *search) retryAs(err error, text string, spots []spot) bool {
-	if s.known || len(s.st.open) == 0 || err == nil {
+	if s.known || len(s.of.open) == 0 || err == nil {
 		return false
 	}
+	literals := spots != nil
 	complaint := openType(err)
 	if s.attempts == nil {
-		n := misreadAt(err, text, spots)
-		if complaint == nil && n < 0 {
-			return false
-		}
-		s.attempts = &attempts{first: err}
+		s.attempts = &attempts{first: err, open: complaint != nil}
 		if complaint == nil {
-			return s.misread(n)
+			if n := misreadAt(err, text, spots); n >= 0 {
+				return s.misread(n)
+			}
+			return !literals && clashes(err) && s.splitUp(nil, "") && s.next()
 		}
 	}
-	if complaint != nil && !s.repeats(complaint) {
-		if spots == nil {
-			spots = parameters(text)
-		}
-		s.steps = append(s.steps, step{complaint, s.types, suspects(complaint, text, spots, s.st)})
+	if complaint == nil || s.repeats(complaint) {
+		return s.next()
+	}
+	if !literals {
+		spots = parameters(text)
+	}
+	ambiguous := complaint.Code == pqerror.AmbiguousParameter // has a type in another place
+	if !literals && !ambiguous {
+		s.splitUp(nil, "")
+	}
+	s.steps = append(s.steps, step{st: s.st, split: s.split, complaint: complaint, types: s.types, suspects: suspects(complaint, text, spots, s.st)})
+	if !literals && ambiguous {
+		s.splitUp(complaint, text)
 	}
 	return s.next()
+}
+
+// splitUp adds the step that splits parameters, if some stand in several places. The place
+// of the complaint is known to leave the type open.
+func (s *search) splitUp(complaint *pq.Error, text string) bool {
+	if s.split != nil {
+		return false
+	}
+	st, split := s.of.splitUp()
+	if split == nil {
+		return false
+	}
+	types := slices.Clone(st.types)
+	if complaint != nil {
+		at := offsetOf(text, complaint.Position)
+		if i := slices.IndexFunc(parameters(text), func(p spot) bool { return p.start == at }); i >= 0 {
+			types[i] = st.open[i]
+		}
+	}
+	s.steps = append(s.steps, step{st: st, split: split, types: types, untried: true})
+	return true
+}
+
+// splitUp returns st with a parameter of its own in each place, and for each of them which
+// one of st it was. It returns nil if no parameter of st whose type is open stands in
+// several places.
+func (st *statement) splitUp() (*statement, []int) {
+	spots := parameters(st.sql)
+	seen, several := make([]bool, len(st.types)), false
+	for _, p := range spots {
+		if p.param >= len(seen) {
+			return nil, nil
+		}
+		several = several || seen[p.param] && st.types[p.param] == 0
+		seen[p.param] = true
+	}
+	if !several || len(spots) > maxParams {
+		return nil, nil
+	}
+	apart := *st
+	apart.params, apart.types, apart.open = nil, make([]uint32, len(spots)), make([]uint32, len(spots))
+	split := make([]int, len(spots))
+	var sql []byte
+	at := 0
+	for i, p := range spots {
+		split[i], apart.types[i], apart.open[i] = p.param, st.types[p.param], st.open[p.param]
+		sql = append(sql, st.sql[at:p.start]...)
+		sql = strconv.AppendInt(append(sql, '$'), int64(i+1), 10)
+		at = p.stop
+	}
+	apart.sql = string(append(sql, st.sql[at:]...))
+	if st.args != nil {
+		apart.args = spread(st.args, split)
+	}
+	return &apart, split
+}
+
+// spread returns the arguments of a statement for what splitUp made of it.
+func spread(args []driver.NamedValue, split []int) []driver.NamedValue {
+	if split == nil {
+		return args
+	}
+	all := make([]driver.NamedValue, len(split))
+	for i, n := range split {
+		all[i] = args[n]
+	}
+	return all
 }
 
 // retryRead is retry for a statement that was prepared: whether a list stands where the
@@ -146,7 +235,10 @@ func (s *search) retryRead(params []uint32) bool {
 	for i, t := range params {
 		null := i < len(s.st.args) && s.st.args[i].Value == nil
 		if i < len(s.st.open) && s.types[i] == 0 && !null && isSingle(t) && isArrayOID(s.st.open[i]) {
-			s.attempts = &attempts{reread: true}
+			if s.attempts == nil {
+				s.attempts = &attempts{}
+			}
+			s.reread = true
 			return s.misread(i)
 		}
 	}
@@ -158,7 +250,7 @@ func (s *search) misread(n int) bool {
 	if n >= len(s.st.open) || !isArrayOID(s.st.open[n]) {
 		return false
 	}
-	s.steps = append(s.steps, step{nil, s.types, [][]int{{n}}})
+	s.steps = append(s.steps, step{st: s.st, split: s.split, types: s.types, suspects: [][]int{{n}}})
 	return s.next()
 }
 
@@ -178,11 +270,16 @@ func (s *search) next() bool {
 	}
 	for len(s.steps) > 0 && s.tries < maxTries {
 		last := &s.steps[len(s.steps)-1]
+		s.st, s.split, s.types = last.st, last.split, last.types
+		if last.untried {
+			last.untried = false
+			return true
+		}
 		for len(last.suspects) > 0 {
 			types, changed := slices.Clone(last.types), false
 			for _, n := range last.suspects[0] {
 				changed = changed || types[n] == 0
-				types[n] = s.st.open[n]
+				types[n] = last.st.open[n]
 			}
 			last.suspects = last.suspects[1:]
 			if changed {
@@ -192,10 +289,10 @@ func (s *search) next() bool {
 		}
 		s.steps = s.steps[:len(s.steps)-1]
 	}
-	if s.first == nil || slices.Equal(s.types, s.st.open) {
+	if !s.open || s.split == nil && slices.Equal(s.types, s.of.open) {
 		return false
 	}
-	s.types, s.tries = s.st.open, maxTries // as a last resort
+	s.st, s.split, s.types, s.tries = s.of, nil, s.of.open, maxTries // as a last resort
 	return true
 }
 
@@ -217,6 +314,12 @@ func openType(err error) *pq.Error {
 		return nil // with a context it is an error of a function, which has run
 	}
 	return pe
+}
+
+// clashes reports whether an error can come from a parameter with two types.
+func clashes(err error) bool {
+	pe := pq.As(err, pqerror.UndefinedFunction)
+	return pe != nil && pe.Where == "" && ofAnalysis(pe)
 }
 
 // ofAnalysis reports whether an error comes from where the server looks at a

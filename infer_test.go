@@ -55,6 +55,8 @@ func TestTypedParameters(t *testing.T) {
 		{"percentile_cont and concat", "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY n), concat(%s, 'b') FROM generate_series(1, 3) n", []any{[]float64{0.5, 1}, "a"}, "{2,3},ab"},
 		{"percentile_cont of one", "SELECT percentile_cont(%s) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 3) n", []any{0.5}, "2"},
 		{"percentile_disc", "SELECT percentile_disc(%s) WITHIN GROUP (ORDER BY n) FROM generate_series(1, 3) n", []any{[]float64{0.5, 1}}, "{2,3}"},
+		{"GROUP BY a name", "SELECT substr(s, %(n)s), concat(%(x)s, count(*)) FROM (VALUES ('xa'), ('ya')) v (s) GROUP BY substr(s, %(n)s)", []any{map[string]any{"n": 2, "x": "n"}}, "a,n2"},
+		{"GROUP BY an open name", "SELECT concat(%(x)s, s) FROM (VALUES ('a'), ('a')) v (s) WHERE %(x)s IS NOT NULL GROUP BY concat(%(x)s, s)", []any{map[string]any{"x": "n"}}, "na"},
 		{"LIMIT", "SELECT count(*) FROM (SELECT 1 FROM generate_series(1, 10) LIMIT %s) t", []any{3}, "3"},
 		{"left", "SELECT left(%s, %s)", []any{"abc", 2}, "ab"},
 		{"pg_typeof of a string", "SELECT pg_typeof(%s)", []any{"x"}, "text"},
@@ -461,6 +463,10 @@ func TestOneOpenParameter(t *testing.T) {
 		{"concat", "SELECT concat(%s, n) FROM f WHERE d = %s", func(v string) []any { return []any{"x", v} }, "[x1]"},
 		{"array_length", "SELECT array_length(%s, 1) FROM f WHERE d = %s", func(v string) []any { return []any{[]string{"a", "b"}, v} }, "[2]"},
 		{"two functions", "SELECT cardinality(%s) + num_nulls(%s, %s) FROM f WHERE d = %s AND n = ANY(%s)", func(v string) []any { return []any{[]string{"a"}, nil, nil, v, []int{1}} }, "[3]"},
+		{"optional filter by name", "SELECT n FROM f WHERE (%(v)s IS NULL OR d = %(v)s)", func(v string) []any { return []any{map[string]any{"v": v}} }, "[1]"},
+		{"optional filter by name, none", "SELECT n FROM f WHERE (%(v)s IS NULL OR d = %(v)s)", func(string) []any { return []any{map[string]any{"v": nil}} }, "[1]"},
+		{"several places", "SELECT n FROM f WHERE %(n)s = n AND concat(%(v)s) <> '' AND d = %(v)s AND %(v)s IS NOT NULL", func(v string) []any { return []any{map[string]any{"v": v, "n": 1}} }, "[1]"},
+		{"places of two types", "SELECT n FROM f WHERE d = %(v)s OR n::text = %(v)s", func(v string) []any { return []any{map[string]any{"v": v}} }, "[1]"},
 		{"behind other letters", "SELECT n /* é漢😀 */ FROM f WHERE n IN (SELECT unnest(%s)) AND d = %s", func(v string) []any { return []any{[]int{1}, v} }, "[1]"},
 	}
 	inModes(t, func(t *testing.T, db *sql.DB) {

@@ -141,8 +141,8 @@ func (c *conn) clear(l *literals) error {
 		fmt.Fprintf(&text, "$%d", len(st.types))
 	}
 	st.sql = text.String()
-	params, _, err := tryTypes(c, st, func(types []uint32) (params, _ []uint32, err error) {
-		params, err = c.analyze(st.sql, types)
+	params, _, err := tryTypes(c, st, func(sql string, types []uint32) (params, _ []uint32, err error) {
+		params, err = c.analyze(sql, types)
 		return params, params, err
 	}, func([]uint32) {})
 	if pq.As(err) != nil && c.lost == nil {

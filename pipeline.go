@@ -60,7 +60,7 @@ func (p *pipeline) addPrepared(ctx context.Context, st *statement) error {
 func (p *pipeline) add(st *statement, pl *plan, rows bool) (err error) {
 	b := p.messages
 	if pl != nil {
-		b, err = appendBind(b, pl.server, pl.params, st.args, allText, pl.literal())
+		b, err = appendBind(b, pl.server, pl.params, spread(st.args, pl.split), allText, pl.literal())
 	} else if err = checkNUL(st.sql); err == nil {
 		if b, err = wire.AppendParse(b, "", st.sql, nil); err == nil {
 			b, err = appendBind(b, "", nil, nil, allText, false)

@@ -20,6 +20,7 @@ type plan struct {
 	name      string   // without the connection's prefix
 	server    string   // the server's name for it
 	params    []uint32 // the types of the parameters, as the server sees them
+	split     []int    // see statement.splitUp
 	ready     bool
 	renewals  int                     // conn.renewals when it was prepared
 	entry     *stmtcache.Entry[*plan] // nil for one that is not in the cache
@@ -224,7 +225,8 @@ func (c *conn) preparePlans(todo []*plan) (refused *plan, err error) {
 // acceptPlan notes that a plan is ready. One that has a list for a single value is
 // prepared once more, if that is possible.
 func (c *conn) acceptPlan(pl *plan, s *search, guard parseGuard) error {
-	if misread := *pl; s.retryRead(pl.params) {
+	misread, found := *pl, *s
+	if s.retryRead(pl.params) {
 		_, _, err := c.describe([]*plan{pl}, []search{*s})
 		switch {
 		case err == nil:
@@ -235,9 +237,10 @@ func (c *conn) acceptPlan(pl *plan, s *search, guard parseGuard) error {
 			if err := guard.undo(); err != nil {
 				return err
 			}
-			*pl, s.types = misread, pl.types
+			*pl, *s = misread, found
 		}
 	}
+	pl.split = s.split
 	s.accepted()
 	return nil
 }
@@ -254,7 +257,7 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 		c.planNames++
 		pl.name = fmt.Sprintf("p%d", c.planNames)
 		pl.server = c.wire.StatementName(pl.name)
-		if messages, err = wire.AppendParse(messages, pl.server, pl.sql, searches[i].types); err != nil {
+		if messages, err = wire.AppendParse(messages, pl.server, searches[i].st.sql, searches[i].types); err != nil {
 			return 0, pl, err
 		}
 		messages = wire.AppendDescribe(messages, 'S', pl.server)

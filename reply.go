@@ -69,6 +69,7 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 
 // runPrepared runs a prepared statement.
 func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driver.NamedValue) (R, error) {
+	args = spread(args, p.split)
 	if p.server == "" {
 		if p.literal && !c.binary {
 			var err error

@@ -38,6 +38,7 @@ type prepared struct {
 	// assumed are the types that were declared, with those that the server could not
 	// infer; nil if there are none of these.
 	assumed []uint32
+	split   []int // which parameter of the query each one is, see statement.splitUp; nil if they are the same
 	description
 }
 
@@ -56,10 +57,16 @@ func (p *prepared) fits(st *statement) bool {
 }
 
 // assume notes what p was prepared for.
-func (p *prepared) assume(st *statement, types []uint32) {
-	p.literal = st.literal()
-	if !slices.Equal(types, st.types) {
-		p.assumed = slices.Clone(types)
+func (p *prepared) assume(s *search) {
+	p.literal, p.split = s.of.literal(), s.split
+	switch {
+	case s.split != nil:
+		p.assumed = slices.Clone(s.of.types)
+		for i, t := range s.types {
+			p.assumed[s.split[i]] = max(p.assumed[s.split[i]], t)
+		}
+	case !slices.Equal(s.types, s.of.types):
+		p.assumed = slices.Clone(s.types)
 	}
 }
 
@@ -184,7 +191,7 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 		c.statementNames++
 		name := "s" + strconv.Itoa(c.statementNames)
 		server := c.wire.StatementName(name)
-		request, ok := c.appendWhole(c.request[:0], server, st, s.types, m.hasRows())
+		request, ok := c.appendWhole(c.request[:0], server, s.st, s.types, m.hasRows())
 		if !ok {
 			return res, false, c.prepareEntry(st, e)
 		}
@@ -198,7 +205,7 @@ func runNew[R any](c *conn, m mode[R], st *statement, e *stmtcache.Entry[*prepar
 		case there && (misreadAt(err, "", nil) < 0 || !s.retry(err)):
 			if c.renewals == renewals {
 				entry := &prepared{name: name, description: p}
-				entry.assume(st, s.types)
+				entry.assume(&s)
 				c.enter(e, entry)
 			} else {
 				c.wire.PrefixClose(name) // it has changed what it means itself
@@ -242,24 +249,24 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if !s.known && c.inTransaction() {
 		// A type that the server cannot infer must not poison the transaction:
 		// that takes a savepoint around Parse alone, so Parse goes by itself.
-		params, types, err := tryTypes(c, st, func(types []uint32) (params, _ []uint32, err error) {
-			params, err = c.analyze(st.sql, types)
+		params, s, err := tryTypes(c, st, func(sql string, types []uint32) (params, _ []uint32, err error) {
+			params, err = c.analyze(sql, types)
 			return params, params, err
 		}, func([]uint32) {})
 		if err != nil {
 			return zero, err
 		}
-		st.params = params
-		return runUnnamed(c, m, st, types)
+		s.st.params = params
+		return runUnnamed(c, m, s.st, s.types)
 	}
 	for {
-		res, err := runUnnamed(c, m, st, s.types)
+		res, err := runUnnamed(c, m, s.st, s.types)
 		if err == nil {
 			s.accepted()
 			return res, nil
 		}
 		if s.retry(err) {
-			st.params = nil // were those of other types
+			s.st.params = nil // were those of other types
 			continue
 		}
 		err = s.error(err)
@@ -270,27 +277,28 @@ func runUncached[R any](c *conn, m mode[R], st *statement) (R, error) {
 
 // prepare makes a named server-side statement.
 func (c *conn) prepare(st *statement) (prepared, error) {
-	p, types, err := tryTypes(c, st, func(types []uint32) (p prepared, params []uint32, err error) {
-		p, err = c.parse(st.sql, types)
+	p, s, err := tryTypes(c, st, func(sql string, types []uint32) (p prepared, params []uint32, err error) {
+		p, err = c.parse(sql, types)
 		return p, p.params, err
 	}, func(p prepared) { c.wire.PrefixClose(p.name) })
-	p.assume(st, types)
+	p.assume(&s)
 	return p, err
 }
 
 // tryTypes has the server look at st, with other types for its open parameters until it
-// accepts them. It returns what parse has made of it, and those types; drop is given
-// what was made in vain.
-func tryTypes[P any](c *conn, st *statement, parse func(types []uint32) (p P, params []uint32, err error), drop func(P)) (P, []uint32, error) {
+// accepts them. It returns what parse has made of it, and what the search has found; drop
+// is given what was made in vain.
+func tryTypes[P any](c *conn, st *statement, parse func(sql string, types []uint32) (p P, params []uint32, err error), drop func(P)) (P, search, error) {
 	s := c.search(st)
 	var misread *P // accepted, but with a list for a single value
+	var found search
 	guard := c.guardParse(!s.known)
 	for {
-		types := s.types
-		p, params, err := parse(types)
+		p, params, err := parse(s.st.sql, s.types)
 		if err == nil {
+			before := s
 			if misread == nil && s.retryRead(params) {
-				misread = &p
+				misread, found = &p, before
 				continue
 			}
 			if misread != nil {
@@ -298,20 +306,19 @@ func tryTypes[P any](c *conn, st *statement, parse func(types []uint32) (p P, pa
 			}
 			s.accepted()
 			guard.release()
-			return p, types, nil
+			return p, s, nil
 		}
 		again := s.retry(err)
 		if !again && (misread == nil || pq.As(err) == nil) {
-			return p, nil, s.error(err)
+			return p, s, s.error(err)
 		}
 		if err := guard.undo(); err != nil {
-			return p, nil, err
+			return p, s, err
 		}
-		if !again {
-			s.types = st.types // another type is not possible: the error of the value is to the point
-			s.accepted()
+		if !again { // another type is not possible: the error of the value is to the point
+			found.accepted()
 			guard.release()
-			return *misread, s.types, nil
+			return *misread, found, nil
 		}
 	}
 }

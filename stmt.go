@@ -214,26 +214,33 @@ type variant struct {
 // types, works or has another error, that depends on the arguments.
 func (s *psycopgStmt) check() error {
 	c := s.c
-	st := statement{open: slices.Repeat([]uint32{oidText}, s.q.params)}
+	st := &statement{sql: s.q.sql, types: make([]uint32, s.q.params), open: slices.Repeat([]uint32{oidText}, s.q.params)}
+	var types []uint32
 	var first *pq.Error
 	guard := c.guardParse(true)
-	for _, types := range [][]uint32{nil, st.open} {
-		_, err := c.analyze(s.q.sql, types)
+	for done := false; !done; {
+		_, err := c.analyze(st.sql, types)
 		if err == nil {
-			guard.release()
-			return nil
+			break
 		}
 		pe := pq.As(err)
-		if pe == nil || first == nil && openType(err) == nil {
+		if pe == nil {
 			return err
 		}
-		if first != nil && first.Message == pe.Message {
+		apart, _ := st.splitUp()
+		switch {
+		case first == nil && clashes(err) && apart != nil:
+			st = apart
+		case first == nil && openType(err) != nil:
+			first, types = pe, st.open
+		case first != nil && first.Message != pe.Message:
+			done = true
+		default:
 			return err
 		}
 		if err := guard.undo(); err != nil {
 			return err
 		}
-		first = pe
 	}
 	guard.release()
 	return nil
