@@ -207,7 +207,13 @@ func (s *session) start(nc net.Conn, t target, password string, fallback bool) (
 	if err != nil {
 		return onStartupError(err, fallback && !watch.authenticated), err
 	}
-	s.base, s.wire = base, watch.Conn
+	s.base, s.wire = &libpq{base, watch.Conn}, watch.Conn
+	if h := s.dialer.onNotice; h != nil {
+		s.onNotice(h)
+	}
+	if h := s.dialer.onNotification; h != nil {
+		s.onNotification(h)
+	}
 	s.pid, s.key = s.wire.PID(), s.wire.CancelKey()
 	if err := s.checkTarget(t); err != nil {
 		base.Close()
@@ -254,7 +260,7 @@ func (s *session) startup(watch *authWatch, password string) (driver.Conn, error
 		return nil, err
 	}
 	con.Dialer(&handOver{nc: watch})
-	base, err := con.Connect(context.Background())
+	base, err := openSession(con, watch.Conn)
 	if err != nil {
 		if pe := (*pq.Error)(nil); errors.As(err, &pe) {
 			return nil, err
@@ -267,13 +273,22 @@ func (s *session) startup(watch *authWatch, password string) (driver.Conn, error
 		}
 		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.endpoint, err)
 	}
-	if h := s.dialer.onNotice; h != nil {
-		pq.SetNoticeHandler(base, handler(s, h))
-	}
-	if h := s.dialer.onNotification; h != nil {
-		pq.SetNotificationHandler(base, handler(s, h))
-	}
 	return base, nil
+}
+
+func openSession(con *pq.Connector, w *wire.Conn) (_ driver.Conn, err error) {
+	defer guard(w, &err)
+	return con.Connect(background)
+}
+
+// onNotice has lib/pq call h with the notices of the session, nil for none.
+func (s *session) onNotice(h func(*pq.Error)) {
+	pq.SetNoticeHandler(s.base.(*libpq).Conn, handler(s, h))
+}
+
+// onNotification is onNotice for notifications.
+func (s *session) onNotification(h func(*pq.Notification)) {
+	pq.SetNotificationHandler(s.base.(*libpq).Conn, handler(s, h))
 }
 
 // pqConfig is what is left for lib/pq to do: no hosts, no TLS, no time limit.

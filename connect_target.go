@@ -1,11 +1,9 @@
 package psyco
 
 import (
-	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 )
 
 // target is a value of target_session_attrs.
@@ -90,32 +88,26 @@ func (s *session) ask(query string) (bool, error) {
 }
 
 func (s *session) queryBool(query string) (bool, error) {
-	rows, err := s.base.(driver.QueryerContext).QueryContext(context.Background(), query, nil)
-	if err != nil {
-		return false, err
-	}
-	row := make([]driver.Value, len(rows.Columns()))
-	err = rows.Next(row)
-	if errors.Is(err, io.EOF) {
+	answered, answer := false, false
+	err := queryRows(s.wire, s.base, query, func(row []driver.Value) error {
+		if len(row) != 1 {
+			return fmt.Errorf("%d columns in the answer", len(row))
+		}
+		answered = true
+		switch v := row[0].(type) {
+		case bool:
+			answer = v
+		case string:
+			answer = v == "on"
+		case []byte:
+			answer = string(v) == "on"
+		default:
+			return fmt.Errorf("unexpected answer %v", v)
+		}
+		return nil
+	})
+	if err == nil && !answered {
 		err = errors.New("no row in the answer")
 	}
-	if closeErr := rows.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return false, err
-	}
-	if len(row) != 1 {
-		return false, fmt.Errorf("%d columns in the answer", len(row))
-	}
-	switch v := row[0].(type) {
-	case bool:
-		return v, nil
-	case string:
-		return v == "on", nil
-	case []byte:
-		return string(v) == "on", nil
-	default:
-		return false, fmt.Errorf("unexpected answer %v", v)
-	}
+	return answer, err
 }

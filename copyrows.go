@@ -5,7 +5,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"reflect"
 	"strconv"
@@ -236,7 +235,7 @@ func (c *conn) columnTypes(ctx context.Context, into string, n int) ([]columnKin
 	}
 	sql := "INSERT INTO " + into + " OVERRIDING SYSTEM VALUE VALUES (" + string(params[1:]) + ")"
 	k := c.watch(ctx)
-	oids, err := c.parameterTypes(sql)
+	oids, err := c.parameterTypes(sql, n)
 	var kinds []columnKind
 	if err == nil {
 		kinds, err = c.kinds(oids)
@@ -244,8 +243,8 @@ func (c *conn) columnTypes(ctx context.Context, into string, n int) ([]columnKin
 	return kinds, c.finish(k, err)
 }
 
-// parameterTypes has a statement parsed and returns the types of its parameters.
-func (c *conn) parameterTypes(sql string) (oids []uint32, err error) {
+// parameterTypes has a statement parsed and returns the types of its n parameters.
+func (c *conn) parameterTypes(sql string, n int) (oids []uint32, err error) {
 	packet, err := wire.AppendParse(nil, "", sql, nil)
 	if err != nil {
 		return nil, err
@@ -264,6 +263,9 @@ func (c *conn) parameterTypes(sql string) (oids []uint32, err error) {
 				return pqError(e)
 			case wire.ParameterDescription:
 				oids, err = wire.ParseParameterDescription(nil, payload)
+				if err == nil && len(oids) != n {
+					err = fmt.Errorf("psyco: %w: the server describes %d parameters of %d", wire.ErrProtocol, len(oids), n)
+				}
 				return err
 			}
 			return nil
@@ -347,21 +349,18 @@ func (c *conn) catalogTypes(oids []uint32) (types []catalogType, err error) {
 	for _, oid := range oids {
 		sql = strconv.AppendUint(append(sql, ','), uint64(oid), 10)
 	}
-	rows, err := c.base.(driver.QueryerContext).QueryContext(background, string(append(sql, ')')), nil)
-	if err != nil {
-		return nil, err
-	}
-	row := make([]driver.Value, 3)
-	for err = rows.Next(row); err == nil; err = rows.Next(row) {
+	err = queryRows(c.wire, c.base, string(append(sql, ')')), func(row []driver.Value) error {
 		var t catalogType
-		for i, dest := range []*uint32{&t.oid, &t.base, &t.elem} {
+		dest := []*uint32{&t.oid, &t.base, &t.elem}
+		if len(row) != len(dest) {
+			return fmt.Errorf("psyco: %d columns in the answer to a query of the catalog", len(row))
+		}
+		for i := range dest {
 			n, _ := row[i].(int64)
-			*dest = uint32(n)
+			*dest[i] = uint32(n)
 		}
 		types = append(types, t)
-	}
-	if err == io.EOF {
-		err = nil
-	}
-	return types, errors.Join(err, rows.Close())
+		return nil
+	})
+	return types, err
 }

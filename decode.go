@@ -47,10 +47,12 @@ var errShortRow = fmt.Errorf("psyco: %w: a row that does not fit its description
 // decodeValue decodes a value as lib/pq does. The result may be cell itself.
 func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v driver.Value, err error) {
 	if f.Format != 0 {
-		v, err = decodeBinary(cell, f.TypeOID)
-	} else {
-		v, err = decodeText(cell, f.TypeOID, location)
+		if v, err = decodeBinary(cell, f.TypeOID); err != nil {
+			return nil, fmt.Errorf("psyco: %w: column %q: %v", wire.ErrProtocol, f.Name, err)
+		}
+		return v, nil
 	}
+	v, err = decodeText(cell, f.TypeOID, location)
 	if err != nil {
 		return nil, fmt.Errorf("psyco: column %q: %w", f.Name, err)
 	}
@@ -105,7 +107,7 @@ func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
 	case typ == oidUUID && len(cell) == 16:
 		return appendUUID(make([]byte, 0, 36), cell), nil
 	}
-	return nil, fmt.Errorf("protocol error: %d bytes for a value of type %d", len(cell), typ)
+	return nil, fmt.Errorf("%d bytes for a value of type %d", len(cell), typ)
 }
 
 // appendUUID appends the 16 bytes of a UUID as text.

@@ -135,6 +135,14 @@ func pqError(e *wire.Error) *pq.Error {
 	}
 }
 
+// class is the class of an SQLSTATE. lib/pq's Class panics where the server gave none.
+func class(code pqerror.Code) pqerror.Class {
+	if len(code) < 2 {
+		return ""
+	}
+	return code.Class()
+}
+
 // isPrepared reports whether a handle made a prepared statement of the text that
 // goes with psyco's private argument.
 func isPrepared(err error) bool {

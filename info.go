@@ -77,14 +77,14 @@ func (c *Conn) TxStatus() byte {
 // pq.SetNoticeHandler, under the rules of WithNoticeHandler.
 func (c *Conn) SetNoticeHandler(h func(*pq.Error)) {
 	if c.c.wire != nil {
-		pq.SetNoticeHandler(c.c.base, handler(c.c.sess, h))
+		c.c.sess.onNotice(h)
 	}
 }
 
 // SetNotificationHandler is SetNoticeHandler for notifications.
 func (c *Conn) SetNotificationHandler(h func(*pq.Notification)) {
 	if c.c.wire != nil {
-		pq.SetNotificationHandler(c.c.base, handler(c.c.sess, h))
+		c.c.sess.onNotification(h)
 	}
 }
 

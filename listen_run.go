@@ -113,7 +113,7 @@ func (l *Listener) connect(lost error) (*conn, error) {
 	}
 
 	var early []event // follow what happened before them
-	pq.SetNotificationHandler(c.base, func(n *pq.Notification) { early = append(early, notified(n)) })
+	c.sess.onNotification(func(n *pq.Notification) { early = append(early, notified(n)) })
 	if len(l.channels) > 0 {
 		names := slices.Sorted(maps.Keys(l.channels))
 		if err := l.request(c, quoteChannels("LISTEN", names)); err != nil {
@@ -126,7 +126,7 @@ func (l *Listener) connect(lost error) (*conn, error) {
 	for _, e := range early {
 		l.push(e)
 	}
-	pq.SetNotificationHandler(c.base, func(n *pq.Notification) { l.push(notified(n)) })
+	c.sess.onNotification(func(n *pq.Notification) { l.push(notified(n)) })
 	return c, nil
 }
 
@@ -158,7 +158,7 @@ func (l *Listener) disconnect(c *conn) {
 func (l *Listener) serve(c *conn) error {
 	in := wire.Incoming{Notification: func(n wire.Notification) { l.push(event{Notification: Notification(n)}) }}
 	if h := l.con.dialer.onNotice; h != nil {
-		in.Notice = func(e *wire.Error) { h(pqError(e)) }
+		in.Notice = func(e *wire.Error) { c.wire.Callback(func() { h(pqError(e)) }) }
 	}
 	for l.ctx.Err() == nil {
 		if err := l.execute(c); err != nil {
@@ -193,7 +193,7 @@ func (l *Listener) await(c *conn, in wire.Incoming) error {
 	l.waiting = true
 	l.mu.Unlock()
 
-	err := c.wire.Await(in)
+	err := hear(c.wire, in)
 
 	l.mu.Lock()
 	l.waiting = false
@@ -205,6 +205,12 @@ func (l *Listener) await(c *conn, in wire.Incoming) error {
 		return nil // interrupted
 	}
 	return l.request(c, "")
+}
+
+// hear waits for what the server says by itself.
+func hear(w *wire.Conn, in wire.Incoming) (err error) {
+	defer guard(w, &err)
+	return w.Await(in)
 }
 
 // execute runs the commands that wait. Its error is that of a lost connection.

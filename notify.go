@@ -28,21 +28,12 @@ func Notify(ctx context.Context, h Handle, channel, payload string) error {
 }
 
 // handler makes h lib/pq's handler of notices or notifications. lib/pq calls it in the
-// middle of an answer: if h panics, the rest of that is lost, and so is the session.
+// middle of an answer: if h panics, the rest of that is lost, and so is the session, see guard.
 func handler[E any](s *session, h func(*E)) func(*E) {
 	if h == nil {
 		return nil
 	}
-	return func(e *E) {
-		returned := false
-		defer func() {
-			if !returned {
-				s.wire.Close()
-			}
-		}()
-		h(e)
-		returned = true
-	}
+	return func(e *E) { s.wire.Callback(func() { h(e) }) }
 }
 
 // logNotice returns a notice handler that writes to logger.
@@ -70,7 +61,7 @@ func logNotice(logger *slog.Logger) func(*pq.Error) {
 // the class of the code knows a warning.
 func noticeLevel(e *pq.Error) slog.Level {
 	switch {
-	case e.Severity == "WARNING" || e.Code.Class() == "01":
+	case e.Severity == "WARNING" || class(e.Code) == "01":
 		return slog.LevelWarn
 	case e.Severity == "DEBUG":
 		return slog.LevelDebug

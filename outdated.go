@@ -143,7 +143,7 @@ func (c *conn) evict(err error, bound bool, remove func()) (outdated bool) {
 		remove()
 		return true
 	}
-	switch pe.Code.Class() {
+	switch class(pe.Code) {
 	case "0A", "22", "3F", "42", "XX":
 		remove()
 		return !bound

@@ -98,7 +98,8 @@ func (p *pipeline) send(ctx context.Context) error {
 	complete := p.answered == len(p.described)
 	p.apart = err != nil && (complete || p.riders > 0 && c.wire.PrefixOutcome().Failed)
 	if err == nil && !complete {
-		err = fmt.Errorf("psyco: protocol error: the server answered %d of %d statements", p.answered, len(p.described))
+		err = fmt.Errorf("psyco: %w: the server answered %d of %d statements", wire.ErrProtocol, p.answered, len(p.described))
+		c.wire.Break(err)
 	}
 	err = c.finish(k, err)
 	if complete && pq.As(err) != nil && c.lost == nil && !c.inTransaction() {

@@ -264,6 +264,9 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 	}
 	riders := len(c.queue) > 0
 	err = c.exchange(messages, func(typ byte, payload []byte) (err error) {
+		if done == len(plans) {
+			return fmt.Errorf("psyco: %w: message %q after the last description", wire.ErrProtocol, typ)
+		}
 		switch typ {
 		case wire.ParameterDescription:
 			plans[done].params, err = wire.ParseParameterDescription(nil, payload)

@@ -155,14 +155,12 @@ func (c *conn) closeOrphans() {
 
 func (c *conn) backendPID() (pid int64, err error) {
 	err = c.bounded(func() error {
-		rows, err := c.base.(driver.QueryerContext).QueryContext(background, "SELECT pg_catalog.pg_backend_pid()", nil)
-		if err != nil {
-			return err
-		}
-		row := make([]driver.Value, 1)
-		err = rows.Next(row)
-		pid, _ = row[0].(int64)
-		return errors.Join(err, rows.Close())
+		return queryRows(c.wire, c.base, "SELECT pg_catalog.pg_backend_pid()", func(row []driver.Value) error {
+			if len(row) == 1 {
+				pid, _ = row[0].(int64)
+			}
+			return nil
+		})
 	})
 	return pid, err
 }

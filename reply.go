@@ -91,15 +91,19 @@ func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driv
 // ask sends a request and has its answer read by whoever can: psyco or, as the
 // answer to a simple query, lib/pq. d describes the prepared statement that is
 // executed; nil is for a request that has the server describe the result.
-func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) (R, error) {
+func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) (res R, err error) {
 	if !c.wire.CanAsk() {
 		var zero R
 		c.lost = errUnread
 		return zero, driver.ErrBadConn
 	}
 	var columns []wire.Field // for lib/pq
-	if d != nil && m.hasRows() {
-		columns = d.fields
+	width := wire.ColumnsUnknown
+	if d != nil {
+		width = len(d.fields)
+		if m.hasRows() {
+			columns = d.fields
+		}
 	}
 	if cap(request) <= keptReply {
 		c.request = request
@@ -107,14 +111,13 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	own := d != nil || !hasInfinity() // lib/pq alone reads such times
 	var rows []byte
 	complete := false
+	defer guard(c.wire, &err)
 	if own {
-		rows, complete = c.wire.Ask(request, columns)
+		rows, complete = c.wire.Ask(request, columns, width)
 	} else {
-		c.wire.AskFor(request, columns)
+		c.wire.AskFor(request, columns, width)
 	}
 	rows = append(c.reply.rows[:0], rows...)
-	var res R
-	var err error
 	if !complete {
 		if m.hasRows() && own {
 			c.wire.TakeRows()
@@ -141,7 +144,7 @@ func (c *conn) roundTrip(sql string, request []byte) error {
 		c.lost = errUnread
 		return driver.ErrBadConn
 	}
-	c.wire.AskFor(request, nil)
+	c.wire.AskFor(request, nil, wire.ColumnsUnknown)
 	_, err := queryMode{}.text(c, sql, nil)
 	return err
 }

@@ -108,15 +108,22 @@ func (r *rows) header() driver.Rows {
 }
 
 // next reads a row from the answer.
-func (r *rows) next(dest []driver.Value) error {
+func (r *rows) next(dest []driver.Value) (err error) {
+	defer guard(r.c.wire, &err)
 	if r.shared && r.begun {
 		if row, ok := r.c.wire.NextRow(); ok {
 			return r.own.decode(row, dest)
 		}
 	}
-	err := r.base.Next(dest)
+	err = r.base.Next(dest)
 	r.begun = err == nil
 	return err
+}
+
+// closeBase reads what is left of the answer.
+func (r *rows) closeBase() (err error) {
+	defer guard(r.c.wire, &err)
+	return r.base.Close()
 }
 
 // Next reads a row. The values are valid until the next call.
@@ -155,9 +162,11 @@ func (r *rows) Next(dest []driver.Value) error {
 // decode leaves it in the middle of the answer, and it would take the rest for
 // the answer to the next statement. What breaks the protocol ends the connection.
 func (r *rows) fail(err error) error {
-	if pq.As(err) == nil && !errors.Is(err, wire.ErrProtocol) {
+	if errors.Is(err, wire.ErrProtocol) {
+		r.c.wire.Break(err)
+	} else if pq.As(err) == nil {
 		_, _ = r.drain() // the first error counts
-		_ = r.base.Close()
+		_ = r.closeBase()
 	}
 	return r.end(err)
 }
@@ -207,7 +216,7 @@ func (r *rows) Close() error {
 		return nil
 	}
 	canceled, err := r.drain()
-	if last := r.base.Close(); err == nil {
+	if last := r.closeBase(); err == nil {
 		err = last
 	}
 	err = r.end(err)
@@ -282,7 +291,7 @@ func (r *rows) buffer() {
 		}
 	}
 	if !r.done {
-		r.end(r.base.Close())
+		r.end(r.closeBase())
 	}
 	r.buffered = true
 }

@@ -222,7 +222,7 @@ func quotesValues(pe *pq.Error) bool {
 	if len(pe.Code) != 5 || pe.Code == pqerror.SyntaxError || pe.Routine == "exec_stmt_raise" {
 		return true
 	}
-	switch pe.Code.Class() {
+	switch class(pe.Code) {
 	case "22", "38", "39", "P0":
 		return true
 	}

@@ -132,7 +132,7 @@ func (c *Conn) examine() error {
 	var unexpected error
 	for i := rd.r + rd.pass + rd.drop; rd.w-i >= headerSize; {
 		typ, size := rd.buf[i], uint64(binary.BigEndian.Uint32(rd.buf[i+1:]))
-		if size < 4 || size > longLimit {
+		if !c.phase.acceptable(typ, size) {
 			return c.fail(protocolErrorf("the server sent a message %q of %d bytes", typ, size))
 		}
 		end := i + 1 + int(size)

@@ -40,9 +40,10 @@ func (c *Conn) CanAsk() bool {
 // must send the statement's text as a simple Query. That is not sent, and the
 // answer to this request is made to look like one to it: what belongs to Parse and
 // Bind is left out, and where the request describes no columns, RowDescription is
-// columns, if they are not nil.
-func (c *Conn) Ask(request []byte, columns []Field) (rows []byte, ok bool) {
-	if riding, err := c.ask(request); err == nil && !riding {
+// columns, if they are not nil. width is how many columns the rows have in that case,
+// or [ColumnsUnknown].
+func (c *Conn) Ask(request []byte, columns []Field, width int) (rows []byte, ok bool) {
+	if riding, err := c.ask(request, width); err == nil && !riding {
 		rows, ok = c.awaitPlain()
 	}
 	if !ok {
@@ -52,8 +53,8 @@ func (c *Conn) Ask(request []byte, columns []Field) (rows []byte, ok bool) {
 }
 
 // AskFor is Ask for a request whose answer is lib/pq's in any case.
-func (c *Conn) AskFor(request []byte, columns []Field) {
-	_, _ = c.ask(request) // lib/pq meets the error
+func (c *Conn) AskFor(request []byte, columns []Field, width int) {
+	_, _ = c.ask(request, width) // lib/pq meets the error
 	c.describeTo(columns)
 }
 
@@ -64,8 +65,9 @@ func (c *Conn) describeTo(columns []Field) {
 }
 
 // ask sends a request, and reports whether something rides in front of it.
-func (c *Conn) ask(request []byte) (riding bool, err error) {
+func (c *Conn) ask(request []byte, width int) (riding bool, err error) {
 	c.begin(true)
+	c.phase.given = width
 	c.described = Description{}
 	riding = !c.prefix.none()
 	head, err := c.appendPrefix(c.writer.scratch[:0])
@@ -86,13 +88,26 @@ func (c *Conn) ask(request []byte) (riding bool, err error) {
 	return riding, err
 }
 
+// plain is how far an answer is known to be the one that Ask is for. Places are
+// counted from where it begins in the buffer.
+type plain struct {
+	phase       phase
+	at          int // of the next message
+	first, last int // the rows
+	params      [2]int
+	columns     [2]int
+	tag         [2]int
+}
+
 // awaitPlain waits until the answer is complete or known not to be plain.
 func (c *Conn) awaitPlain() (rows []byte, ok bool) {
+	c.load()
+	a := plain{phase: c.phase}
 	for {
-		rows, complete, known := c.plainAnswer()
+		complete, known := c.plainAnswer(&a)
 		if complete {
 			c.asking.open = false
-			return rows, true
+			return c.takePlain(&a), true
 		}
 		rd := &c.reader
 		if !known || rd.w == len(rd.buf) && rd.r == 0 {
@@ -105,65 +120,71 @@ func (c *Conn) awaitPlain() (rows []byte, ok bool) {
 	}
 }
 
-// The parts of an answer, in their order.
-const (
-	beforeParse = iota
-	beforeBind
-	beforeEnd
-	beforeReady
-)
-
-// plainAnswer looks for the answer that Ask is for at the beginning of what has
-// arrived, and takes it if it is complete. known says that it may become so.
-func (c *Conn) plainAnswer() (rows []byte, complete, known bool) {
+// plainAnswer goes on through what has arrived. known says that the answer may
+// become one that Ask takes.
+func (c *Conn) plainAnswer(a *plain) (complete, known bool) {
 	rd := &c.reader
-	var first, last int // the rows
-	var params, columns, tag []byte
-	part := beforeParse
-	for i := rd.r; rd.w-i >= headerSize; {
-		typ, size := rd.buf[i], uint64(binary.BigEndian.Uint32(rd.buf[i+1:]))
-		end := uint64(i) + 1 + size
-		if size < 4 || size > longLimit {
-			return nil, false, false
+	answer := rd.buf[rd.r:rd.w]
+	for len(answer)-a.at >= headerSize {
+		typ, size := answer[a.at], uint64(binary.BigEndian.Uint32(answer[a.at+1:]))
+		if !plainType(typ) || !a.phase.acceptable(typ, size) {
+			return false, false
 		}
-		if end > uint64(rd.w) {
-			return nil, false, plainType(typ)
+		start, end := a.at+headerSize, a.at+1+int(size)
+		if end > len(answer) {
+			return false, true
 		}
-		payload := rd.buf[i+headerSize : end]
-		switch {
-		case typ == DataRow && part == beforeEnd:
-		case typ == ParseComplete && part == beforeParse:
-			part = beforeBind
-		case typ == ParameterDescription && part == beforeBind && params == nil:
-			params = payload
-		case (typ == RowDescription || typ == NoData) && (part == beforeBind || part == beforeEnd && first == i) && columns == nil:
-			columns, first = payload, int(end)
-		case typ == BindComplete && part <= beforeBind:
-			part, first = beforeEnd, int(end)
-		case typ == CommandComplete && part == beforeEnd:
-			if _, err := commandTag(payload); err != nil {
-				return nil, false, false
+		payload := answer[start:end]
+		if typ == DataRow {
+			if !a.phase.rows || !rowFits(payload, a.phase.width()) {
+				return false, false
 			}
-			part, last, tag = beforeReady, i, payload
-		case typ == ReadyForQuery && part == beforeReady && len(payload) == 1 && payload[0] == c.TxStatus():
-			if params != nil {
-				c.capture(ParameterDescription, params)
-			}
-			if len(columns) > 0 {
-				c.capture(RowDescription, columns)
-			}
-			if c.described.Strange || c.track(CommandComplete, tag) != nil {
-				return nil, false, false
-			}
-			c.finish()
-			rd.r = int(end)
-			return rd.buf[first:last], true, true
-		default:
-			return nil, false, false
+			a.at = end
+			continue
 		}
-		i = int(end)
+		if checkShape(typ, payload, 0) != nil || !a.phase.step(typ, payload) {
+			return false, false // lib/pq is told
+		}
+		switch typ {
+		case ParameterDescription:
+			if len(payload) > 2+4*countOf(payload) {
+				return false, false // more than can be counted: lib/pq is to tell
+			}
+			a.params = [2]int{start, end}
+		case RowDescription, NoData:
+			if a.columns[1] > 0 {
+				return false, false // of the statement and of the portal
+			}
+			a.columns, a.first = [2]int{start, end}, end
+		case BindComplete:
+			a.first = end
+		case CommandComplete:
+			a.last, a.tag = a.at, [2]int{start, end}
+		case ReadyForQuery:
+			a.at = end
+			return payload[0] == c.TxStatus(), false
+		}
+		a.at = end
 	}
-	return nil, false, true
+	return false, true
+}
+
+// takePlain takes an answer that is complete and returns its rows.
+func (c *Conn) takePlain(a *plain) (rows []byte) {
+	rd := &c.reader
+	answer := rd.buf[rd.r:rd.w]
+	part := func(p [2]int) []byte { return answer[p[0]:p[1]] }
+	if a.params[1] > 0 {
+		c.capture(ParameterDescription, part(a.params))
+	}
+	if p := part(a.columns); len(p) > 0 {
+		c.capture(RowDescription, p)
+	}
+	_ = c.track(CommandComplete, part(a.tag)) // it has been checked
+	c.phase = a.phase
+	c.finish()
+	rd.r += a.at
+	return answer[a.first:a.last]
 }
 
 // plainType reports whether messages of a type may be part of a plain answer.
@@ -196,6 +217,9 @@ func (c *Conn) NextRow() (payload []byte, ok bool) {
 			rd.need = int(size) + 1
 			if have >= rd.need {
 				payload = rd.buf[rd.r+headerSize : rd.r+rd.need]
+				if !c.phase.rows || !rowFits(payload, c.phase.width()) {
+					return nil, false // lib/pq is told
+				}
 				rd.r += rd.need
 				return payload, true
 			}

@@ -8,12 +8,18 @@ import (
 )
 
 var (
-	parsed  = msg(ParseComplete)
-	bound   = msg(BindComplete)
-	noData  = msg(NoData)
-	params  = msg(ParameterDescription, int16(1), int32(23))
-	request = cat(msg(frontBind, "\x00s\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
-	whole   = cat(msg(frontParse, "s\x00q\x00", int16(0)), msg(frontDescribe, "Ss\x00"), request)
+	parsed = msg(ParseComplete)
+	bound  = msg(BindComplete)
+	noData = msg(NoData)
+	// The server counts modulo 65,536.
+	tooManyParams = msg(ParameterDescription, int16(0), make([]byte, 4*65_536))
+	params        = msg(ParameterDescription, int16(1), int32(23))
+	parse         = msg(frontParse, "s\x00q\x00", int16(0))
+	describe      = msg(frontDescribe, "Ss\x00")
+	request       = cat(msg(frontBind, "\x00s\x00", int16(0), int16(0), int16(0)), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
+	whole         = cat(parse, describe, request)
+	// bindDescribed is request with the portal described.
+	bindDescribed = cat(msg(frontBind, "\x00s\x00", int16(0), int16(0), int16(0)), msg(frontDescribe, "P\x00"), msg(frontExecute, "\x00", int32(0)), msg(frontSync))
 	// lib/pq's own request for the same statement.
 	usual = query("q")
 )
@@ -70,7 +76,7 @@ func TestAsk(t *testing.T) {
 				c, s := connected(t)
 				s.pieces = clonePieces(p)
 				check(t, "CanAsk", c.CanAsk(), true)
-				rows, ok := c.Ask(request, nil)
+				rows, ok := c.Ask(request, nil, ColumnsUnknown)
 				checkBytes(t, "written", s.written(), request)
 				check(t, "taken", ok, tt.taken)
 				if tt.taken {
@@ -103,13 +109,13 @@ func TestAskInTransaction(t *testing.T) {
 	mustWrite(t, c, query("BEGIN"))
 	readAll(t, c, 4096)
 	s.pieces = [][]byte{cat(bound, complete("UPDATE 1"), ready('T'))}
-	_, ok := c.Ask(request, nil)
+	_, ok := c.Ask(request, nil, ColumnsUnknown)
 	check(t, "taken", ok, true)
 	check(t, "status", c.TxStatus(), 'T')
 
 	// Its end is lib/pq's to know.
 	s.pieces = [][]byte{cat(bound, complete("CALL"), ready('I'))}
-	_, ok = c.Ask(request, nil)
+	_, ok = c.Ask(request, nil, ColumnsUnknown)
 	check(t, "taken", ok, false)
 	check(t, "status", c.TxStatus(), 'T')
 	mustWrite(t, c, usual)
@@ -121,13 +127,13 @@ func TestAskTakesNoMoreThanItsAnswer(t *testing.T) {
 	c, s := connected(t)
 	late := notice("late")
 	s.pieces = [][]byte{cat(bound, complete("SELECT 0"), ready('I'), late)}
-	_, ok := c.Ask(request, nil)
+	_, ok := c.Ask(request, nil, ColumnsUnknown)
 	check(t, "taken", ok, true)
 	check(t, "CanAsk", c.CanAsk(), true)
 
 	// lib/pq reads what has come since with the next answer.
 	s.writes, s.pieces = nil, [][]byte{cat(bound, complete("SELECT 0"), ready('I'))}
-	_, ok = c.Ask(request, nil)
+	_, ok = c.Ask(request, nil, ColumnsUnknown)
 	check(t, "taken", ok, false)
 	mustWrite(t, c, usual)
 	checkBytes(t, "delivered", readAll(t, c, 4096), cat(late, complete("SELECT 0"), ready('I')))
@@ -146,7 +152,7 @@ func TestAskWriteFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			c, s := connected(t)
 			s.writeErr, s.writeMax = cause, tt.wrote
-			_, ok := c.Ask(request, nil)
+			_, ok := c.Ask(request, nil, ColumnsUnknown)
 			check(t, "taken", ok, false)
 			check(t, "pending", c.Pending(), tt.pending)
 			s.writeErr = nil // it must not be written later
@@ -161,7 +167,7 @@ func TestAskWriteFails(t *testing.T) {
 func TestAskReadFails(t *testing.T) {
 	c, s := connected(t)
 	s.pieces = [][]byte{cat(bound, row("1"))}
-	_, ok := c.Ask(request, nil)
+	_, ok := c.Ask(request, nil, ColumnsUnknown)
 	check(t, "taken", ok, false)
 	check(t, "pending", c.Pending(), true)
 	mustWrite(t, c, usual)
@@ -196,11 +202,11 @@ func TestDescription(t *testing.T) {
 		check(t, "of a refused statement", len(d.Params)+len(d.Fields), 0)
 
 		c.CaptureDescription()
-		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(0), int32(23)), msg(NoData), ready('I'))}
+		s.pieces = [][]byte{cat(msg(ParseComplete), tooManyParams, msg(NoData), ready('I'))}
 		mustWrite(t, c, prepare("3", "q"))
 		delivered := readAll(t, c, 4096)
 		check(t, "strange", c.Description().Strange, true)
-		check(t, "is delivered all the same", len(delivered), 5+11+5+6)
+		check(t, "is delivered all the same", len(delivered), 5+len(tooManyParams)+5+6)
 
 		// Not armed.
 		s.pieces = [][]byte{cat(msg(ParseComplete), msg(ParameterDescription, int16(1), int32(23)), msg(NoData), ready('I'))}
@@ -229,7 +235,7 @@ func TestNextRow(t *testing.T) {
 				s.pieces = append(s.pieces, all[:n])
 				all = all[n:]
 			}
-			if _, ok := c.Ask(request, nil); ok {
+			if _, ok := c.Ask(request, nil, ColumnsUnknown); ok {
 				t.Fatal("the whole answer was taken")
 			}
 			check(t, "before TakeRows", c.TakesRows(), false)
@@ -267,7 +273,7 @@ func TestTakeRowsIsNotReadAhead(t *testing.T) {
 	c, s := connected(t)
 	answer := cat(bound, row("1"), notice("n"), row("2"), row("3"), complete("SELECT 3"), ready('I'))
 	s.pieces = [][]byte{answer}
-	c.Ask(request, nil)
+	c.Ask(request, nil, ColumnsUnknown)
 	c.TakeRows()
 	mustWrite(t, c, usual)
 	var p [4096]byte

@@ -47,8 +47,11 @@ func (c *Conn) take(in Incoming) (some bool, err error) {
 	rd := &c.reader
 	for rd.need = headerSize; rd.w-rd.r >= headerSize; rd.need = headerSize {
 		typ, size := rd.buf[rd.r], uint64(binary.BigEndian.Uint32(rd.buf[rd.r+1:]))
-		if size < 4 || size > longLimit || size > shortLimit && !mayBeLong(typ) {
+		switch {
+		case !c.phase.acceptable(typ, size):
 			return some, c.fail(protocolErrorf("the server sent a message %q of %d bytes", typ, size))
+		case !asynchronous(typ) && typ != ErrorResponse:
+			return some, c.fail(protocolErrorf("message %q while the connection was idle", typ))
 		}
 		total := int(size) + 1
 		if rd.w-rd.r < total {
@@ -56,12 +59,12 @@ func (c *Conn) take(in Incoming) (some bool, err error) {
 			break
 		}
 		payload := rd.buf[rd.r+headerSize : rd.r+total]
+		if err := checkShape(typ, payload, 0); err != nil {
+			return some, c.fail(err.(*protocolError))
+		}
 		switch typ {
 		case backNotification:
-			n, err := parseNotification(payload)
-			if err != nil {
-				return some, c.fail(err)
-			}
+			n := parseNotification(payload)
 			if in.Notification != nil {
 				in.Notification(n)
 			}
@@ -84,8 +87,6 @@ func (c *Conn) take(in Incoming) (some bool, err error) {
 			if fatal := c.Fatal(); fatal != nil {
 				return some, fatal
 			}
-			fallthrough
-		default:
 			return some, c.fail(protocolErrorf("message %q while the connection was idle", typ))
 		}
 		rd.r += total
@@ -94,13 +95,8 @@ func (c *Conn) take(in Incoming) (some bool, err error) {
 	return some, nil
 }
 
-func parseNotification(payload []byte) (Notification, *protocolError) {
-	if len(payload) >= 4 {
-		channel, rest, ok := cutString(payload[4:])
-		extra, rest, ok2 := cutString(rest)
-		if ok && ok2 && len(rest) == 0 {
-			return Notification{binary.BigEndian.Uint32(payload), string(channel), string(extra)}, nil
-		}
-	}
-	return Notification{}, protocolErrorf("NotificationResponse of %d bytes that cannot be read", len(payload))
+// parseNotification reads a NotificationResponse that checkShape has found to be right.
+func parseNotification(payload []byte) Notification {
+	channel, rest, _ := cutString(payload[4:])
+	return Notification{binary.BigEndian.Uint32(payload), string(channel), string(rest[:len(rest)-1])}
 }

@@ -109,7 +109,7 @@ func ParseCommandComplete(payload []byte) (string, error) {
 func commandTag(payload []byte) ([]byte, error) {
 	tag, rest, ok := cutString(payload)
 	if !ok || len(rest) > 0 {
-		return nil, protocolErrorf("CommandComplete without terminator")
+		return nil, protocolErrorf("CommandComplete without terminator, or with one inside")
 	}
 	return tag, nil
 }

@@ -61,7 +61,7 @@ func (c *Conn) armCopyIn(p *pump) {
 // is dropped; abort should make the server stop, by a CancelRequest, and not
 // block for long. End it with [Conn.CopyDone].
 func (c *Conn) CopyOut(w io.Writer, abort func()) {
-	c.copying.out = sink{w: w, abort: abort}
+	c.copying.out = sink{w: w, abort: abort, callback: &c.session.callback}
 }
 
 // CopyDone ends what [Conn.CopyIn] or [Conn.CopyOut] began, after the statement
@@ -329,6 +329,8 @@ type sink struct {
 	buf   []byte
 	bytes int64
 	err   error
+
+	callback *atomic.Bool // see Conn.InCallback
 }
 
 const (
@@ -370,7 +372,9 @@ func (s *sink) output(b []byte) {
 	if s.err != nil {
 		return
 	}
+	s.callback.Store(true)
 	n, err := s.w.Write(b)
+	s.callback.Store(false)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
 	}

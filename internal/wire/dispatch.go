@@ -5,20 +5,29 @@ import (
 	"time"
 )
 
-// track updates the state of the session from a message.
+// accept checks a message that has arrived and goes on by it.
+func (c *Conn) accept(typ byte, payload []byte) error {
+	if err := checkShape(typ, payload, c.phase.width()); err != nil {
+		return c.fail(err.(*protocolError))
+	}
+	c.load()
+	if typ == ReadyForQuery && c.phase.failed {
+		c.skipAsked()
+	}
+	if !c.phase.step(typ, payload) {
+		return c.fail(c.outOfTurn(typ))
+	}
+	return c.track(typ, payload)
+}
+
+// track updates the state of the session from a message that is right.
 func (c *Conn) track(typ byte, payload []byte) error {
 	s := &c.session
 	switch typ {
 	case ReadyForQuery:
-		if len(payload) != 1 || payload[0] != 'I' && payload[0] != 'T' && payload[0] != 'E' {
-			return c.fail(protocolErrorf("ReadyForQuery with status %q", payload))
-		}
 		s.tx.Store(uint32(payload[0]))
 	case CommandComplete:
-		tag, err := commandTag(payload)
-		if err != nil {
-			return c.fail(err.(*protocolError))
-		}
+		tag := payload[:len(payload)-1]
 		s.events |= tagEvents(tag)
 		if c.reader.modes&modePrefix == 0 {
 			s.tag = append(s.tag[:0], tag...)
@@ -37,20 +46,20 @@ func (c *Conn) track(typ byte, payload []byte) error {
 			return c.trackFatal(payload)
 		}
 	case backParameterStatus:
-		name, rest, ok := cutString(payload)
-		value, _, ok2 := cutString(rest)
-		if !ok || !ok2 {
-			return c.fail(protocolErrorf("ParameterStatus without terminator"))
+		name, rest, _ := cutString(payload)
+		if !s.setParameter(name, rest[:len(rest)-1]) {
+			return c.fail(protocolErrorf("the server reports more than %d bytes of parameters", parameterLimit))
 		}
-		s.setParameter(name, value)
+	case NoData:
+		c.columns.described(columnsNone)
 	case ParameterDescription, RowDescription:
+		if typ == RowDescription {
+			c.columns.described(countOf(payload))
+		}
 		if c.reader.modes&modeDescribe != 0 {
 			c.capture(typ, payload)
 		}
 	case backKeyData:
-		if len(payload) < 4 {
-			return c.fail(protocolErrorf("BackendKeyData of %d bytes", len(payload)))
-		}
 		s.key.Store(&backendKey{binary.BigEndian.Uint32(payload), append([]byte(nil), payload[4:]...)})
 	}
 	return nil
@@ -65,12 +74,26 @@ func (c *Conn) trackFatal(payload []byte) error {
 	return nil
 }
 
-func (s *session) setParameter(name, value []byte) {
+// parameterLimit is how much of names and values a server may report. PostgreSQL has
+// some 20 of them.
+const parameterLimit = 1 << 20
+
+// setParameter reports whether there is room for the parameter.
+func (s *session) setParameter(name, value []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if old, ok := s.params[string(name)]; ok && old == string(value) {
-		return
+	old, known := s.params[string(name)]
+	if known && old == string(value) {
+		return true
 	}
+	size := s.paramBytes + len(value) - len(old)
+	if !known {
+		size += len(name)
+	}
+	if size > parameterLimit {
+		return false
+	}
+	s.paramBytes = size
 	if s.tx.Load() != 0 {
 		s.events |= EventParameter
 		if string(name) == "search_path" {
@@ -81,6 +104,7 @@ func (s *session) setParameter(name, value []byte) {
 		s.params = make(map[string]string)
 	}
 	s.params[string(name)] = string(value)
+	return true
 }
 
 // dispose decides what happens to a message. payload is nil unless it was wanted.

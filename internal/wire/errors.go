@@ -94,7 +94,7 @@ func (e *Error) field(typ byte) *string {
 // ParseError parses the payload of an ErrorResponse or NoticeResponse.
 func ParseError(payload []byte) (*Error, error) {
 	e := new(Error)
-	err := errorFields(payload, func(typ byte, value []byte) {
+	_, err := errorFields(payload, func(typ byte, value []byte) {
 		if f := e.field(typ); f != nil {
 			*f = string(value)
 		}
@@ -105,19 +105,20 @@ func ParseError(payload []byte) (*Error, error) {
 	return e, nil
 }
 
-// errorFields calls f with each field of an ErrorResponse.
-func errorFields(payload []byte, f func(typ byte, value []byte)) error {
+// errorFields calls f with each field of an ErrorResponse, and returns what comes
+// after them.
+func errorFields(payload []byte, f func(typ byte, value []byte)) (rest []byte, err error) {
 	for {
 		if len(payload) == 0 {
-			return protocolErrorf("ErrorResponse without terminator")
+			return nil, protocolErrorf("ErrorResponse without terminator")
 		}
 		typ := payload[0]
 		if typ == 0 {
-			return nil
+			return payload[1:], nil
 		}
 		value, rest, ok := cutString(payload[1:])
 		if !ok {
-			return protocolErrorf("ErrorResponse field %q without terminator", typ)
+			return nil, protocolErrorf("ErrorResponse field %q without terminator", typ)
 		}
 		f(typ, value)
 		payload = rest
@@ -127,7 +128,7 @@ func errorFields(payload []byte, f func(typ byte, value []byte)) error {
 // isFatal tells the severity of an ErrorResponse without an allocation.
 func isFatal(payload []byte) (bool, error) {
 	fatal, unlocalized := false, false
-	err := errorFields(payload, func(typ byte, value []byte) {
+	_, err := errorFields(payload, func(typ byte, value []byte) {
 		switch {
 		case typ == 'V':
 			unlocalized = true
@@ -158,7 +159,7 @@ func appendShortened(b, payload []byte) ([]byte, error) {
 	const longestField = 6000
 	b, start := Begin(b, ErrorResponse)
 	room := shortLimit - headerSize
-	err := errorFields(payload, func(typ byte, value []byte) {
+	_, err := errorFields(payload, func(typ byte, value []byte) {
 		if len(value) > longestField {
 			value = bytes.ToValidUTF8(value[:longestField], nil)
 		}

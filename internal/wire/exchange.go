@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 )
@@ -100,7 +101,9 @@ func (c *Conn) sendAbort(x *exchange) {
 	x.stopped.Store(true)
 	x.syncs.Add(1)
 	x.all.Store(true)
-	if _, err := c.send(AppendSync(AppendExecute(nil, abortPortal, 0))); err != nil {
+	b := AppendSync(AppendExecute(nil, abortPortal, 0))
+	c.asked.add(b)
+	if _, err := c.send(b); err != nil {
 		c.failBackground(err)
 	}
 }
@@ -157,6 +160,7 @@ func (c *Conn) sendGathered(x *exchange, b []byte) bool {
 		return false
 	}
 	x.announce()
+	c.asked.add(b)
 	write := c.send
 	if x.began {
 		write = c.transmit // nobody has waited in between
@@ -233,13 +237,16 @@ func awaitsReady(typ byte) bool {
 // exchangeAnswer disposes of an answer to the exchange.
 func (c *Conn) exchangeAnswer(typ byte, total int, payload []byte) (verdict, error) {
 	x := c.exchange.Load()
-	if typ == backCopyInResponse {
+	if typ == backCopyInResponse { // the server has ignored Sync, and waits
 		return verdictAwait, c.fail(protocolErrorf("COPY FROM STDIN is not possible in a pipeline"))
 	}
 	all := x.all.Load() // before syncs, which doesn't grow after it
 	syncs := x.syncs.Load()
 	if x.err == nil {
-		x.err = x.Handle(typ, payload)
+		if x.err = x.Handle(typ, payload); errors.Is(x.err, ErrProtocol) {
+			c.Break(x.err)
+			return verdictAwait, c.Err()
+		}
 	}
 	if typ == ReadyForQuery {
 		if x.seen++; all && x.seen == syncs {

@@ -62,7 +62,7 @@ func TestExchangeStream(t *testing.T) {
 		{"fatal", messages(bind), "", cat(bind, sync), cat(msg('2'), fatal), []string{`2""`}, fatal},
 		{"prefix", messages(bind), "BEGIN", cat(ridden("BEGIN"), bind, sync), cat(answered("BEGIN"), msg('2'), complete("A"), ready('T')),
 			[]string{`2""`, `C"A\x00"`, `Z"T"`}, cat(msg('I'), ready('T'))},
-		{"prefix fails", messages(bind), "BEGIN", cat(ridden("BEGIN"), bind, sync), cat(msg('3'), e, ready('I')),
+		{"prefix fails", messages(bind), "BEGIN", cat(ridden("BEGIN"), bind, sync), cat(msg('1'), e, ready('I')),
 			[]string{fmt.Sprintf("E%.20q", e[5:]), `Z"I"`}, cat(msg('I'), ready('I'))},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestExchangeHandleFails(t *testing.T) {
 	failed := errors.New("scan failed")
 	c, s := connected(t)
 	calls := 0
-	c.Exchange(Exchange{Next: messages(msg(frontSync), msg(frontSync)), Handle: func(byte, []byte) error {
+	c.Exchange(Exchange{Next: messages(query("a"), query("b")), Handle: func(byte, []byte) error {
 		calls++
 		return failed
 	}})
@@ -137,7 +137,7 @@ func TestExchangeRefuses(t *testing.T) {
 	})
 	t.Run("COPY FROM STDIN", func(t *testing.T) {
 		c, s := connected(t)
-		c.Exchange(Exchange{Next: messages(msg(frontSync)), Handle: new(seen).handle})
+		c.Exchange(Exchange{Next: messages(query("COPY t FROM STDIN")), Handle: new(seen).handle})
 		s.pieces = [][]byte{copyInResponse}
 		mustWrite(t, c, marker)
 		if _, err := c.Read(make([]byte, 10)); err == nil || !strings.Contains(err.Error(), "pipeline") {
@@ -146,7 +146,7 @@ func TestExchangeRefuses(t *testing.T) {
 	})
 	t.Run("abandoned", func(t *testing.T) {
 		c, s := connected(t)
-		c.Exchange(Exchange{Next: messages(msg(frontSync)), Handle: new(seen).handle})
+		c.Exchange(Exchange{Next: messages(query("a")), Handle: new(seen).handle})
 		s.pieces = [][]byte{complete("A")}
 		mustWrite(t, c, marker)
 		readAll(t, c, 4096)
@@ -193,9 +193,9 @@ func TestExchangeCannotDeadlock(t *testing.T) {
 	c := serve(t, func(nc net.Conn) {
 		for range count {
 			typ, payload := receive(t, nc)
-			check(t, "type", typ, 'B')
+			check(t, "type", typ, 'E')
 			check(t, "size", len(payload), size)
-			send(t, nc, msg(DataRow, payload))
+			send(t, nc, cat(row(string(payload)), complete("SELECT 1")))
 		}
 		typ, _ := receive(t, nc)
 		check(t, "type", typ, 'S')
@@ -205,13 +205,13 @@ func TestExchangeCannotDeadlock(t *testing.T) {
 	c.Exchange(Exchange{
 		Next: func(b []byte) ([]byte, bool) {
 			sent++ // seen by Handle without a lock
-			return append(b, msg(frontBind, strings.Repeat("x", size))...), sent < count
+			return append(b, msg(frontExecute, strings.Repeat("x", size))...), sent < count
 		},
 		Handle: func(typ byte, payload []byte) error {
 			switch typ {
 			case DataRow:
 				rows++
-				if len(payload) != size {
+				if len(payload) != 2+4+size {
 					return fmt.Errorf("%d bytes", len(payload))
 				}
 			case ReadyForQuery:

@@ -39,11 +39,14 @@ const (
 	RowDescription       = 'T'
 	CopyOutResponse      = 'H'
 
+	backAuthentication  = 'R'
+	backNegotiate       = 'v' // NegotiateProtocolVersion
 	backKeyData         = 'K'
 	backParameterStatus = 'S'
 	backNotice          = 'N'
 	backNotification    = 'A'
 	backCopyInResponse  = 'G'
+	backCopyBoth        = 'W'
 	backFunctionResult  = 'V'
 )
 
@@ -55,7 +58,34 @@ const (
 	shortLimit = 30_000
 	// longLimit is the longest message of any type (PQ_LARGE_MESSAGE_LIMIT).
 	longLimit = 0x3fffffff
+	// authLimit is the longest message but errors before a session is authenticated.
+	authLimit = 2_000
 )
+
+// acceptable reports whether a message of this type may have such a length, which
+// counts itself. Before the server has authenticated the session, whoever it is, it may say
+// very little.
+func (p *phase) acceptable(typ byte, size uint64) bool {
+	switch {
+	case size < 4 || size > longLimit:
+		return false
+	case !p.authenticated && !p.ready && typ != ErrorResponse:
+		return size <= authLimit
+	}
+	return size <= shortLimit || mayBeLong(typ)
+}
+
+// known reports whether the protocol knows messages of this type.
+func known(typ byte) bool {
+	switch typ {
+	case ParseComplete, BindComplete, CloseComplete, CommandComplete, DataRow, ErrorResponse, EmptyQueryResponse, NoData,
+		ParameterDescription, PortalSuspended, ReadyForQuery, RowDescription, CopyOutResponse, msgCopyData, msgCopyDone,
+		backAuthentication, backNegotiate, backKeyData, backParameterStatus, backNotice, backNotification,
+		backCopyInResponse, backCopyBoth, backFunctionResult:
+		return true
+	}
+	return false
+}
 
 // mayBeLong reports whether messages of this type have no small upper limit.
 func mayBeLong(typ byte) bool {

@@ -38,6 +38,7 @@ func (c *Conn) Prefix(sql string) {
 // [Conn.Prefix], and in front of a simple Query too: it cannot fail. statement is
 // lib/pq's name for it.
 func (c *Conn) PrefixClose(statement string) {
+	delete(c.columns.of, statement)
 	c.prefix.closes = append(c.prefix.closes, c.writer.names+statement)
 }
 

@@ -12,6 +12,7 @@ func answered(tag string) []byte { return cat(msg('1'), msg('2'), complete(tag))
 
 func TestPrefix(t *testing.T) {
 	own := cat(msg('2'), row("x"), complete("SELECT 1"), ready('T'))
+	simple := cat(rowDescription, row("x"), complete("SELECT 1"), ready('T'))
 	for _, tt := range []struct {
 		name    string
 		queue   func(c *Conn)
@@ -26,12 +27,12 @@ func TestPrefix(t *testing.T) {
 		{"one", func(c *Conn) { c.Prefix("BEGIN") }, execute("1", "v"), cat(ridden("BEGIN"), execute("p_1", "v")),
 			cat(answered("BEGIN"), own), own, PrefixOutcome{1, 1, false}, "SELECT 1", EventBegin},
 		{"two and a close", func(c *Conn) { c.Prefix("BEGIN"); c.PrefixClose("7"); c.Prefix("SAVEPOINT s") },
-			prepare("1", "q"), cat(msg(frontClose, "Sp_7\x00"), ridden("BEGIN"), ridden("SAVEPOINT s"), prepare("p_1", "q")),
+			execute("1", "v"), cat(msg(frontClose, "Sp_7\x00"), ridden("BEGIN"), ridden("SAVEPOINT s"), execute("p_1", "v")),
 			cat(msg('3'), answered("BEGIN"), answered("SAVEPOINT"), own), own, PrefixOutcome{2, 2, false}, "SELECT 1",
 			EventBegin | EventSavepoint},
 		{"a close and a query", func(c *Conn) { c.PrefixClose("7"); c.PrefixClose("8") }, query("q"),
 			cat(msg(frontClose, "Sp_7\x00"), msg(frontClose, "Sp_8\x00"), query("q")),
-			cat(msg('3'), msg('3'), own), own, PrefixOutcome{}, "SELECT 1", 0},
+			cat(msg('3'), msg('3'), simple), simple, PrefixOutcome{}, "SELECT 1", 0},
 		{"only a close", func(c *Conn) { c.PrefixClose("7") }, execute("", "v"), cat(msg(frontClose, "Sp_7\x00"), execute("", "v")),
 			cat(msg('3'), own), own, PrefixOutcome{}, "SELECT 1", 0},
 		{"asynchronous messages pass", func(c *Conn) { c.Prefix("BEGIN") }, execute("1", "v"), cat(ridden("BEGIN"), execute("p_1", "v")),

@@ -25,7 +25,9 @@ type reader struct {
 	end    bool   // the current message is the ReadyForQuery of a request
 	inject []byte // delivered before anything else
 
-	plain bool // the server speaks no protocol: a fork failure as plain text
+	plain bool    // the server speaks no protocol: a fork failure as plain text
+	text  int     // how much of that was delivered
+	walk  rowWalk // along a row of which a part was delivered
 	modes mode
 	err   error         // of the socket
 	ended chan struct{} // closed when the socket has failed
@@ -47,6 +49,9 @@ const (
 	modeDescribe                  // the description of a statement is wanted
 	modeRows                      // rows may be taken with NextRow
 	modeAsked                     // the answer is to look like that to a simple Query
+
+	// modeRowsKept are those in which rows are not delivered.
+	modeRowsKept = modePrefix | modeExchange | modeDiscard | modeSkipRows
 )
 
 // Read implements net.Conn. It never delivers bytes past a ReadyForQuery, so that
@@ -86,6 +91,11 @@ func (c *Conn) deliver(p []byte) (n int, err error) {
 	for err == nil {
 		if rd.pass > 0 {
 			k := min(rd.pass, rd.w-rd.r, len(p)-n-(rd.r-start))
+			if rd.walk.active {
+				if err = c.walkRow(rd.buf[rd.r : rd.r+k]); err != nil {
+					break
+				}
+			}
 			rd.r += k
 			rd.pass -= k
 			if rd.pass > 0 {
@@ -112,6 +122,12 @@ func (c *Conn) deliver(p []byte) (n int, err error) {
 		if rd.w-rd.r < headerSize && !rd.plain {
 			rd.need = headerSize
 			break
+		}
+		if c.phase.rows && rd.modes == 0 {
+			rd.r += wholeRows(rd.buf[rd.r:min(rd.w, rd.r+len(p)-n-(rd.r-start))], c.phase.width())
+			if rd.w-rd.r < headerSize || n+rd.r-start == len(p) {
+				continue
+			}
 		}
 		message := rd.r
 		var v verdict
@@ -170,6 +186,10 @@ func (c *Conn) next() (verdict, error) {
 			rd.need = 1
 			return verdictAwait, nil
 		}
+		if rd.text += rd.pass; rd.text > shortLimit {
+			rd.pass = 0
+			return verdictAwait, c.fail(protocolErrorf("the server sent an error message without an end"))
+		}
 		return verdictPass, nil
 	}
 	header := rd.buf[rd.r : rd.r+headerSize]
@@ -178,39 +198,75 @@ func (c *Conn) next() (verdict, error) {
 		rd.plain = true
 		return c.next()
 	}
-	if size < 4 || size > longLimit || size > shortLimit && !mayBeLong(typ) {
+	if !c.phase.acceptable(typ, size) {
 		return verdictAwait, c.fail(protocolErrorf("the server sent a message %q of %d bytes", typ, size))
 	}
 	total := int(size) + 1
-	if typ == DataRow && rd.modes == 0 {
-		rd.pass = total
-		return verdictPass, nil
+	if typ == DataRow && c.phase.rows && rd.modes&modeRowsKept == 0 {
+		return c.row(total)
 	}
-	if !c.wanted(typ) {
+	if typ == msgCopyData && rd.modes&modeExchange == 0 {
+		if !c.mayCome(typ) {
+			return verdictAwait, c.fail(c.outOfTurn(typ))
+		}
 		return c.dispose(typ, total, nil)
 	}
 	if rd.w-rd.r < total {
+		if !c.mayCome(typ) {
+			return verdictAwait, c.fail(c.outOfTurn(typ))
+		}
 		rd.need = total
 		return verdictAwait, nil
 	}
 	payload := rd.buf[rd.r+headerSize : rd.r+total]
-	if err := c.track(typ, payload); err != nil {
+	if err := c.accept(typ, payload); err != nil {
 		return verdictAwait, err
 	}
 	return c.dispose(typ, total, payload)
 }
 
-// wanted reports whether the payload of a message must be seen as a whole.
-func (c *Conn) wanted(typ byte) bool {
-	switch typ {
-	case ReadyForQuery, CommandComplete, ErrorResponse, backParameterStatus, backKeyData:
-		return true
-	case ParameterDescription, RowDescription:
-		if c.reader.modes&modeDescribe != 0 {
-			return true
+const (
+	// heldRow is the longest row that is checked before any of it is delivered.
+	heldRow = bulkBuffer
+	// promised is the longest row of which lib/pq may know the length, and make room
+	// for it, before an equal part of it has arrived.
+	promised = 8 << 20
+	// promisedPart is of how many parts the first must have arrived.
+	promisedPart = 16
+)
+
+// row looks at a row that is about to be delivered.
+func (c *Conn) row(total int) (verdict, error) {
+	rd, columns := &c.reader, c.phase.width()
+	have := rd.w - rd.r
+	switch {
+	case have >= total:
+		if payload := rd.buf[rd.r+headerSize : rd.r+total]; !rowFits(payload, columns) {
+			return verdictAwait, c.fail(rowError(payload, columns))
 		}
+	case total <= heldRow:
+		rd.need = total
+		return verdictAwait, nil
+	case total > promised && have < total/promisedPart:
+		rd.need = total / promisedPart
+		return verdictAwait, nil
+	default:
+		rd.walk = rowWalk{active: true, columns: columns, skip: headerSize}
 	}
-	return c.reader.modes&modeExchange != 0 && c.reader.modes&modePrefix == 0 && !asynchronous(typ)
+	return c.pass(total)
+}
+
+// walkRow checks the next piece of a row that does not fit into the buffer. lib/pq
+// looks at a row when it has all of it.
+func (c *Conn) walkRow(piece []byte) error {
+	rd := &c.reader
+	w := &rd.walk
+	if last := len(piece) == rd.pass; !w.next(piece) || last && !w.complete() {
+		return c.fail(protocolErrorf("a row whose bytes are not what its lengths say, or not of %d columns", c.phase.width()))
+	} else if last {
+		w.active = false
+	}
+	return nil
 }
 
 // pass lets the whole message through to lib/pq.
@@ -247,7 +303,7 @@ func (c *Conn) fill() error {
 	case len(rd.buf)-rd.r < rd.need || rd.w == len(rd.buf):
 		// Grow by what has arrived, not by what a header promises.
 		room := rd.buf
-		if rd.w-rd.r == len(rd.buf) {
+		if rd.w-rd.r == len(rd.buf) || rd.w == len(rd.buf) && len(rd.buf) < bulkBuffer {
 			room = make([]byte, max(2*len(rd.buf), bulkBuffer))
 		}
 		rd.w = copy(room, rd.buf[rd.r:rd.w])
@@ -270,7 +326,13 @@ func (c *Conn) direct(p []byte) (int, error) {
 	if c.reader.err != nil {
 		return 0, c.reader.err
 	}
+	c.reader.release()
 	n, err := c.receive(p)
+	if c.reader.walk.active {
+		if bad := c.walkRow(p[:n]); bad != nil {
+			return 0, bad
+		}
+	}
 	c.reader.pass -= n
 	return n, err
 }

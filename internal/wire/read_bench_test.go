@@ -32,3 +32,25 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAsk is a statement that is asked for in lib/pq's place.
+func BenchmarkAsk(b *testing.B) {
+	for name, answer := range map[string][]byte{
+		"a row":    cat(bound, row("some value of a row"), complete("SELECT 1"), ready('I')),
+		"100 rows": cat(bound, bytes.Repeat(row("some value of a row"), 100), complete("SELECT 100"), ready('I')),
+	} {
+		b.Run(name, func(b *testing.B) {
+			c, s := connected(b)
+			s.discard = true
+			pieces := make([][]byte, 1)
+			b.ReportAllocs()
+			for b.Loop() {
+				pieces[0] = answer
+				s.pieces = pieces
+				if _, ok := c.Ask(request, nil, 1); !ok {
+					b.Fatal("not taken")
+				}
+			}
+		})
+	}
+}

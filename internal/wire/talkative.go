@@ -55,6 +55,7 @@ func (c *Conn) afterParse(rest []byte) error {
 	}
 	c.writer.mu.Lock()
 	defer c.writer.mu.Unlock()
+	c.expect(rest, nil)
 	_, err := c.send(rest)
 	return err
 }

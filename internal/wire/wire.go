@@ -42,6 +42,8 @@ type Conn struct {
 	raw syscall.RawConn // the socket below nc, or nil
 
 	session  session
+	phase    phase // the reader's
+	asked    queue
 	reader   reader
 	writer   writer
 	prefix   prefix
@@ -53,21 +55,25 @@ type Conn struct {
 	asking    asking
 	described Description
 	bound     bool // see Bound
+	columns   statementColumns
 }
 
 // session is what the server told about itself and about the last request.
 type session struct {
 	tx      atomic.Uint32 // a byte: 0 before the first ReadyForQuery
 	pending atomic.Bool
-	fatal   atomic.Pointer[Error]
-	key     atomic.Pointer[backendKey]
-	broken  atomic.Pointer[protocolError] // why no byte can be trusted any more
-	failure atomic.Pointer[error]         // the socket's first error
+	// callback is true while a function of the program runs, and after it has panicked.
+	callback atomic.Bool
+	fatal    atomic.Pointer[Error]
+	key      atomic.Pointer[backendKey]
+	broken   atomic.Pointer[protocolError] // why no byte can be trusted any more
+	failure  atomic.Pointer[error]         // the socket's first error
 	// background is why a goroutine could not write.
 	background atomic.Pointer[protocolError]
 
-	mu     sync.Mutex
-	params map[string]string
+	mu         sync.Mutex
+	params     map[string]string
+	paramBytes int // of names and values
 
 	tag     []byte // of the last CommandComplete
 	tagText string // an earlier tag, see CommandTag
@@ -91,6 +97,7 @@ type backendKey struct {
 // yet (TLS, if any, is already done). A Conn also serves for a CancelRequest.
 func New(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
+	c.phase.columns, c.phase.given = ColumnsUnknown, ColumnsUnknown
 	c.reader.buf = make([]byte, smallBuffer)
 	c.reader.ended = make(chan struct{})
 	if canPeek {
@@ -168,9 +175,13 @@ func (c *Conn) Idle() bool { return !c.Pending() && c.session.broken.Load() == n
 // Fatal returns the last ErrorResponse of severity FATAL or PANIC, or nil.
 func (c *Conn) Fatal() *Error { return c.session.fatal.Load() }
 
-// Err returns the first error that reading from or writing to the socket gave,
-// or nil. lib/pq does not pass it on. It may be called from any goroutine.
+// Err returns why the connection cannot be used any more: the stream is not the
+// protocol, or the first error that reading from or writing to the socket gave. lib/pq
+// does not pass it on. It may be called from any goroutine.
 func (c *Conn) Err() error {
+	if err := c.brokenError(); err != nil {
+		return err
+	}
 	if err := c.session.failure.Load(); err != nil {
 		return *err
 	}
@@ -235,6 +246,22 @@ func (c *Conn) fail(err *protocolError) error {
 	c.session.broken.CompareAndSwap(nil, err)
 	return c.brokenError()
 }
+
+// Break makes the connection unusable, for err, like a protocol error.
+func (c *Conn) Break(err error) {
+	_ = c.fail(&protocolError{text: err.Error(), cause: err})
+}
+
+// Callback calls a function of the program from inside of a Read, see [Conn.InCallback].
+func (c *Conn) Callback(f func()) {
+	c.session.callback.Store(true)
+	f()
+	c.session.callback.Store(false)
+}
+
+// InCallback reports, to who recovers from a panic, whether it came from a function of
+// the program.
+func (c *Conn) InCallback() bool { return c.session.callback.Load() }
 
 func (c *Conn) brokenError() error {
 	if err := c.session.broken.Load(); err != nil {

@@ -75,6 +75,9 @@ func (c *Conn) writeRequest(p []byte) (int, error) {
 	if c.session.portal.name != "" && p[0] == frontQuery {
 		return c.startFetch(p)
 	}
+	if p[0] != frontQuery {
+		c.phase.given = c.columns.follow(p)
+	}
 	w := &c.writer
 	if w.names == "" && len(w.types) == 0 && c.prefix.none() && parseAlone(p) == 0 {
 		return c.request(nil, p)
@@ -107,6 +110,7 @@ func (c *Conn) begin(extended bool) {
 	c.session.tag, c.session.suspended = c.session.tag[:0], false
 	c.copying.refused, c.bound = nil, false
 	c.writer.extended = extended
+	c.phase.given = ColumnsUnknown
 	c.reader.release()
 }
 
@@ -119,6 +123,9 @@ func (c *Conn) request(head, tail []byte) (int, error) {
 		c.writer.scratch = head[:0]
 	}
 	pending := c.session.pending.Swap(true)
+	if c.TxStatus() != 0 {
+		c.expect(head, tail)
+	}
 	c.writer.mu.Lock()
 	defer c.writer.mu.Unlock()
 	n, err := 0, error(nil)
@@ -136,6 +143,7 @@ func (c *Conn) request(head, tail []byte) (int, error) {
 		c.writer.err = err
 	case !pending:
 		c.session.pending.Store(false)
+		c.forget()
 	}
 	return n, err
 }
