@@ -16,7 +16,7 @@ func exampleDSN() (dsn string, drop func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	dsn, remove, err := server.CreateDatabase(context.Background())
+	dsn, remove, err := server.LendDatabase(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}

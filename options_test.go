@@ -289,10 +289,13 @@ func TestWithCancelGrace(t *testing.T) {
 	if err := db.Ping(); err != nil {
 		t.Fatal(err)
 	}
-	p.Stall(faultproxy.Both)
-	ctx, cancel = context.WithTimeout(t.Context(), 10*time.Millisecond)
+	ctx, cancel = context.WithCancel(t.Context())
 	defer cancel()
-	if _, err := db.ExecContext(ctx, "SELECT 1"); !errors.Is(err, context.DeadlineExceeded) {
+	p.On(faultproxy.Before(faultproxy.SQL("SELECT 1")), func(l *faultproxy.Link) {
+		p.Stall(faultproxy.Both)
+		cancel()
+	})
+	if _, err := db.ExecContext(ctx, "SELECT 1"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	if n := db.Stats().OpenConnections; n != 0 {

@@ -8,12 +8,12 @@ import (
 	"io"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/DATA-DOG/go-sqlmock"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // tracedDB is a database with one connection, which is open, and a tracer.
@@ -194,8 +194,11 @@ func TestTracerLostConnection(t *testing.T) {
 
 func TestTracerCanceled(t *testing.T) {
 	inTracedModes(t, func(t *testing.T, db *sql.DB, rec *recorder) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
+		admin := open(t, sameDatabase(t, db))
+		rec.take(t)
+		ctx, expire := testdb.Deadline(context.Background())
+		defer expire()
+		whenWaiting(t, admin, "pg_sleep", expire)
 		if _, err := db.ExecContext(ctx, "SELECT pg_sleep(60)"); !errors.Is(err, context.DeadlineExceeded) && code(err) != "57014" {
 			t.Errorf("got %v", err)
 		}

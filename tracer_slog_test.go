@@ -14,6 +14,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // loggedDB is a database whose operations are logged. take returns the text of the
@@ -209,11 +210,14 @@ func TestSlogTracerLevels(t *testing.T) {
 }
 
 func TestSlogTracerCanceled(t *testing.T) {
-	records := logged(t, psyco.SlogTracer{}, slog.LevelInfo, func(db *sql.DB) {
-		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-		defer cancel()
-		db.ExecContext(ctx, "SELECT pg_sleep(60)")
-	})
+	db, take := loggedDB(t, psyco.SlogTracer{}, slog.LevelInfo)
+	admin := open(t, sameDatabase(t, db))
+	take()
+	ctx, expire := testdb.Deadline(context.Background())
+	defer expire()
+	whenWaiting(t, admin, "pg_sleep", expire)
+	db.ExecContext(ctx, "SELECT pg_sleep(60)")
+	_, records := take()
 	if len(records) != 1 || records[0]["error.type"] != "context.DeadlineExceeded" || records[0]["db.response.status_code"] != "57014" {
 		t.Errorf("got %v", records)
 	}

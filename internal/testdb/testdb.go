@@ -164,6 +164,21 @@ func WhenWaiting(t testing.TB, admin *sql.DB, part string, do func()) {
 	}()
 }
 
+// Deadline returns a context whose deadline comes when expire is called.
+func Deadline(parent context.Context) (ctx context.Context, expire func()) {
+	ctx, cancel := context.WithCancelCause(parent)
+	return deadline{ctx}, func() { cancel(context.DeadlineExceeded) }
+}
+
+type deadline struct{ context.Context }
+
+func (d deadline) Err() error {
+	if d.Context.Err() == nil {
+		return nil
+	}
+	return context.DeadlineExceeded
+}
+
 // Stats returns the figures of the connection of h.
 func Stats(t testing.TB, h psyco.Handle) (s psyco.Stats) {
 	t.Helper()
