@@ -33,7 +33,8 @@ import (
 // r is read in another goroutine than CopyFrom's, which waits for it. Only if
 // the COPY ends early, because the server refuses a row or ctx ends, a Read that
 // is in progress may still be running when CopyFrom returns; what it
-// reads is dropped.
+// reads is dropped. The connection is taken meanwhile: r must not use h if that is a
+// *sql.Tx or *sql.Conn.
 func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...any) (rows int64, err error) {
 	if r == nil {
 		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
@@ -58,7 +59,8 @@ func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...an
 // is in the returned error's chain; so is ctx.Err() if ctx ends, for which CopyTo
 // does not interrupt a Write in progress. After an error w may have got a part of
 // the data. In a transaction a COPY that failed or was stopped fails the
-// transaction, outside of one the connection stays usable.
+// transaction, outside of one the connection stays usable. The connection is taken
+// meanwhile: w must not use h if that is a *sql.Tx or *sql.Conn.
 func CopyTo(ctx context.Context, h Handle, w io.Writer, sql string, args ...any) (rows int64, err error) {
 	if w == nil {
 		return 0, errors.New("psyco: CopyTo was given a nil io.Writer")

@@ -530,3 +530,42 @@ func TestCopyRefusedRow(t *testing.T) {
 		t.Errorf("%v, %+v", err, pe)
 	}
 }
+
+// TestSourcesMayUseAnotherConnection has what feeds an operation on a pool run statements
+// on the same pool, which has one connection for each.
+func TestSourcesMayUseAnotherConnection(t *testing.T) {
+	db := testDB(t)
+	db.SetMaxOpenConns(2)
+	ctx := t.Context()
+	mustExec(t, db, "CREATE TABLE t (a int)")
+	use := func() { mustExec(t, db, "SELECT 1") }
+	rows := func(yield func([]any, error) bool) {
+		for i := range 10_000 { // more than a chunk
+			if i%2500 == 0 {
+				use()
+			}
+			if !yield([]any{i}, nil) {
+				return
+			}
+		}
+	}
+	for name, run := range map[string]func() error{
+		"CopyFrom": func() error {
+			return second(psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", readerFunc(func(p []byte) (int, error) {
+				use()
+				return copy(p, "1\n"), io.EOF
+			})))
+		},
+		"CopyTo": func() error {
+			return second(psyco.CopyTo(ctx, db, writerFunc(func(p []byte) (int, error) { use(); return len(p), nil }), "COPY t TO STDOUT"))
+		},
+		"CopyRows":   func() error { return second(psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"a"}, rows)) },
+		"ExecMany":   func() error { return second(psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s)", rows)) },
+		"ExecValues": func() error { return second(psyco.ExecValues(ctx, db, "INSERT INTO t VALUES %s", rows, nil)) },
+		"WithConn":   func() error { return psyco.WithConn(ctx, db, func(*psyco.Conn) error { use(); return nil }) },
+	} {
+		if err := run(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

@@ -22,7 +22,8 @@ type copyOptions struct {
 }
 
 // CopyProgress calls f each time some 64 KiB have been sent, and at the end, with
-// the rows and the bytes sent so far. f runs in the goroutine that sends.
+// the rows and the bytes sent so far. f runs in the goroutine that sends, while the
+// connection is taken.
 func CopyProgress(f func(rows, bytes int64)) CopyOption {
 	return func(o *copyOptions) { o.progress = f }
 }
@@ -56,7 +57,8 @@ func CopyTextFormat() CopyOption {
 // rows runs in another goroutine than CopyRows', which waits for it; a row is used up
 // when the next one is asked for. An error of rows ends the COPY and is in
 // the returned error's chain; so is ctx.Err() if ctx ends, and then a
-// step of rows that is in progress may outlast CopyRows.
+// step of rows that is in progress may outlast CopyRows. The connection is taken
+// meanwhile: rows must not use h if that is a *sql.Tx or *sql.Conn.
 func CopyRows(ctx context.Context, h Handle, table Identifier, columns []string, rows iter.Seq2[[]any, error], opts ...CopyOption) (int64, error) {
 	if err := checkCopyTarget(table, columns); err != nil {
 		return 0, prefixed(fmt.Errorf("CopyRows: %w", err))

@@ -34,7 +34,7 @@ import (
 // and is in the chain of the one it returns.
 //
 // ExecMany may read rows while it has the connection, so the iterator must not
-// use h if that is a *sql.Tx or *sql.Conn. It may use its slice again for the
+// use h if that is a *sql.Tx or *sql.Conn, nor a *sql.DB whose pool has no other. It may use its slice again for the
 // next row, and []byte values too; what pointers in it point to must stay as it
 // is. Behind Wrap, behind a pooler (binary_parameters=yes) and with binding=client the rows
 // are sent one by one, with the same results.
