@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"fmt"
 	"math"
@@ -45,12 +46,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 	}
 	if q.style == styleNative && !c.clientBinding() {
 		st.sql, st.args, st.counted, st.redefines = q.sql, args, q.natives == len(args), q.redefines
-		for i := range args {
-			if err := c.nativeValue(&args[i]); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.nativeValues(q, args)
 	}
 	if q.utility || c.clientBinding() {
 		return c.bindLiterals(st, q, args)
@@ -61,7 +57,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 	}
 	st.q = q
 	st.counted, st.redefines = true, q.redefines
-	return c.adapt(st)
+	return q.orByName(c.adapt(st))
 }
 
 func (c *conn) clientBinding() bool { return c.con.cfg.Binding == "client" }
@@ -109,6 +105,20 @@ func argumentError(a *driver.NamedValue, err error) error {
 		where = "parameter " + strconv.Quote(a.Name)
 	}
 	return &valueError{where, fmt.Errorf("psyco: %s: %w", where, unprefixed(err))}
+}
+
+// nativeValues converts the arguments of a native query in place.
+func (c *conn) nativeValues(q *query, args []driver.NamedValue) error {
+	nameless := q.nameless(args)
+	if nameless != nil && (c.wire != nil || args[0].Name != "") {
+		return nameless
+	}
+	for i := range args { // another driver may take a map
+		if err := c.nativeValue(&args[i]); err != nil {
+			return cmp.Or(nameless, err)
+		}
+	}
+	return nil
 }
 
 // nativeValue converts an argument of a native query exactly as database/sql

@@ -191,7 +191,6 @@ func (r *batchRun) attempt(ctx context.Context) (outdated bool, err error) {
 	plans := make([]*plan, len(statements))
 	for i := range statements {
 		plans[i] = r.pipe.find(&statements[i])
-		statements[i].types, statements[i].open = nil, nil // scratch of the connection
 	}
 	parts := cutBatch(statements, plans)
 	err = c.atomically(ctx, len(parts) > 1, func() error {

@@ -102,12 +102,21 @@ func checkHost(h Host) error {
 		return errors.New(`host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`)
 	}
 	if h.Hostaddr == "" {
-		return nil
+		return checkPort(h.Host)
 	}
 	if _, err := netip.ParseAddr(h.Hostaddr); err != nil {
 		return fmt.Errorf("could not parse network address %q", conninfo.Show(h.Hostaddr))
 	}
 	return nil
+}
+
+// checkPort refuses a host with a port behind it.
+func checkPort(host string) error {
+	name, port, ok := strings.Cut(host, ":")
+	if !ok || isSocket(host) || port == "" || strings.Trim(port, "0123456789") != "" {
+		return nil
+	}
+	return fmt.Errorf("%q is no host: the port goes into port=, as in host=%s port=%s", host, name, port)
 }
 
 // isSocket reports whether host is the directory of a Unix-domain socket or

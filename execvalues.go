@@ -282,7 +282,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 			return err
 		}
 		plans = append(plans, p.find(&st))
-		pages = append(pages, statement{sql: st.sql, args: st.args, origin: st.origin})
+		pages = append(pages, statement{sql: st.sql, args: st.args, types: slices.Clone(st.types), open: slices.Clone(st.open), origin: st.origin})
 	}
 	if refused, err := p.prepare(ctx); err != nil {
 		i := slices.Index(plans, refused)

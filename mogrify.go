@@ -61,10 +61,8 @@ func (c *conn) mogrify(q *query, args []driver.NamedValue) (string, error) {
 func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 	native := q.style == styleNative
 	if native {
-		for i := range args {
-			if err := c.nativeValue(&args[i]); err != nil {
-				return nil, err
-			}
+		if err := c.nativeValues(q, args); err != nil {
+			return nil, err
 		}
 	}
 	l := &literals{binder: binder{types: c.con.types, native: native, conforming: c.conformingStrings()}}
@@ -79,7 +77,7 @@ func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 		return append(dst, "$1"...), nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, q.orByName(err)
 	}
 	return l, nil
 }

@@ -24,7 +24,7 @@ type origin struct {
 	expanded stretches                              // of a text with row lists, or of literals.text: where it is in q.sql
 	literals *literals                              // of the arguments, if they were put into the text
 	types    []uint32                               // with which literals.sql was called
-	outer    func(offset int) (text string, in int) // where q.text is in the program's text, if it is not that
+	outer    func(offset int) (text string, at int) // where q.text is in the program's text, if it is not that
 }
 
 // stretches lead from places in a text to those in another one that it was made
@@ -66,24 +66,27 @@ func (s stretches) source(offset int) int {
 	return s[i].from + offset - s[i].at
 }
 
-// locate returns the program's text, and where in it is what the server got at an
-// offset of sql.
-func (o *origin) locate(sql string, offset int) (text string, in int) {
+// locate finds where in q.sql, and where in the program's text, is what the server got
+// at an offset of sql.
+func (o *origin) locate(sql string, offset int) (inner int, text string, outer int) {
 	offset = max(0, offset-len(o.before))
 	if o.q == nil {
-		return sql[len(o.before):], offset
+		return offset, sql[len(o.before):], offset
 	}
 	if o.literals != nil {
 		offset = o.literals.stretches(o.types).source(offset)
 	}
-	offset = o.expanded.source(offset)
+	inner = o.expanded.source(offset)
+	outer = inner
 	if o.q.style != styleNative {
-		offset = o.q.stretches().source(offset)
+		outer = o.q.stretches().source(inner)
 	}
 	if o.outer != nil {
-		return o.outer(offset)
+		text, outer = o.outer(outer)
+	} else {
+		text = o.q.text
 	}
-	return o.q.text, offset
+	return inner, text, min(outer, len(text))
 }
 
 // stretches are those of q.sql.
@@ -116,10 +119,11 @@ func (q *query) statement() *statement {
 	return st
 }
 
-// explain makes an error of the server about st one about what the program wrote.
+// explain makes an error of the server about st one about what the program wrote: its
+// position is one in that text, and it has a hint where psyco knows one.
 func (c *conn) explain(st *statement, err error) error {
-	if pe, ok := err.(*pq.Error); ok && (st.q != nil || st.before != "") {
-		return c.relocate(st, pe)
+	if pe, ok := err.(*pq.Error); ok {
+		return c.explained(st, pe, st.q != nil || st.before != "")
 	}
 	return err
 }
@@ -128,22 +132,40 @@ func (c *conn) explain(st *statement, err error) error {
 // that of statement i, or of none.
 func (c *conn) explainPart(statements []statement, i int, err error) error {
 	if pe, ok := err.(*pq.Error); ok && i >= 0 && i < len(statements) {
-		return c.relocate(&statements[i], pe)
+		return c.explained(&statements[i], pe, true)
 	}
 	return err
 }
 
-// relocate returns the error with its position in the program's text.
-func (c *conn) relocate(st *statement, pe *pq.Error) error {
+// explained is explain. An error that becomes another one is copied: it may belong to
+// somebody else too. relocate says that it does not have the program's text.
+func (c *conn) explained(st *statement, pe *pq.Error, relocate bool) *pq.Error {
+	inner, text, outer := -1, "", 0
 	position, err := strconv.Atoi(pe.Position)
-	if err != nil || position < 1 {
-		return pe
+	placed := err == nil && position > 0
+	if placed {
+		inner, text, outer = st.locate(st.sql, c.byteOffset(st.sql, position-1))
 	}
-	text, offset := st.locate(st.sql, c.byteOffset(st.sql, position-1))
-	offset = min(offset, len(text))
-	moved := withText(pe, text)
-	moved.Position = strconv.Itoa(utf8.RuneCountInString(text[:offset]) + 1)
-	return moved
+	hint := pe.Hint
+	switch {
+	case hint != "":
+	case st.q != nil && st.q.style != styleNative:
+		hint = st.hint(pe, inner)
+	case st.q == nil && len(st.args) == 0 && placed:
+		hint = c.forgottenHint(text, outer)
+	}
+	switch {
+	case placed && relocate:
+		pe = withText(pe, text)
+		pe.Position = strconv.Itoa(utf8.RuneCountInString(text[:outer]) + 1)
+	case hint != pe.Hint:
+		copied := *pe
+		pe = &copied
+	}
+	if pe.Hint != hint {
+		pe.Hint = hint
+	}
+	return pe
 }
 
 // byteOffset returns where the character with a number is. To a server without an

@@ -44,6 +44,8 @@ type query struct {
 	// told, if there is something that was perhaps meant as a placeholder.
 	misuse error
 
+	nativeOnly bool // placeholders=native: there are no others to advise
+
 	used atomic.Bool // found in the cache since the last search for a victim
 }
 

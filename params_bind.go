@@ -172,7 +172,14 @@ func (q *query) named(args []driver.NamedValue) ([]driver.NamedValue, error) {
 		out[i] = driver.NamedValue{Name: name, Ordinal: i + 1, Value: value}
 	}
 	if missing != nil {
-		return nil, errorAt(q.text, q.offsetOf(first), "query parameter missing: %s", strings.Join(missing, ", "))
+		advice := ""
+		for _, name := range missing {
+			if advice = nameAdvice(args, name); advice != "" {
+				advice = ": " + advice
+				break
+			}
+		}
+		return nil, errorAt(q.text, q.offsetOf(first), "query parameter missing: %s%s", strings.Join(missing, ", "), advice)
 	}
 	return out, nil
 }

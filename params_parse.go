@@ -10,7 +10,7 @@ import (
 
 // rewrite takes a text apart. What it says of style, slots and SQL is in query.
 func rewrite(text string, mode placeholders) (*query, error) {
-	q := &query{text: text, style: styleNative, sql: text, redefines: redefines(text)}
+	q := &query{text: text, style: styleNative, sql: text, redefines: redefines(text), nativeOnly: mode == placeholdersNative}
 	if mode == placeholdersNative || mode == placeholdersAuto && !strings.ContainsAny(text, "%?") {
 		q.natives = countNative(text)
 		return q, nil
@@ -170,8 +170,12 @@ func (p *parser) percent(at int) bool {
 	case p.text[at+1] == '(' && ph.name == "":
 		p.fail(at, "incomplete placeholder: '%s'; it is written %%(name)s, and %% as an operator as %%%%", firstField(p.text[at:]))
 	default:
-		p.fail(at, "only '%%s', '%%b', '%%t' are allowed as placeholders, got '%s'; %% as an operator needs a space after it, or is written %%%%",
-			p.text[at:ph.stop])
+		right := "%s"
+		if ph.name != "" {
+			right = "%(" + ph.name + ")s"
+		}
+		p.fail(at, "only '%%s', '%%b', '%%t' are allowed as placeholders, got '%s'; %% as an operator needs a space after it, or is written %%%%; "+
+			"a placeholder for a value of any type is %s", p.text[at:ph.stop], right)
 	}
 	return false
 }
@@ -198,6 +202,9 @@ func (p *parser) quoted(t sqllex.Token) {
 		case ok && t.Kind == sqllex.Ident:
 			p.fail(i, "the placeholder '%[1]s' is inside a quoted identifier, and names cannot be parameters: build the query with psyco.Compose and psyco.Identifier, "+
 				"or write %%%[1]s if the name has a percent sign", p.text[i:ph.stop])
+		case ok && t.Kind == sqllex.DollarString:
+			p.fail(i, "the placeholder '%[1]s' is inside a literal, and a $$ body takes no parameters: put the value into the body with psyco.Compose, "+
+				"and pass the whole as one parameter, as in DO %%s; or write %%%[1]s if a percent sign is meant", p.text[i:ph.stop])
 		case ok:
 			p.fail(i, "the placeholder '%[1]s' is inside a literal, where it is text: drop the quotes around it, "+
 				"or write %%%[1]s if a percent sign is meant", p.text[i:ph.stop])

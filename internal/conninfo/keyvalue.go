@@ -50,6 +50,11 @@ func (g *Grammar) ParsePairs(dsn string) ([]Pair, error) {
 	if IsURI(dsn) {
 		return g.parseURI(dsn)
 	}
+	if scheme, _, ok := strings.Cut(dsn, "://"); ok && strings.HasPrefix(scheme, "postgres") {
+		if _, driver, ok := strings.Cut(scheme, "+"); ok && strings.Trim(driver, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
+			return nil, fmt.Errorf("invalid URI: drop %q from its beginning, which is meant for SQLAlchemy", "+"+driver)
+		}
+	}
 	return g.parseConninfo(dsn)
 }
 

@@ -99,6 +99,7 @@ func TestConninfoErrors(t *testing.T) {
 		{"two words before =", "host a=b", `missing "=" after "host" in connection info string`},
 		{"a password with a space", "password=correct horse", `missing "=" after "***" in connection info string at byte 18 (a value with spaces in it needs single quotes)`},
 		{"another scheme", "postgre://u:secret@h", `missing "=" after "***" in connection info string (a URI starts with postgres:// or postgresql://)`},
+		{"SQLAlchemy's scheme", "postgresql+psycopg2://u:secret@h", `invalid URI: drop "+psycopg2" from its beginning, which is meant for SQLAlchemy`},
 		{"no keyword", "=a", `invalid connection option: a name is made of letters, digits, "_", "." and "$"`},
 		{"an open quote", "password='secret", "unterminated quoted string in connection info string"},
 		{"an open quote after a backslash", `password='secret\'`, "unterminated quoted string in connection info string"},

@@ -64,11 +64,11 @@ func (g *Grammar) suggest(key string) string {
 		return name
 	}
 	for _, o := range g.options {
-		if misspells(key, o.Name) {
+		if Misspells(key, o.Name) {
 			return o.Name
 		}
 	}
-	if misspells(key, "database") {
+	if Misspells(key, "database") {
 		return "dbname"
 	}
 	return ""
@@ -76,9 +76,9 @@ func (g *Grammar) suggest(key string) string {
 
 var dropDashes = strings.NewReplacer("_", "", "-", "")
 
-// misspells allows one slip in a short name and two in a long one, and any
+// Misspells reports whether a key is perhaps meant for a name. It allows one slip in a short name and two in a long one, and any
 // number of underscores and hyphens.
-func misspells(key, name string) bool {
+func Misspells(key, name string) bool {
 	key, name = dropDashes.Replace(key), dropDashes.Replace(name)
 	allowed := 1
 	if len(name) >= 8 {
