@@ -33,7 +33,7 @@ const maxInferences = 4096
 // lookup returns the types to declare for st and whether they are known to
 // work. A statement that leaves no type open needs no trying out.
 func (in *inferences) lookup(st *statement) (types []uint32, known bool) {
-	if len(st.open) == 0 {
+	if len(st.open) == 0 && !st.storesFloats() {
 		return st.types, true
 	}
 	if v, ok := in.m.Load(key(st)); ok {
@@ -49,6 +49,19 @@ func (in *inferences) store(st *statement, types []uint32) {
 	if _, loaded := in.m.LoadOrStore(key(st), append([]uint32(nil), types...)); !loaded {
 		in.size.Add(1)
 	}
+}
+
+// storesFloats reports whether a float may be meant for a column that takes numeric, but no
+// float8: money is the one.
+func (st *statement) storesFloats() bool {
+	if !slices.Contains(st.types, oidFloat8) {
+		return false
+	}
+	switch sqllex.Keyword(st.sql) {
+	case "INSERT", "UPDATE", "MERGE", "WITH":
+		return true
+	}
+	return false
 }
 
 func key(st *statement) inferenceKey {
@@ -126,7 +139,7 @@ func (s *search) retry(err error) bool {
 
 // retryAs is retry for a statement that was sent as text, with its parameters in spots.
 func (s *search) retryAs(err error, text string, spots []spot) bool {
-	if s.known || len(s.of.open) == 0 || err == nil {
+	if s.known || err == nil {
 		return false
 	}
 	literals := spots != nil
@@ -154,7 +167,30 @@ func (s *search) retryAs(err error, text string, spots []spot) bool {
 	if !literals && ambiguous {
 		s.splitUp(complaint, text)
 	}
+	if complaint.Code == pqerror.DatatypeMismatch {
+		s.floats(offsetOf(text, complaint.Position), spots)
+	}
 	return s.next()
+}
+
+// floats adds the steps that declare the float at an offset as numeric, and all of them, as
+// the rows of a list of VALUES have the same type.
+func (s *search) floats(at int, spots []spot) {
+	i := slices.IndexFunc(spots, func(p spot) bool { return p.start <= at && at < p.stop })
+	if i < 0 || s.types[spots[i].param] != oidFloat8 {
+		return
+	}
+	one, all := slices.Clone(s.types), slices.Clone(s.types)
+	one[spots[i].param] = oidNumeric
+	for n, t := range all {
+		if t == oidFloat8 {
+			all[n] = oidNumeric
+		}
+	}
+	if !slices.Equal(all, one) {
+		s.steps = append(s.steps, step{st: s.st, split: s.split, types: all, untried: true})
+	}
+	s.steps = append(s.steps, step{st: s.st, split: s.split, types: one, untried: true})
 }
 
 // splitUp adds the step that splits parameters, if some stand in several places. The place
@@ -289,7 +325,7 @@ func (s *search) next() bool {
 		}
 		s.steps = s.steps[:len(s.steps)-1]
 	}
-	if !s.open || s.split == nil && slices.Equal(s.types, s.of.open) {
+	if !s.open || len(s.of.open) == 0 || s.split == nil && slices.Equal(s.types, s.of.open) {
 		return false
 	}
 	s.st, s.split, s.types, s.tries = s.of, nil, s.of.open, maxTries // as a last resort

@@ -534,3 +534,56 @@ func TestOneOpenParameter(t *testing.T) {
 		}
 	})
 }
+
+// TestFloatsInMoney stores floats in a money column, as psycopg2 does: money takes numeric,
+// but not float8.
+func TestFloatsInMoney(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		if wrapped(t) {
+			return // types are declared through the wire only
+		}
+		ctx := t.Context()
+		mustExec(t, db, "CREATE TABLE m (m money, f float8, s text)")
+		for _, tx := range []bool{false, true} {
+			var h psyco.Handle = db
+			if tx {
+				h = mustBegin(t, db)
+			}
+			mustExec(t, h, "DELETE FROM m")
+			for range 3 {
+				mustExec(t, h, "INSERT INTO m VALUES (%s)", 10.5)
+				mustExec(t, h, "INSERT INTO m (m, f, s) VALUES (%s, %s, %s)", float32(10.5), 0.1, "x")
+				mustExec(t, h, "UPDATE m SET m = %(m)s, f = %(m)s WHERE f = %(f)s", map[string]any{"m": 10.5, "f": 0.1})
+				mustExec(t, h, "INSERT INTO m VALUES (%s)", 10)
+				mustExec(t, h, "INSERT INTO m VALUES (%s)", psyco.Numeric("10.5"))
+			}
+			if _, err := psyco.ExecMany(ctx, h, "INSERT INTO m VALUES (%s)", psyco.SliceRows([][]any{{10.5}, {10.5}})); err != nil {
+				t.Error(err)
+			}
+			if _, err := psyco.ExecValues(ctx, h, "INSERT INTO m (m, f) VALUES %s", psyco.SliceRows([][]any{{10.5, 0.1}, {10.5, 0.1}}), nil); err != nil {
+				t.Error(err)
+			}
+			var b psyco.Batch
+			b.Queue("INSERT INTO m (m, f) VALUES (%s, %s)", 10.5, 0.1)
+			b.Queue("INSERT INTO m (m, f) VALUES (%s, %s)", 10.5, 0.1)
+			if err := b.Run(ctx, h); err != nil {
+				t.Error(err)
+			}
+			got := all(t, h, "SELECT m::numeric, f, s, count(*) FROM m GROUP BY 1, 2, 3 ORDER BY 1, 2 NULLS LAST, 3")
+			if want := []string{"10.00,<nil>,<nil>,3", "10.50,0.1,<nil>,4", "10.50,10.5,x,3", "10.50,<nil>,<nil>,8"}; !slices.Equal(got, want) {
+				t.Errorf("in a transaction %t: got %q, want %q", tx, got, want)
+			}
+			if _, err := h.ExecContext(ctx, "INSERT INTO m (s, m) SELECT 'x', %s::date", 1.5); err == nil {
+				t.Error("a float is a date")
+			}
+			if tx {
+				if err := h.(*sql.Tx).Rollback(); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if _, err := db.Exec("UPDATE m SET s = 'x' WHERE %s", 1.5); code(err) != "42804" {
+			t.Errorf("error %v", err)
+		}
+	})
+}

@@ -70,7 +70,7 @@ func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) e
 			}
 			t.open = append(t.open, v.declared)
 		}
-		if slices.Contains(t.types, 0) {
+		if slices.Contains(t.types, 0) || t.storesFloats() {
 			var known bool
 			if types, known = c.con.inference.lookup(&t.statement); !known {
 				st.trial = t

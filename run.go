@@ -45,11 +45,11 @@ type prepared struct {
 // fits reports whether st may be run with p, which was prepared for the same text and
 // declared types: values of other types must not be read as those that p assumes.
 func (p *prepared) fits(st *statement) bool {
-	if p.assumed != nil && len(p.assumed) != len(st.open) {
+	if p.assumed != nil && len(p.assumed) != len(st.types) {
 		return false
 	}
 	for i, t := range p.assumed {
-		if t != 0 && t != st.open[i] {
+		if t != 0 && st.types[i] == 0 && t != st.open[i] {
 			return false
 		}
 	}
