@@ -102,7 +102,7 @@ func TestAdapt(t *testing.T) {
 		{"int", 1, int64(1), oidInt4, oidInt4},
 		{"greatest int4", math.MaxInt32, int64(math.MaxInt32), oidInt4, oidInt4},
 		{"least int4", int64(math.MinInt32), int64(math.MinInt32), oidInt4, oidInt4},
-		{"int beyond int4", math.MaxInt32 + 1, int64(math.MaxInt32 + 1), oidInt8, oidInt8},
+		{"int beyond int4", wideInt(math.MaxInt32 + 1), int64(math.MaxInt32 + 1), oidInt8, oidInt8},
 		{"int below int4", int64(math.MinInt32 - 1), int64(math.MinInt32 - 1), oidInt8, oidInt8},
 		{"int8", int8(-3), int64(-3), oidInt4, oidInt4},
 		{"int64", int64(math.MinInt64), int64(math.MinInt64), oidInt8, oidInt8},
@@ -207,7 +207,7 @@ func TestAdapt(t *testing.T) {
 		{"nil []string", []string(nil), nil, 0, 1009},
 		{"empty []string", []string{}, `{}`, 0, 1009},
 		{"[]int", []int{1, -2}, "{1,-2}", 0, 1007},
-		{"[]int beyond int4", []int{1, math.MaxInt64}, "{1,9223372036854775807}", 1016, 1016},
+		{"[]int beyond int4", wideInts(1, math.MaxInt64), "{1,9223372036854775807}", 1016, 1016},
 		{"[]uint64 beyond int64", []uint64{1, math.MaxUint64}, `{1,"18446744073709551615"}`, 1231, 1231},
 		{"[]namedInt", []namedInt{3}, "{3}", 0, 1007},
 		{"empty []int", []int{}, "{}", 0, 1007},
@@ -401,7 +401,7 @@ func TestAdaptAllocations(t *testing.T) {
 		most float64
 	}{
 		{int64(1 << 40), 0}, {"a string", 0}, {true, 0}, {3.5, 0}, {[]byte("bytes"), 0}, {noon, 0}, {nil, 0},
-		{1 << 40, 1}, {7, 0},
+		{wideInt(1 << 40), 1}, {7, 0},
 	} {
 		if n := testing.AllocsPerRun(100, func() { m.convert(tt.in, 0) }); n > tt.most {
 			t.Errorf("convert(%T) allocates %v times, want at most %v", tt.in, n, tt.most)
@@ -421,4 +421,24 @@ func BenchmarkAdapt(b *testing.B) {
 			}
 		})
 	}
+}
+
+// wideInt is n as an int, where an int holds it.
+func wideInt(n int64) any {
+	if int64(int(n)) != n {
+		return n
+	}
+	return int(n)
+}
+
+// wideInts is a slice of ints, where they hold the numbers.
+func wideInts(numbers ...int64) any {
+	var ints []int
+	for _, n := range numbers {
+		if int64(int(n)) != n {
+			return numbers
+		}
+		ints = append(ints, int(n))
+	}
+	return ints
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -56,7 +55,7 @@ func (s *session) sendCancel(ctx context.Context) error {
 // is not important.
 func awaitClose(nc net.Conn) error {
 	_, err := io.Copy(io.Discard, nc)
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errReset) {
 		return nil
 	}
 	return err

@@ -145,7 +145,7 @@ func integerOf(v any) (n int64, ok bool) {
 	case uint32:
 		return int64(x), true
 	case uint:
-		return int64(x), x <= math.MaxInt64
+		return int64(x), uint64(x) <= math.MaxInt64
 	case uint64:
 		return int64(x), x <= math.MaxInt64
 	}

@@ -124,7 +124,7 @@ func TestCopyRowsErrors(t *testing.T) {
 		value  any
 		want   string
 	}{
-		{"i", "abc", `"abc" is no int4`}, {"i", 1 << 40, "out of the range of int4"}, {"i", 1.5, "is no int4"}, {"i", true, "is no int4"}, {"i", time.Time{}, "time.Time does not fit the type int4"},
+		{"i", "abc", `"abc" is no int4`}, {"i", int64(1 << 40), "out of the range of int4"}, {"i", 1.5, "is no int4"}, {"i", true, "is no int4"}, {"i", time.Time{}, "time.Time does not fit the type int4"},
 		{"i", uint64(math.MaxUint64), "no int4"}, {"i", math.NaN(), "is no int4"}, {"i", struct{ A int }{}, "is a struct"}, {"i", make(chan int), "chan int cannot become"}, {"i", []int{1}, "[]int does not fit the type int4"},
 		{"s", "a\x00b", "NUL byte"}, {"s", []byte("\x00"), "NUL byte"}, {"f", 1e300, "out of the range of float4"}, {"f", "1x", "is no float4"}, {"f", 1e-300, "out of the range"},
 		{"n", "1,5", "is no numeric"}, {"n", "1e200000", "out of numeric's range"}, {"n", "1e-20000", "out of numeric's range"}, {"n", "0e-20000", "out of numeric's range"}, {"n", true, "is no numeric"},

@@ -26,7 +26,7 @@ func TestTypedParameters(t *testing.T) {
 		want        string
 	}{
 		{"int", "SELECT pg_typeof(%s), %s + 1", []any{1, 1}, "integer,2"},
-		{"big int", "SELECT pg_typeof(%s)", []any{1 << 40}, "bigint"},
+		{"big int", "SELECT pg_typeof(%s)", []any{int64(1 << 40)}, "bigint"},
 		{"float", "SELECT pg_typeof(%s), %s / 2", []any{1.5, 3.0}, "double precision,1.5"},
 		{"bool", "SELECT pg_typeof(%s), NOT %s", []any{true, true}, "boolean,false"},
 		{"duration", "SELECT pg_typeof(%s), %s::text", []any{time.Minute, 90 * time.Second}, "interval,00:01:30"},

@@ -43,7 +43,7 @@ func goValues() map[string]any {
 		"none":               nil,
 		"true":               true,
 		"int":                42,
-		"int beyond int4":    1 << 40,
+		"int beyond int4":    wideInt(1 << 40),
 		"int beyond int8":    uint64(math.MaxUint64),
 		"negative":           int16(-7),
 		"float":              1.5,

@@ -174,7 +174,7 @@ func testReplies(t *testing.T, way string) {
 		{"SELECT $1::bool, NOT $1::bool", []any{true}},
 		{"SELECT $1::int2, $2::int4, $3::int8", []any{-1, math.MinInt32, int64(math.MaxInt64)}},
 		{"SELECT $1::int2", []any{40000}},
-		{"SELECT $1::int4", []any{math.MaxInt32 + 1}},
+		{"SELECT $1::int4", []any{wideInt(math.MaxInt32 + 1)}},
 		{"SELECT $1::numeric, $1::text", []any{1}},
 		{"SELECT $1::numeric(10, 2), $2::numeric", []any{"1.5", "NaN"}},
 		{"SELECT $1::oid, $2::float8", []any{7, 3}},

@@ -1,0 +1,8 @@
+//go:build !plan9
+
+package psyco
+
+import "syscall"
+
+// errReset is how reading ends when the peer has reset the connection.
+var errReset error = syscall.ECONNRESET
