@@ -7,11 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"math/big"
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -289,4 +292,53 @@ func TestAlivePartOfTLSRecord(t *testing.T) {
 	check(t, "err", p.Alive(), nil)
 	send(t, socket, socket.kept[10:])
 	p.goesOn(t, notice("n"))
+}
+
+// TestLastWords has a server that has closed the connection when a request is written: what
+// it said first is found, and nothing else is waited for.
+func TestLastWords(t *testing.T) {
+	fatal := failure("FATAL", "57P01", "terminating connection")
+	alert := &net.OpError{Op: "remote error", Err: errors.New("tls: unknown certificate authority")}
+	for _, tt := range []struct {
+		name     string
+		said     [][]byte
+		readErr  error // at the end
+		writeErr error
+		want     string
+		unread   bool
+	}{
+		{name: "a reason", said: [][]byte{fatal}, writeErr: syscall.EPIPE, want: "psyco: terminating connection (57P01)"},
+		{name: "in pieces", said: [][]byte{fatal[:3], fatal[3:9], fatal[9:]}, writeErr: syscall.ECONNRESET, want: "psyco: terminating connection (57P01)"},
+		{name: "behind notices", said: [][]byte{notice("a"), cat(parameter("TimeZone", "UTC"), fatal)}, writeErr: syscall.EPIPE, want: "psyco: terminating connection (57P01)"},
+		{name: "none", writeErr: syscall.EPIPE, want: "<nil>"},
+		{name: "a part of one", said: [][]byte{fatal[:9]}, writeErr: syscall.EPIPE, want: "<nil>"},
+		{name: "an ordinary error", said: [][]byte{failure("ERROR", "42601", "syntax error")}, writeErr: syscall.EPIPE, want: "<nil>"},
+		{name: "TLS's", readErr: alert, writeErr: syscall.EPIPE, want: "remote error: tls: unknown certificate authority"},
+		{name: "reset", readErr: syscall.ECONNRESET, writeErr: syscall.EPIPE, want: "<nil>"},
+		{name: "a deadline has passed", said: [][]byte{fatal}, writeErr: os.ErrDeadlineExceeded, want: "<nil>", unread: true},
+		{name: "nothing has failed", said: [][]byte{fatal}, want: "<nil>", unread: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := &script{pieces: [][]byte{hello}}
+			c := New(s)
+			mustWrite(t, c, startup)
+			if _, err := io.ReadFull(c, make([]byte, len(hello))); err != nil { // and not to the end
+				t.Fatal(err)
+			}
+			s.pieces, s.readErr = clonePieces(tt.said), tt.readErr
+			s.writes, s.writeErr = nil, tt.writeErr
+			if tt.writeErr != nil {
+				if _, err := c.Write(query("SELECT 1")); err == nil {
+					t.Fatal("the write has not failed")
+				}
+			}
+			reads := s.reads
+			check(t, "last words", fmt.Sprint(c.LastWords()), tt.want)
+			check(t, "again", fmt.Sprint(c.LastWords()), tt.want)
+			check(t, "unread", s.reads == reads, tt.unread)
+			if strings.Contains(tt.want, "57P01") && c.Fatal() == nil {
+				t.Error("Fatal does not know")
+			}
+		})
+	}
 }

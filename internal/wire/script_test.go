@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 type script struct {
 	mu       sync.Mutex
 	pieces   [][]byte
+	readErr  error // after the last piece, in place of io.EOF
 	writes   [][]byte
 	writeErr error // of every write but the first writeOK, after writeMax bytes of it
 	writeOK  int
@@ -34,7 +36,7 @@ func (s *script) Read(p []byte) (int, error) {
 		s.pieces = s.pieces[1:]
 	}
 	if len(s.pieces) == 0 {
-		return 0, io.EOF
+		return 0, cmp.Or(s.readErr, io.EOF)
 	}
 	n := copy(p, s.pieces[0])
 	s.pieces[0] = s.pieces[0][n:]

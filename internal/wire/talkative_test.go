@@ -47,7 +47,7 @@ func TestParseAlone(t *testing.T) {
 						tt.queue(c)
 					}
 					if way == "Ask" {
-						c.AskFor(cat(tt.parse, tt.rest), nil)
+						c.AskFor(cat(tt.parse, tt.rest), nil, ColumnsUnknown)
 						mustWrite(t, c, usual)
 					} else {
 						mustWrite(t, c, cat(tt.parse, tt.rest))
@@ -90,7 +90,7 @@ func TestBound(t *testing.T) {
 				if tt.rider {
 					c.Prefix("BEGIN")
 				}
-				c.Ask(request, nil)
+				c.Ask(request, nil, ColumnsUnknown)
 				mustWrite(t, c, usual)
 				readAll(t, c, size)
 				check(t, "bound", c.Bound(), tt.want)
