@@ -11,6 +11,7 @@ import (
 type phase struct {
 	authenticated bool // AuthenticationOk has come
 	negotiated    bool // NegotiateProtocolVersion has come
+	keyed         bool // BackendKeyData has come
 	ready         bool // the first ReadyForQuery has come
 
 	asked   []want // what waits for its answer; during an exchange there may be more in the queue
@@ -289,7 +290,12 @@ func (p *phase) startup(typ byte, payload []byte) bool {
 			return false
 		}
 		p.negotiated = payload != nil
-	case backParameterStatus, backKeyData, backNotice, backNotification:
+	case backKeyData:
+		if !p.authenticated || p.keyed {
+			return false
+		}
+		p.keyed = payload != nil
+	case backParameterStatus, backNotice, backNotification:
 		return p.authenticated
 	case ReadyForQuery:
 		if !p.authenticated {

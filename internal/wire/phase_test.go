@@ -31,6 +31,7 @@ func TestPhase(t *testing.T) {
 		{"a notice before AuthenticationOk", nil, nil, notice("n")},
 		{"AuthenticationOk twice", nil, msg('R', int32(0)), msg('R', int32(0))},
 		{"two negotiations", nil, msg('v', int32(0), int32(0)), msg('v', int32(0), int32(0))},
+		{"two keys", nil, cat(msg('R', int32(0)), msg('K', int32(1), "key.")), msg('K', int32(1), "key.")},
 		{"a negotiation after AuthenticationOk", nil, msg('R', int32(0)), msg('v', int32(0), int32(0))},
 		{"an answer before the session", nil, msg('R', int32(0)), complete("SELECT 1")},
 		{"authentication in a session", simple, nil, msg('R', int32(0))},
