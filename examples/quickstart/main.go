@@ -6,24 +6,38 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
 
-	_ "github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/psycotest"
 )
 
+const usage = `usage: go run ./examples/quickstart [CONNECTION STRING]
+
+A first program with psyco. Without a connection string it starts a PostgreSQL server of
+its own and stops it at the end. On a server of yours it makes a table clients, and drops
+it at the end:
+
+    go run ./examples/quickstart 'dbname=test user=alice password=secret host=localhost'
+`
+
 func main() {
 	log.SetFlags(0)
-	if err := run(context.Background(), os.Stdout, os.Args[1:]); err != nil {
+	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
+	flag.Parse()
+	if err := run(context.Background(), os.Stdout, flag.Args()); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -32,7 +46,7 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	out := &printer{w: w}
 	var dsn string
 	if len(args) > 0 {
-		dsn = args[0]
+		dsn = strings.Join(args, " ") // the quotes are easily forgotten
 	} else {
 		out.step("Starting a PostgreSQL server of our own")
 		srv, err := psycotest.Open(ctx)
@@ -51,7 +65,7 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	defer db.Close()
 	var version string
 	if err := db.QueryRowContext(ctx, "SHOW server_version").Scan(&version); err != nil {
-		return err
+		return noServer(err, dsn)
 	}
 	out.print("PostgreSQL " + version)
 
@@ -140,4 +154,20 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	}
 	out.print(err.Error())
 	return nil
+}
+
+// noServer says where the program looked for a server, and what to do.
+func noServer(err error, dsn string) error {
+	cfg, cfgErr := psyco.ParseDSN(dsn)
+	if cfgErr != nil {
+		return err
+	}
+	hosts := []string{}
+	for _, h := range cfg.Hosts {
+		name := cmp.Or(h.Host, h.Hostaddr, "this machine")
+		hosts = append(hosts, fmt.Sprintf("%s, port %d", name, cmp.Or(h.Port, 5432)))
+	}
+	return fmt.Errorf(`cannot connect to %s: %w
+Start the server there, or correct host, port, user and password in the connection string.
+Without a connection string, this program starts a server of its own`, strings.Join(hosts, " or "), err)
 }

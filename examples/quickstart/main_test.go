@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"io"
+	"os"
 	"strings"
 	"testing"
 
@@ -89,5 +90,38 @@ func TestRunKeepsAnExistingTable(t *testing.T) {
 	var n int
 	if err := db.QueryRow("SELECT n FROM clients").Scan(&n); n != 1 || err != nil {
 		t.Errorf("got %d, %v", n, err)
+	}
+}
+
+func TestRunWithoutServer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"one host", []string{"host=127.0.0.1 port=1 user=alice password=secret"}, "cannot connect to 127.0.0.1, port 1: "},
+		{"forgotten quotes", []string{"host=127.0.0.1", "port=1", "password=secret"}, "cannot connect to 127.0.0.1, port 1: "},
+		{"two hosts", []string{"host=127.0.0.1,::1 port=1,2"}, "cannot connect to 127.0.0.1, port 1 or ::1, port 2: "},
+		{"a URI", []string{"postgres://alice:secret@127.0.0.1:1/test"}, "cannot connect to 127.0.0.1, port 1: "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := run(t.Context(), io.Discard, c.args)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.Contains(err.Error(), "\nStart the server there") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestUsage holds the usage to the README.
+func TestUsage(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(usage) {
+		if strings.HasPrefix(line, "    ") && !strings.Contains(string(readme), line) {
+			t.Errorf("README.md does not have %q", line)
+		}
 	}
 }
