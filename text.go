@@ -79,7 +79,7 @@ func appendDate(b []byte, year int, month time.Month, day int) []byte {
 }
 
 // append2 writes n with at least two digits.
-func append2(b []byte, n int) []byte {
+func append2[N int | uint64](b []byte, n N) []byte {
 	if n < 10 {
 		b = append(b, '0')
 	}

@@ -97,9 +97,9 @@ func (i Interval) String() string {
 	case negative:
 		b = append(b, '+')
 	}
-	b = append2(b, int(micros/microsPerHour))
-	b = append2(append(b, ':'), int(micros/microsPerMinute%60))
-	b = append2(append(b, ':'), int(micros/microsPerSecond%60))
+	b = append2(b, micros/microsPerHour)
+	b = append2(append(b, ':'), micros/microsPerMinute%60)
+	b = append2(append(b, ':'), micros/microsPerSecond%60)
 	if fraction := micros % microsPerSecond; fraction != 0 {
 		digits := strconv.AppendUint(nil, microsPerSecond+fraction, 10)[1:]
 		b = append(append(b, '.'), strings.TrimRight(string(digits), "0")...)
