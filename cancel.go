@@ -37,9 +37,11 @@ func (s *session) sendCancel(ctx context.Context) error {
 	defer context.AfterFunc(ctx, func() { socket.SetDeadline(time.Unix(1, 0)) })()
 	nc := socket
 	if s.encrypted {
-		if nc, err = s.dialer.startTLS(socket, s.host, false); err != nil {
+		secured, err := s.dialer.startTLS(socket, s.host, false)
+		if err != nil {
 			return err
 		}
+		nc = secured
 	}
 	request := binary.BigEndian.AppendUint32(nil, uint32(12+len(s.key)))
 	request = binary.BigEndian.AppendUint32(request, cancelRequestCode)

@@ -147,7 +147,7 @@ func (s *session) open(ctx context.Context, t target, password string, fallback 
 	// lib/pq and crypto/tls do not look at a context; a deadline in the past
 	// wakes them.
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
-	next, err = s.start(nc, t, password, fallback)
+	next, err = s.start(ctx, nc, t, password, fallback)
 	if !release() && err == nil {
 		err = ctx.Err()
 		s.base.Close()
@@ -183,10 +183,12 @@ func (d *dialer) dialEndpoint(ctx context.Context, at endpoint) (net.Conn, next,
 }
 
 // start turns a socket into a session: TLS, startup, the kind of server.
-func (s *session) start(nc net.Conn, t target, password string, fallback bool) (next, error) {
+func (s *session) start(ctx context.Context, nc net.Conn, t target, password string, fallback bool) (next, error) {
 	cfg := s.dialer.cfg
+	var secured *tls.Conn
 	if s.encrypted {
-		secured, err := s.dialer.startTLS(nc, s.host, fallback)
+		var err error
+		secured, err = s.dialer.startTLS(nc, s.host, fallback)
 		switch {
 		case errors.Is(err, errPlaintext):
 			s.encrypted, fallback = plaintext, false // the other way is this one
@@ -199,15 +201,22 @@ func (s *session) start(nc net.Conn, t target, password string, fallback bool) (
 	if cfg.SSLCertMode == "require" && !s.encrypted {
 		return stop, errNoCertRequest
 	}
-	watch := &authWatch{Conn: wire.New(nc), requireAuth: cfg.RequireAuth, noPassword: password == ""}
-	base, err := s.startup(watch, password)
-	if watch.failed == errNoPassword {
+	auth := s.newAuthenticator(ctx, secured, password)
+	s.wire = wire.New(nc)
+	s.wire.HandleAuth(auth.handle)
+	base, err := s.startup(auth, password)
+	s.wire.HandleAuth(nil) // which lets go of the password
+	if errors.Is(err, errNoPassword) {
 		return stop, noPassword()
 	}
 	if err != nil {
-		return onStartupError(err, fallback && !watch.authenticated), err
+		return onStartupError(err, fallback && !auth.granted), err
 	}
-	s.base, s.wire = &libpq{base, watch.Conn}, watch.Conn
+	if !auth.granted {
+		base.Close()
+		return stop, fmt.Errorf("psyco: %s opened a session without a word about who the client is", s.endpoint)
+	}
+	s.base = &libpq{base, s.wire}
 	if h := s.dialer.onNotice; h != nil {
 		s.onNotice(h)
 	}
@@ -253,14 +262,14 @@ func onStartupError(err error, fallback bool) next {
 	}
 }
 
-// startup has lib/pq open a session on the connection that is watched.
-func (s *session) startup(watch *authWatch, password string) (driver.Conn, error) {
+// startup has lib/pq open a session on the wire.
+func (s *session) startup(auth *authenticator, password string) (driver.Conn, error) {
 	con, err := pq.NewConnectorConfig(s.pqConfig(password))
 	if err != nil {
 		return nil, err
 	}
-	con.Dialer(&handOver{nc: watch})
-	base, err := openSession(con, watch.Conn)
+	con.Dialer(&handOver{nc: &starting{s.wire, auth}})
+	base, err := openSession(con, s.wire)
 	if err != nil {
 		if pe := (*pq.Error)(nil); errors.As(err, &pe) {
 			return nil, err

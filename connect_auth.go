@@ -1,128 +1,222 @@
 package psyco
 
 import (
-	"encoding/binary"
+	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/scram"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// authWatch lets lib/pq read the server's messages and watches them up to the
-// end of authentication: lib/pq tells nobody which method was used, nor whether
-// an error came before or after. Afterwards it costs one comparison a Read.
-type authWatch struct {
-	*wire.Conn
-	requireAuth   string
-	noPassword    bool // there is none to answer with
-	authenticated bool
-	failed        error
+// authenticator judges the server's requests for authentication by require_auth and
+// channel_binding, and answers those for SCRAM, which lib/pq cannot bind to the TLS
+// connection. The others are lib/pq's to answer.
+type authenticator struct {
+	ctx      context.Context
+	cfg      *Config
+	password string
+	tls      *tls.ConnectionState // nil without TLS
 
-	header [9]byte // type, length, and an authentication request's code
-	have   int     // bytes of header
-	skip   int     // bytes of the message that are of no interest
-	asked  bool    // the server wanted proof of who the client is
+	asked   bool // the server wanted proof of who the client is
+	granted bool // it has let the client in
+	scram   *scram.Client
 }
 
-// Read is lib/pq's.
-func (w *authWatch) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if !w.authenticated {
-		w.watch(p[:n])
-		if w.failed != nil {
-			return 0, w.failed
+// newAuthenticator is for a connection that secured is the TLS layer of, if not nil.
+func (s *session) newAuthenticator(ctx context.Context, secured *tls.Conn, password string) *authenticator {
+	a := &authenticator{ctx: ctx, cfg: s.dialer.cfg, password: password}
+	if secured != nil {
+		state := secured.ConnectionState()
+		a.tls = &state
+	}
+	return a
+}
+
+// handle is a wire.AuthHandler.
+func (a *authenticator) handle(code wire.AuthCode, data []byte) (answer []byte, taken bool, err error) {
+	if a.granted {
+		return nil, false, errors.New("the server sent a request for authentication after the end of it")
+	}
+	switch code {
+	case wire.AuthOK:
+		return nil, false, a.grant()
+	case wire.AuthSASL:
+		answer, err = a.beginSASL(data)
+		return answer, true, err
+	case wire.AuthSASLContinue, wire.AuthSASLFinal:
+		if a.scram == nil {
+			return nil, false, errors.New("the server went on with a SASL exchange that was not begun")
+		}
+		if code == wire.AuthSASLFinal {
+			return nil, true, a.scram.Verify(data)
+		}
+		response, err := a.scram.Final(a.ctx, data)
+		if err != nil {
+			return nil, false, err
+		}
+		return wire.AppendSASLResponse(nil, response), true, nil
+	}
+	if method := authMethods[code]; method != "" {
+		return nil, false, a.judge(method)
+	}
+	return nil, false, nil // what is unknown, lib/pq refuses
+}
+
+// authMethods are the names that require_auth knows the requests by.
+var authMethods = map[wire.AuthCode]string{
+	wire.AuthPassword:    "password",
+	wire.AuthMD5:         "md5",
+	wire.AuthGSS:         "gss",
+	wire.AuthGSSContinue: "gss",
+	wire.AuthSSPI:        "sspi",
+}
+
+// judge decides whether a method other than SCRAM may be answered (libpq:
+// check_expected_areq).
+func (a *authenticator) judge(method string) error {
+	if err := a.begin(method); err != nil {
+		return err
+	}
+	if a.cfg.ChannelBinding == "require" {
+		return fmt.Errorf("channel_binding=require: the server's method, %s, has no channel binding", method)
+	}
+	if a.password == "" && (method == "password" || method == "md5") {
+		return errNoPassword
+	}
+	return nil
+}
+
+// begin judges a method by require_auth alone.
+func (a *authenticator) begin(method string) error {
+	if a.scram != nil {
+		return errors.New("the server changed the method in the middle of a SCRAM exchange")
+	}
+	a.asked = true
+	return a.allow(method)
+}
+
+func (a *authenticator) allow(method string) error {
+	if allowsAuth(a.cfg.RequireAuth, method) {
+		return nil
+	}
+	return fmt.Errorf("require_auth=%s does not allow the server's method, %s", a.cfg.RequireAuth, method)
+}
+
+// grant judges the server's word that the client is who it says.
+func (a *authenticator) grant() error {
+	if a.scram != nil && !a.scram.Verified() {
+		return errors.New("the server ended the SCRAM exchange before it had proved that it knows the password")
+	}
+	if !a.asked {
+		if err := a.allow("none"); err != nil {
+			return err
 		}
 	}
-	return n, err
+	if a.cfg.ChannelBinding == "require" && (a.scram == nil || !a.scram.Bound()) {
+		return errors.New("channel_binding=require: the server let the client in without channel binding")
+	}
+	a.granted = true
+	return nil
 }
 
-// Write is lib/pq's. It may find the connection closed by a server that has said why: in
-// a FATAL, or in TLS, where with version 1.3 the refusal of a client's certificate comes
-// when the handshake is over.
-func (w *authWatch) Write(p []byte) (int, error) {
-	n, err := w.Conn.Write(p)
-	if err != nil && !w.authenticated {
-		if words := w.LastWords(); words != nil {
+// beginSASL chooses a mechanism (libpq: pg_SASL_init).
+func (a *authenticator) beginSASL(data []byte) ([]byte, error) {
+	offered, err := wire.SASLMechanisms(data)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.begin("scram-sha-256"); err != nil {
+		return nil, err
+	}
+	mechanism, binding, err := a.chooseBinding(offered)
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := a.credentials()
+	if err != nil {
+		return nil, err
+	}
+	a.scram = scram.New(credentials, binding)
+	first, err := a.scram.First()
+	if err != nil {
+		return nil, err
+	}
+	return wire.AppendSASLInitialResponse(nil, mechanism, first), nil
+}
+
+func (a *authenticator) chooseBinding(offered []string) (mechanism string, binding scram.Binding, err error) {
+	required := a.cfg.ChannelBinding == "require"
+	plus, plain := slices.Contains(offered, scram.SHA256Plus), slices.Contains(offered, scram.SHA256)
+	switch {
+	case required && a.tls == nil:
+		return "", binding, errors.New("channel_binding=require: the connection has no TLS that it could bind to")
+	case plus && a.tls == nil:
+		return "", binding, fmt.Errorf("the server offers %s on a connection without TLS: someone may have taken the TLS away", scram.SHA256Plus)
+	case !plus && !plain:
+		return "", binding, fmt.Errorf("the server offers %s, of which psyco knows none: it knows %s and %s", mechanismList(offered), scram.SHA256, scram.SHA256Plus)
+	case a.cfg.ChannelBinding == "disable" && !plain:
+		return "", binding, fmt.Errorf("channel_binding=disable: the server offers nothing but %s", scram.SHA256Plus)
+	case a.cfg.ChannelBinding == "disable", a.tls == nil:
+		return scram.SHA256, scram.NoBinding, nil
+	case !plus && required:
+		return "", binding, fmt.Errorf("channel_binding=require: the server does not offer %s", scram.SHA256Plus)
+	case !plus:
+		return scram.SHA256, scram.BindingNotOffered, nil
+	}
+	if len(a.tls.PeerCertificates) == 0 {
+		return "", binding, errors.New("the server sent no certificate to bind the connection to")
+	}
+	hash, err := scram.EndPointHash(a.tls.PeerCertificates[0].Raw)
+	switch {
+	case err == nil:
+		return scram.SHA256Plus, scram.BindEndPoint(hash), nil
+	case required || !plain:
+		return "", binding, fmt.Errorf("channel_binding=%s: %w", a.cfg.ChannelBinding, err)
+	}
+	// There is none with this certificate, for nobody; lib/pq and others log in all the same.
+	return scram.SHA256, scram.NoBinding, nil
+}
+
+func mechanismList(offered []string) string {
+	quoted := make([]string, len(offered))
+	for i, name := range offered {
+		quoted[i] = fmt.Sprintf("%q", name)
+	}
+	return fmt.Sprintf("%.200s", strings.Join(quoted, ", "))
+}
+
+// credentials are what the SCRAM exchange is begun with.
+func (a *authenticator) credentials() (scram.Credentials, error) {
+	if a.password == "" {
+		return scram.Credentials{}, errNoPassword
+	}
+	return scram.Credentials{Password: a.password}, nil
+}
+
+// starting is the wire while lib/pq starts a session on it.
+type starting struct {
+	*wire.Conn
+	auth *authenticator
+}
+
+// Write may find the connection closed by a server that has said why: in a FATAL, or in
+// TLS, where with version 1.3 the refusal of a client's certificate comes when the
+// handshake is over.
+func (s *starting) Write(p []byte) (int, error) {
+	n, err := s.Conn.Write(p)
+	if err != nil && !s.auth.granted {
+		if words := s.LastWords(); words != nil {
 			err = words
 		}
 	}
 	return n, err
-}
-
-// watch walks over messages, wherever they are cut.
-func (w *authWatch) watch(p []byte) {
-	for len(p) > 0 && !w.authenticated && w.failed == nil {
-		if w.skip > 0 {
-			n := min(w.skip, len(p))
-			w.skip -= n
-			p = p[n:]
-			continue
-		}
-		w.header[w.have] = p[0]
-		w.have++
-		p = p[1:]
-		const plain = 5 // type and length
-		if w.have < plain || (w.header[0] == 'R' && w.have < len(w.header)) {
-			continue
-		}
-		length := int(int32(binary.BigEndian.Uint32(w.header[1:plain]))) + 1 // of the whole message
-		if w.header[0] == 'R' {
-			w.request(binary.BigEndian.Uint32(w.header[plain:]))
-		}
-		if length < w.have {
-			length = math.MaxInt // not the protocol: lib/pq will say so
-		}
-		w.skip, w.have = length-w.have, 0
-	}
-}
-
-// Authentication request codes.
-const (
-	authOK       = 0
-	authPassword = 3
-	authMD5      = 5
-	authGSS      = 7
-	authSSPI     = 9
-	authSASL     = 10
-)
-
-// request judges a request for authentication (libpq: check_expected_areq).
-func (w *authWatch) request(code uint32) {
-	method, first := map[uint32]string{
-		authPassword: "password",
-		authMD5:      "md5",
-		authGSS:      "gss",
-		authSSPI:     "sspi",
-		authSASL:     "scram-sha-256",
-	}[code]
-	switch {
-	case code == authOK:
-		w.authenticated = true
-		if w.asked {
-			return
-		}
-		method = "none"
-	case !first:
-		return // a later step of a method that was judged before
-	}
-	w.asked = true
-	if !allowsAuth(w.requireAuth, method) {
-		w.authenticated = false
-		w.failed = fmt.Errorf("require_auth=%s does not allow the server's method, %s", w.requireAuth, method)
-		return
-	}
-	switch code {
-	case authPassword, authMD5, authSASL:
-		if w.noPassword {
-			w.failed = errNoPassword
-		}
-	}
 }
 
 // errNoPassword comes where libpq says "fe_sendauth: no password supplied".

@@ -8,6 +8,8 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 func TestRequireAuth(t *testing.T) {
@@ -67,27 +69,35 @@ func TestRequireAuthKeepsPassword(t *testing.T) {
 	}
 }
 
-// FuzzAuthWatch: however a server's messages are cut, they lead to the same
-// judgement, and nothing makes it panic.
-func FuzzAuthWatch(f *testing.F) {
-	f.Add(welcome("a", "b"), uint8(1))
-	f.Add(append(message('R', "\x00\x00\x00\x05salt"), welcome()...), uint8(3))
-	f.Add(append(message('N', "notice"), errorMessage("28P01", "no")...), uint8(7))
-	f.Add([]byte("Ecould not fork\x00"), uint8(2))
-	f.Add([]byte("R\xff\xff\xff\xff\x00\x00\x00\x00"), uint8(4))
-	f.Fuzz(func(t *testing.T, stream []byte, size uint8) {
-		whole, cut := &authWatch{requireAuth: "md5,none"}, &authWatch{requireAuth: "md5,none"}
-		whole.watch(stream)
-		for rest := stream; len(rest) > 0; {
-			n := min(len(rest), int(size)+1)
-			cut.watch(rest[:n])
-			rest = rest[n:]
+// FuzzAuthHandler: whatever a server says, nothing panics, and it lets nobody in who was
+// not let in by the rules.
+func FuzzAuthHandler(f *testing.F) {
+	f.Add(uint8(0), []byte("\x00"))
+	f.Add(uint8(1), []byte("\x0aSCRAM-SHA-256\x00\x00"))
+	f.Add(uint8(3), []byte("\x05salt\xff\x0c\xff\x00"))
+	f.Fuzz(func(t *testing.T, kind uint8, script []byte) {
+		cfg := &Config{
+			RequireAuth:    []string{"", "scram-sha-256", "!none", "none"}[kind%4],
+			ChannelBinding: []string{"prefer", "require", "disable"}[kind/4%3],
 		}
-		if whole.authenticated != cut.authenticated || (whole.failed == nil) != (cut.failed == nil) {
-			t.Errorf("in one piece: %v, %v; in pieces of %d: %v, %v", whole.authenticated, whole.failed, int(size)+1, cut.authenticated, cut.failed)
+		a := &authenticator{ctx: t.Context(), cfg: cfg, password: "sesame"}
+		var asked bool
+		for _, step := range bytes.Split(script, []byte{0xff}) {
+			if len(step) == 0 {
+				continue
+			}
+			code := wire.AuthCode(step[0] % 14)
+			if _, _, err := a.handle(code, step[1:]); err != nil {
+				break
+			}
+			asked = asked || code != wire.AuthOK
 		}
-		if whole.authenticated && whole.failed != nil {
-			t.Error("both authenticated and refused")
+		switch {
+		case !a.granted:
+		case cfg.ChannelBinding == "require", cfg.RequireAuth == "scram-sha-256":
+			t.Errorf("let in in spite of %+v", cfg)
+		case cfg.RequireAuth == "!none" && !asked, a.scram != nil:
+			t.Error("let in without proof")
 		}
 	})
 }

@@ -32,7 +32,7 @@ func (e *handshakeError) Unwrap() error { return e.cause }
 
 // startTLS returns nc with TLS on it. It is errPlaintext if the server has no
 // TLS and plain is set: nc can then be used as it is. The caller closes nc.
-func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (net.Conn, error) {
+func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error) {
 	direct := d.cfg.SSLNegotiation == "direct"
 	if !direct {
 		if err := requestTLS(nc, plain); err != nil {

@@ -151,6 +151,9 @@ type Config struct {
 	// password, md5, gss, sspi, scram-sha-256, none, with commas between them;
 	// or, with "!" in front of each, those that it may not. Empty: any.
 	RequireAuth string
+	// ChannelBinding is prefer (tie SCRAM to the TLS connection if the server
+	// can), require (let no server in that does not) or disable. Empty: prefer.
+	ChannelBinding string
 	// KrbSrvname is the Kerberos service name. Empty: postgres.
 	KrbSrvname string
 	// KrbSpn is the whole Kerberos service principal name; it goes before

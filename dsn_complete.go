@@ -71,6 +71,7 @@ func (c *Config) setFixedDefaults() {
 		}
 	}
 	first := func(name string) string { return choices[name][0] }
+	c.ChannelBinding = cmp.Or(c.ChannelBinding, first("channel_binding"))
 	c.SSLNegotiation = cmp.Or(c.SSLNegotiation, first("sslnegotiation"))
 	c.SSLCertMode = cmp.Or(c.SSLCertMode, first("sslcertmode"))
 	c.SSLMinProtocolVersion = cmp.Or(c.SSLMinProtocolVersion, "TLSv1.2")

@@ -59,9 +59,7 @@ var options = []*option{
 		set:   func(c *Config, v string) error { c.RequireAuth = v; return nil },
 		get:   func(c *Config) string { return c.RequireAuth },
 		check: checkRequireAuth}},
-	{name: "channel_binding", env: []string{"PGCHANNELBINDING"}, shield: "prefer", codec: codec{set: unless("channel_binding", "require",
-		"lib/pq's SCRAM does not do channel binding; sslmode=verify-full protects against the same attack",
-		"disable", "prefer", "require")}},
+	{name: "channel_binding", env: []string{"PGCHANNELBINDING"}, codec: enum("channel_binding", func(c *Config) *string { return &c.ChannelBinding })},
 	{name: "connect_timeout", env: []string{"PGCONNECT_TIMEOUT"}, codec: duration("connect_timeout", time.Second, func(c *Config) *time.Duration { return &c.ConnectTimeout })},
 	{name: "client_encoding", env: []string{"PGCLIENTENCODING"}, codec: codec{
 		set:   func(c *Config, v string) error { c.ClientEncoding = v; return nil },
@@ -174,6 +172,7 @@ func optionByName(name string) *option { return optionsByName[name] }
 
 // choices are the words an option takes; the first is the default.
 var choices = map[string][]string{
+	"channel_binding":      {"prefer", "disable", "require"},
 	"sslnegotiation":       {"postgres", "direct"},
 	"sslcertmode":          {"allow", "disable", "require"},
 	"min_protocol_version": {"3.0", "3.2", "latest"},

@@ -243,8 +243,8 @@ func TestEnvironment(t *testing.T) {
 	t.Run("errors name the variable", func(t *testing.T) {
 		wantError(t, "", map[string]string{"PGSSLMODE": ""},
 			`invalid sslmode value: "" (expected disable, allow, prefer, require, verify-ca, verify-full) (from environment variable PGSSLMODE)`)
-		wantError(t, "", map[string]string{"PGCHANNELBINDING": "require"},
-			`channel_binding=require is not supported: lib/pq's SCRAM does not do channel binding; sslmode=verify-full protects against the same attack (from environment variable PGCHANNELBINDING)`)
+		wantError(t, "", map[string]string{"PGCHANNELBINDING": "perhaps"},
+			`invalid channel_binding value: "perhaps" (expected prefer, disable, require) (from environment variable PGCHANNELBINDING)`)
 		wantError(t, "", map[string]string{"PGPORT": "x"},
 			`invalid integer value "x" for connection option "port" (from environment variable PGPORT)`)
 	})

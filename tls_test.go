@@ -73,7 +73,18 @@ func outcome(t *testing.T, d *dialer) string {
 // "plain" or "error: …".
 func libpqOutcome(t *testing.T, s *pgserver.Server, dsn string) string {
 	t.Helper()
-	out, err := exec.CommandContext(t.Context(), filepath.Join(s.BinDir(), "psql"), "-XAt", "-d", dsn, "-c", usesTLS).CombinedOutput()
+	return psqlOutcome(t, s, dsn)
+}
+
+func psqlOutcome(t *testing.T, s *pgserver.Server, dsn string, env ...string) string {
+	t.Helper()
+	psql := filepath.Join(s.BinDir(), "psql")
+	if _, err := os.Stat(psql); err != nil {
+		psql = "psql" // of another version
+	}
+	cmd := exec.CommandContext(t.Context(), psql, "-XAt", "-d", dsn, "-c", usesTLS)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("error: %s", out)
 	}

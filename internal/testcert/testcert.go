@@ -3,9 +3,12 @@
 package testcert
 
 import (
+	"crypto"
 	"crypto/ecdsa"
+	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -21,7 +24,7 @@ import (
 // A Cert is a certificate with its key.
 type Cert struct {
 	X509 *x509.Certificate
-	Key  *ecdsa.PrivateKey
+	Key  crypto.Signer
 }
 
 // An Option changes the certificate that is about to be signed.
@@ -58,12 +61,33 @@ func Authority() Option {
 	}
 }
 
+// Signed sets by what algorithm the issuer signs the certificate.
+func Signed(a x509.SignatureAlgorithm) Option {
+	return func(c *x509.Certificate) { c.SignatureAlgorithm = a }
+}
+
+// Keyed sets the algorithm of the certificate's own key. The default is ECDSA.
+func Keyed(a x509.PublicKeyAlgorithm) Option {
+	return func(c *x509.Certificate) { c.PublicKeyAlgorithm = a }
+}
+
+func newKey(a x509.PublicKeyAlgorithm) (crypto.Signer, error) {
+	switch a {
+	case x509.RSA:
+		return rsa.GenerateKey(rand.Reader, 2048)
+	case x509.Ed25519:
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+}
+
 var serial atomic.Int64
 
 // Root returns a self-signed certificate authority.
-func Root(tb testing.TB, cn string) *Cert {
+func Root(tb testing.TB, cn string, opts ...Option) *Cert {
 	tb.Helper()
-	return sign(tb, nil, cn, Authority())
+	return sign(tb, nil, cn, append([]Option{Authority()}, opts...)...)
 }
 
 // SelfSigned returns a certificate that is its own issuer and no authority.
@@ -80,10 +104,6 @@ func (c *Cert) Issue(tb testing.TB, cn string, opts ...Option) *Cert {
 
 func sign(tb testing.TB, parent *Cert, cn string, opts ...Option) *Cert {
 	tb.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		tb.Fatal(err)
-	}
 	template := &x509.Certificate{
 		SerialNumber:          big.NewInt(serial.Add(1)),
 		Subject:               pkix.Name{CommonName: cn},
@@ -95,12 +115,16 @@ func sign(tb testing.TB, parent *Cert, cn string, opts ...Option) *Cert {
 	for _, o := range opts {
 		o(template)
 	}
+	key, err := newKey(template.PublicKeyAlgorithm)
+	if err != nil {
+		tb.Fatal(err)
+	}
 	c := &Cert{Key: key}
 	issuer, signer := template, key
 	if parent != nil {
 		issuer, signer = parent.X509, parent.Key
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, issuer, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, issuer, key.Public(), signer)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -116,6 +116,8 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 	switch {
 	case asynchronous(typ):
 		return c.pass(total)
+	case typ == backAuthentication && c.auth != nil:
+		return c.authRequest(total, payload)
 	case modes&modePrefix != 0:
 		return c.prefixAnswer(typ, total, payload)
 	case typ == ErrorResponse:

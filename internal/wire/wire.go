@@ -52,6 +52,7 @@ type Conn struct {
 	peeker   peeker
 	poller   busyPoller
 
+	auth      AuthHandler
 	asking    asking
 	described Description
 	bound     bool // see Bound
