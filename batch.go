@@ -100,7 +100,7 @@ func (b *Batch) Len() int { return len(b.statements) }
 // A statement with arguments that comes after a CREATE, ALTER, DROP, SET or the
 // like in the same batch, and is new to the connection, is prepared when that
 // has run, which costs two more round trips. COPY is an error.
-// Behind Wrap, behind a pooler (binary_parameters=yes) and with binding=client the statements
+// Behind Wrap, behind a pooler, with binary_parameters=yes and with binding=client the statements
 // are sent one by one, with the same results. A Batch may be run again.
 func (b *Batch) Run(ctx context.Context, h Handle) error {
 	if len(b.statements) == 0 {

@@ -36,7 +36,7 @@ import (
 // ExecMany may read rows while it has the connection, so the iterator must not
 // use h if that is a *sql.Tx or *sql.Conn, nor a *sql.DB whose pool has no other. It may use its slice again for the
 // next row, and []byte values too; what pointers in it point to must stay as it
-// is. Behind Wrap, behind a pooler (binary_parameters=yes) and with binding=client the rows
+// is. Behind Wrap, behind a pooler, with binary_parameters=yes and with binding=client the rows
 // are sent one by one, with the same results.
 func ExecMany(ctx context.Context, h Handle, query string, rows iter.Seq2[[]any, error]) (int64, error) {
 	if err := noCopy(query); err != nil {

@@ -64,6 +64,13 @@ func (st *statement) storesFloats() bool {
 	return false
 }
 
+// forget drops what is remembered of st.
+func (in *inferences) forget(st *statement) {
+	if _, loaded := in.m.LoadAndDelete(key(st)); loaded {
+		in.size.Add(-1)
+	}
+}
+
 func key(st *statement) inferenceKey {
 	b := make([]byte, 0, 64)
 	for _, types := range [...][]uint32{st.types, st.open} {
@@ -89,6 +96,7 @@ type search struct {
 	split []int      // see splitUp
 	types []uint32   // to declare
 	known bool       // the server is known to accept types
+	final bool       // nothing can be tried again: a failure fails a transaction
 	*attempts
 }
 
@@ -116,7 +124,7 @@ const maxTries = 16
 
 // search begins one for st.
 func (c *conn) search(st *statement) search {
-	s := search{in: &c.con.inference, of: st, st: st}
+	s := search{in: &c.con.inference, of: st, st: st, final: c.inTransaction()}
 	s.types, s.known = s.in.lookup(st)
 	if len(s.types) > len(st.types) {
 		s.st, s.split = st.splitUp()
@@ -139,11 +147,16 @@ func (s *search) retry(err error) bool {
 
 // retryAs is retry for a statement that was sent as text, with its parameters in spots.
 func (s *search) retryAs(err error, text string, spots []spot) bool {
-	if s.known || err == nil {
+	if err == nil {
 		return false
 	}
 	literals := spots != nil
 	complaint := openType(err)
+	if s.known {
+		if again := s.outdated(err); again || s.known || s.final {
+			return again && !s.final
+		}
+	}
 	if s.attempts == nil {
 		s.attempts = &attempts{first: err, open: complaint != nil}
 		if complaint == nil {
@@ -258,6 +271,21 @@ func spread(args []driver.NamedValue, split []int) []driver.NamedValue {
 		all[i] = args[n]
 	}
 	return all
+}
+
+// outdated forgets types that the server does not accept any more, because the schema
+// has changed, and reports whether there are others to begin with.
+func (s *search) outdated(err error) bool {
+	pe := pq.As(err)
+	if pe == nil || pe.Where != "" || pe.Code.Class() != "42" || !ofAnalysis(pe) || len(s.of.open) == 0 && !s.of.storesFloats() {
+		return false
+	}
+	others := !slices.Equal(s.types, s.of.types)
+	if others || openType(err) != nil {
+		s.in.forget(s.of)
+		s.st, s.split, s.types, s.known = s.of, nil, s.of.types, false
+	}
+	return others
 }
 
 // retryRead is retry for a statement that was prepared: whether a list stands where the

@@ -359,3 +359,45 @@ func TestRunsOnceAfterAnError(t *testing.T) {
 		}
 	})
 }
+
+// TestInferredTypesFollowTheSchema replaces a function by one whose argument's type the
+// server can infer, and the other way round. What a connector remembers of its
+// queries must not outlive that.
+func TestInferredTypesFollowTheSchema(t *testing.T) {
+	const (
+		poly   = "CREATE FUNCTION g(anyelement) RETURNS text LANGUAGE sql AS $$ SELECT 'any' $$"
+		single = "CREATE FUNCTION g(int) RETURNS text LANGUAGE sql AS $$ SELECT 'int' $$"
+	)
+	for _, tt := range []struct{ name, before, drop, after, was, want string }{
+		{"to a type", poly, "DROP FUNCTION g(anyelement)", single, "any", "int"},
+		{"from a type", single, "DROP FUNCTION g(int)", poly, "int", "any"},
+	} {
+		for _, mode := range []string{"", "prepare_threshold=1", "statement_cache_capacity=0", "binary_parameters=yes"} {
+			t.Run(tt.name+"/"+mode, func(t *testing.T) {
+				t.Parallel()
+				dsn := pgserver.TestDSN(t)
+				admin := open(t, dsn)
+				mustExec(t, admin, tt.before)
+				db := open(t, dsn+" "+mode)
+				const query = "SELECT g(%s)"
+				conns := []*sql.Conn{mustConn(t, db), mustConn(t, db)}
+				for range 2 {
+					for _, c := range conns {
+						if got := all(t, c, query, "7"); !slices.Equal(got, []string{tt.was}) {
+							t.Fatalf("before: got %q", got)
+						}
+					}
+				}
+				mustExec(t, admin, tt.drop)
+				mustExec(t, admin, tt.after)
+				for range 2 {
+					for _, c := range append(conns, mustConn(t, db)) {
+						if got := all(t, c, query, "7"); !slices.Equal(got, []string{tt.want}) {
+							t.Errorf("got %q, want %q", got, tt.want)
+						}
+					}
+				}
+			})
+		}
+	}
+}
