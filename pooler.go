@@ -140,6 +140,16 @@ func (c *conn) abandon() {
 	}
 }
 
+// discard has a statement closed that is on this server or, behind a pooler, perhaps on
+// another.
+func (c *conn) discard(name string) {
+	c.wire.PrefixClose(name)
+	if c.roams() {
+		c.orphans = append(c.orphans, name)
+		c.closings = orphanPackets
+	}
+}
+
 // closeOrphans puts the closing of orphans in front of the next packet.
 func (c *conn) closeOrphans() {
 	if c.closings == 0 {

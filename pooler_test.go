@@ -403,7 +403,12 @@ func TestPoolerIsFoundWithoutLoss(t *testing.T) {
 	for range 3 {
 		mustExec(t, conn, "SELECT $1::int", 1)
 	}
-	tx := mustBegin(t, open(t, dsn)) // takes the other, which has the statement
+	stmt, err := conn.PrepareContext(t.Context(), "SELECT $1::int")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	tx := mustBegin(t, open(t, dsn)) // takes the other, which has the statements
 	mustExec(t, tx, "SELECT 1")
 	holder.Rollback()
 	for range 3 {
@@ -416,7 +421,10 @@ func TestPoolerIsFoundWithoutLoss(t *testing.T) {
 	}
 	tx.Rollback()
 	for range 10 {
-		mustExec(t, conn, "SELECT $1::int", 1)
+		var n int
+		if err := stmt.QueryRow(1).Scan(&n); err != nil || n != 1 {
+			t.Errorf("prepared: %d, %v", n, err)
+		}
 	}
 	if left := leftOnServers(t, dsn, 2); left != "" {
 		t.Errorf("statements are left: %s", left)

@@ -187,7 +187,7 @@ func withoutText(err error) error {
 // drop gives up the server's statement, but not the text.
 func (s *nativeStmt) drop() {
 	if s.kept != nil {
-		s.c.wire.PrefixClose(s.kept.name)
+		s.c.discard(s.kept.name)
 		s.kept = nil
 	}
 }
@@ -261,7 +261,7 @@ func (s *psycopgStmt) Close() error {
 // drop gives up the server's statements.
 func (s *psycopgStmt) drop() {
 	for _, v := range s.variants {
-		s.c.wire.PrefixClose(v.name)
+		s.c.discard(v.name)
 	}
 	s.variants = nil
 }
