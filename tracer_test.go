@@ -489,6 +489,9 @@ func TestTracer(t *testing.T) {
 						sum += e.RoundTrips
 						got = append(got, describe(e))
 					}
+					if strings.HasSuffix(t.Name(), "/no_cache/prepared_statement") {
+						trips-- // that of closing the statement, which is part of no operation
+					}
 					if sum != trips {
 						t.Errorf("the operations have %d round trips, the connection %d", sum, trips)
 					}
