@@ -14,9 +14,9 @@ import (
 
 func TestDBIsEmptyAndItsOwn(t *testing.T) {
 	var mu sync.Mutex
-	names := map[string]bool{}
+	names, used := map[string]bool{}, map[string]bool{}
 	t.Run("group", func(t *testing.T) {
-		for range 3 {
+		for range 6 {
 			t.Run("", func(t *testing.T) {
 				t.Parallel()
 				db := psycotest.DB(t)
@@ -24,15 +24,21 @@ func TestDBIsEmptyAndItsOwn(t *testing.T) {
 				if _, err := db.Exec("CREATE TABLE t (a int)"); err != nil {
 					t.Fatal(err)
 				}
+				name := text(t, db, "SELECT current_database()")
 				mu.Lock()
 				defer mu.Unlock()
-				names[text(t, db, "SELECT current_database()")] = true
+				if used[name] {
+					t.Errorf("two tests have the database %s at once", name)
+				}
+				names[name], used[name] = true, true
+				t.Cleanup(func() { // before the database is closed
+					mu.Lock()
+					defer mu.Unlock()
+					used[name] = false
+				})
 			})
 		}
 	})
-	if len(names) != 3 {
-		t.Fatalf("3 tests had the databases %v", names)
-	}
 	server, err := psycotest.Open(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -40,8 +46,21 @@ func TestDBIsEmptyAndItsOwn(t *testing.T) {
 	defer server.Close()
 	db := open(t, server.DSN())
 	for name := range names {
-		if text(t, db, "SELECT count(*) FROM pg_database WHERE datname = %s", name) != "0" {
-			t.Errorf("database %s outlives its test", name)
+		if text(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", name) != "0" {
+			t.Errorf("somebody is still connected to %s", name)
+		}
+		if text(t, db, "SELECT count(*) FROM pg_database WHERE datname = %s", name) == "0" {
+			continue // dropped
+		}
+		again, err := sql.Open("psyco", server.DSN()+" dbname="+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := text(t, again, "SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace"); n != "0" {
+			t.Errorf("a test has left %s relations in %s", n, name)
+		}
+		if err := again.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }
