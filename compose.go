@@ -34,7 +34,8 @@ var (
 // has: if there are any, each % in an identifier or a literal is doubled, because
 // there %% stands for it. Names and literals stay what they are whatever they
 // contain; inside quotes of the template, where they could not, they are an
-// error.
+// error. As for [Mogrify], client_encoding must not be one of those that only clients
+// can have, such as SJIS or GBK.
 func Compose(template string, parts ...any) (string, error) {
 	var c composer
 	if err := c.format(template, parts); err != nil {

@@ -186,6 +186,8 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 	source.encoder = newRowEncoder(c.con.types, columns, types, source.text)
 	if source.binary {
 		text += " (FORMAT binary)"
+	} else if err := c.checkEncoding(); err != nil {
+		return 0, err
 	}
 	if own {
 		text += ";COMMIT"

@@ -21,6 +21,9 @@ type copyStmt struct {
 }
 
 func (c *conn) prepareCopy(ctx context.Context, text string) (driver.Stmt, error) {
+	if err := c.checkEncoding(); err != nil {
+		return nil, err
+	}
 	k := c.watch(ctx)
 	if err := c.flush(); err != nil {
 		return nil, c.finish(k, err)

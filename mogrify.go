@@ -25,6 +25,11 @@ import (
 // NOTIFY, COMMENT, options) there are no casts. Values for $1 are all plain '…',
 // as lib/pq sends them.
 //
+// There is no connection to ask for its client_encoding: the literals are for UTF8, and
+// for the encodings that databases can have. Under SJIS, BIG5, GBK, GB18030, UHC, JOHAB
+// and SHIFT_JIS_2004 a literal may end elsewhere; a connection refuses to write any
+// there.
+//
 // Mogrify serves logs and texts that another program runs; a query that psyco
 // runs is best given its arguments, which then need no quoting. The errors are
 // those of the placeholders, and say which argument cannot be a literal: one with
@@ -59,6 +64,9 @@ func (c *conn) mogrify(q *query, args []driver.NamedValue) (string, error) {
 
 // literals converts the arguments of q for their places in it.
 func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
+	if err := c.checkEncoding(); err != nil {
+		return nil, err
+	}
 	native := q.style == styleNative
 	if native {
 		if err := c.nativeValues(q, args); err != nil {
