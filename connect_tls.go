@@ -22,6 +22,7 @@ var (
 	errPlaintext = errors.New("psyco: continue in plain text")
 
 	errNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
+	errNoCertSent    = errors.New("psyco: sslcertmode=require: the server asked for a client certificate, but there is none to send: name one with sslcert= and sslkey=")
 )
 
 // handshakeError marks a TLS handshake that failed, for whatever reason.
@@ -43,7 +44,7 @@ func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error)
 	if err != nil {
 		return nil, &handshakeError{err}
 	}
-	certRequested := watchCertRequest(conf)
+	cert := watchCertRequest(conf)
 	secured := tls.Client(nc, conf)
 	if err := secured.Handshake(); err != nil {
 		return nil, &handshakeError{err}
@@ -51,29 +52,42 @@ func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error)
 	if direct && secured.ConnectionState().NegotiatedProtocol != alpn {
 		return nil, errors.New("psyco: sslnegotiation=direct: the server did not agree to speak PostgreSQL's protocol (ALPN)")
 	}
-	if d.cfg.SSLCertMode == "require" && !*certRequested {
-		return nil, errNoCertRequest
+	if d.cfg.SSLCertMode == "require" {
+		switch {
+		case !cert.requested:
+			return nil, errNoCertRequest
+		case !cert.sent:
+			return nil, errNoCertSent
+		}
 	}
 	return secured, nil
 }
 
-// watchCertRequest notes whether the server asks for a client certificate.
-func watchCertRequest(conf *tls.Config) *bool {
-	requested := new(bool)
+// certRequest is what became of a server's request for a client certificate.
+type certRequest struct{ requested, sent bool }
+
+// watchCertRequest notes whether the server asks for a client certificate and gets one
+// (libpq: ssl_cert_requested and ssl_cert_sent).
+func watchCertRequest(conf *tls.Config) *certRequest {
+	request := new(certRequest)
 	give, certs := conf.GetClientCertificate, conf.Certificates
-	conf.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		*requested = true
-		if give != nil {
-			return give(info)
-		}
-		for i := range certs { // as crypto/tls does
-			if info.SupportsCertificate(&certs[i]) == nil {
-				return &certs[i], nil
+	if give == nil {
+		give = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			for i := range certs { // as crypto/tls does
+				if info.SupportsCertificate(&certs[i]) == nil {
+					return &certs[i], nil
+				}
 			}
+			return &tls.Certificate{}, nil
 		}
-		return &tls.Certificate{}, nil
 	}
-	return requested
+	conf.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		request.requested = true
+		cert, err := give(info)
+		request.sent = err == nil && cert != nil && len(cert.Certificate) > 0
+		return cert, err
+	}
+	return request
 }
 
 // requestTLS asks the server for TLS.

@@ -628,7 +628,7 @@ func TestMatchCommonName(t *testing.T) {
 	}
 }
 
-// TestCertRequired: sslcertmode=require wants to be asked.
+// TestCertRequired: sslcertmode=require wants to be asked, and to have an answer.
 func TestCertRequired(t *testing.T) {
 	makeCerts(t)
 	key, err := certs.good.KeyPEM()
@@ -639,14 +639,25 @@ func TestCertRequired(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := fakeServer(t, func(nc net.Conn) {
-		readPacket(nc)
-		nc.Write([]byte("S"))
-		secured := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{pair}})
-		io.Copy(io.Discard, secured)
-	})
-	_, err = newDialer(t, server+" sslmode=require sslcertmode=require").connect(context.Background())
-	if !errors.Is(err, errNoCertRequest) {
-		t.Errorf("got %v", err)
+	for _, tt := range []struct {
+		name string
+		auth tls.ClientAuthType
+		want error
+	}{
+		{"not asked", tls.NoClientCert, errNoCertRequest},
+		{"nothing to send", tls.RequestClientCert, errNoCertSent},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			server := fakeServer(t, func(nc net.Conn) {
+				readPacket(nc)
+				nc.Write([]byte("S"))
+				secured := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tt.auth})
+				io.Copy(io.Discard, secured)
+			})
+			_, err := newDialer(t, server+" sslmode=require sslcertmode=require sslcert=/nonexistent").connect(context.Background())
+			if !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+		})
 	}
 }
