@@ -65,13 +65,3 @@ func (c Config) String() string {
 	}
 	return b.String()
 }
-
-// GoString keeps passwords out of %#v too.
-func (c Config) GoString() string {
-	return "psyco.Config{" + c.String() + "}"
-}
-
-// GoString keeps the password out of %#v too.
-func (h Host) GoString() string {
-	return "psyco.Host{" + h.String() + "}"
-}

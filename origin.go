@@ -158,6 +158,8 @@ func (c *conn) explained(st *statement, pe *pq.Error, relocate bool) *pq.Error {
 	case placed && relocate:
 		pe = withText(pe, text)
 		pe.Position = strconv.Itoa(utf8.RuneCountInString(text[:outer]) + 1)
+	case relocate && st.literals != nil: // the text has the values in it
+		pe = withText(pe, st.q.text)
 	case hint != pe.Hint:
 		copied := *pe
 		pe = &copied

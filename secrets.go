@@ -1,0 +1,119 @@
+package psyco
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/psyco-go/psyco/internal/conninfo"
+)
+
+// What holds a password shows it to nobody by accident: not to a verb of fmt, not to a
+// logger, not to an encoder of text. FormatDSN is the way to a string with passwords.
+
+var (
+	_ = []shy{Config{}, Host{}, (*Connector)(nil)}
+	_ = []shy{(*Config)(nil), (*Host)(nil)}
+)
+
+type shy interface {
+	fmt.Formatter
+	fmt.Stringer
+	fmt.GoStringer
+	json.Marshaler
+	encoding.TextMarshaler
+	slog.LogValuer
+}
+
+// GoString keeps passwords out of %#v too.
+func (c Config) GoString() string { return "psyco.Config{" + c.String() + "}" }
+
+// Format writes String, or GoString for %#v, whatever the verb.
+func (c Config) Format(f fmt.State, verb rune) { format(f, verb, c) }
+
+// LogValue is String.
+func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText is String.
+func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// MarshalJSON writes the fields, with *** in the place of passwords and private keys, and
+// without TLSConfig.
+func (c Config) MarshalJSON() ([]byte, error) {
+	type plain Config // without this method
+	d := c.Clone()
+	d.TLSConfig = nil
+	secrets := []*string{&d.Password, &d.SSLPassword}
+	if d.SSLInline {
+		secrets = append(secrets, &d.SSLKey)
+	}
+	for _, s := range secrets {
+		if *s != "" {
+			*s = conninfo.Hidden
+		}
+	}
+	return json.Marshal((*plain)(d))
+}
+
+// GoString keeps the password out of %#v too.
+func (h Host) GoString() string { return "psyco.Host{" + h.String() + "}" }
+
+// Format writes String, or GoString for %#v, whatever the verb.
+func (h Host) Format(f fmt.State, verb rune) { format(f, verb, h) }
+
+// LogValue is String.
+func (h Host) LogValue() slog.Value { return slog.StringValue(h.String()) }
+
+// MarshalText is String.
+func (h Host) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// MarshalJSON writes the fields, with *** in the place of the password.
+func (h Host) MarshalJSON() ([]byte, error) {
+	type plain Host // without this method
+	if h.Password != "" {
+		h.Password = conninfo.Hidden
+	}
+	return json.Marshal(plain(h))
+}
+
+// String returns the configuration, as Config.String does.
+func (c *Connector) String() string {
+	if c == nil {
+		return "<nil>"
+	}
+	return c.cfg.String()
+}
+
+// GoString keeps passwords out of %#v too.
+func (c *Connector) GoString() string { return "psyco.Connector{" + c.String() + "}" }
+
+// Format writes String, or GoString for %#v, whatever the verb.
+func (c *Connector) Format(f fmt.State, verb rune) { format(f, verb, c) }
+
+// LogValue is String.
+func (c *Connector) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText is String.
+func (c *Connector) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// MarshalJSON writes the configuration, as Config.MarshalJSON does.
+func (c *Connector) MarshalJSON() ([]byte, error) {
+	if c == nil {
+		return []byte("null"), nil
+	}
+	return c.cfg.MarshalJSON()
+}
+
+func format(f fmt.State, verb rune, v interface {
+	fmt.Stringer
+	fmt.GoStringer
+}) {
+	if verb == 'v' && f.Flag('#') {
+		// The writer is fmt's buffer.
+		_, _ = io.WriteString(f, v.GoString())
+		return
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), v.String())
+}
