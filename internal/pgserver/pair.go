@@ -4,7 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -24,12 +25,23 @@ func TestPair(t testing.TB) (p, s *Server) {
 		return server
 	}
 	p = start(Options{})
-	s = start(Options{SkipInitdb: true, Setup: func(dir string) error {
-		out, err := p.Command(context.Background(), "pg_basebackup", "-D", dir, "-d", p.DSN(), "-R", "-c", "fast", "--no-sync").CombinedOutput()
-		if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-			return fmt.Errorf("%w: %s", err, out)
-		}
-		return err
-	}})
+	s = start(Options{SkipInitdb: true, Setup: func(dir string) error { return copyForStandby(p, dir) }})
 	return p, s
+}
+
+// copyForStandby copies a primary, which stops meanwhile: not every installation has
+// pg_basebackup.
+func copyForStandby(p *Server, dir string) error {
+	if err := p.Stop(Fast); err != nil {
+		return err
+	}
+	if err := errors.Join(os.CopyFS(dir, os.DirFS(p.DataDir())), p.Restart(context.Background())); err != nil {
+		return err
+	}
+	conf, err := os.OpenFile(filepath.Join(dir, "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\n", p.DSN())
+	return errors.Join(err, conf.Close(), os.WriteFile(filepath.Join(dir, "standby.signal"), nil, 0o600))
 }
