@@ -33,6 +33,7 @@ func TestUnsafeClientEncoding(t *testing.T) {
 			return second(psyco.CopyRows(t.Context(), c, psyco.Identifier{"t"}, []string{"k"}, psyco.SliceRows([][]any{{value}}), psyco.CopyTextFormat()))
 		},
 		"pq.CopyIn": func(c *sql.Conn) error {
+			//lint:ignore SA1019 programs use it
 			return second(c.PrepareContext(t.Context(), pq.CopyIn("t", "k")))
 		},
 		"CopyRows in binary": func(c *sql.Conn) error {

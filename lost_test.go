@@ -167,6 +167,7 @@ func TestTerminatedCopySaysSo(t *testing.T) {
 	for i := range 40 {
 		tx := mustBegin(t, db)
 		pid := all(t, tx, "SELECT pg_backend_pid()")[0]
+		//lint:ignore SA1019 programs use it
 		stmt, err := tx.PrepareContext(t.Context(), pq.CopyIn("t", "a"))
 		if err != nil {
 			t.Fatal(err)
@@ -194,6 +195,7 @@ func TestAQueryDuringAnOpenCopyIsRefused(t *testing.T) {
 	db := testDB(t)
 	tx := mustBegin(t, db)
 	mustExec(t, tx, "CREATE TABLE t (a int)")
+	//lint:ignore SA1019 programs use it
 	stmt, err := tx.Prepare(pq.CopyIn("t", "a"))
 	if err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ func FuzzSASLMechanisms(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		names, err := SASLMechanisms(data)
 		if err != nil {
-			if names != nil || strings.Contains(string(data), "\x00\x00") || data != nil && len(data) > 0 && data[0] == 0 {
+			if names != nil || strings.Contains(string(data), "\x00\x00") || len(data) > 0 && data[0] == 0 {
 				t.Errorf("%q: %q, %v", data, names, err)
 			}
 			return
