@@ -30,7 +30,7 @@ func TestOptionErrors(t *testing.T) {
 		{"datestyle=German", `unsupported datestyle "German": must be absent or "ISO, MDY"`},
 		{"gssencmode=require", `gssencmode=require is not supported: psyco cannot encrypt with GSSAPI; use sslmode=require or a stronger mode`},
 		{"gssencmode=x", `invalid gssencmode value: "x" (expected disable, prefer, require)`},
-		{"channel_binding=''", `invalid channel_binding value: "" (expected disable, prefer, require)`},
+		{"channel_binding=''", `invalid channel_binding value: "" (expected prefer, disable, require)`},
 		{"gssdelegation=1", `gssdelegation=1 is not supported: lib/pq's Kerberos support cannot delegate credentials`},
 		{"require_auth=scram", `invalid require_auth value: "scram" (expected password, md5, gss, sspi, scram-sha-256, none)`},
 		{"require_auth=md5,", `invalid require_auth value: "" (expected password, md5, gss, sspi, scram-sha-256, none)`},
