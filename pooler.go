@@ -125,7 +125,7 @@ func (c *conn) poolerFound() {
 // orphanPackets is in how many packets the statements are closed that were kept
 // before the pooler was found: each may reach another server, and to close one
 // that is not there does nothing.
-const orphanPackets = 50
+const orphanPackets = 200
 
 // abandon takes all statements out of the cache that are on some server, nobody
 // knows which.
