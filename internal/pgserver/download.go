@@ -16,8 +16,8 @@ import (
 // downloadVersion is the newest one of the release that the Docker image is of.
 const downloadVersion = embeddedpostgres.V17
 
-// downloadSize is that of its archive, which differs a little between systems.
-const downloadSize = "30 MB"
+// downloadSize is that of its archive, which differs between systems.
+const downloadSize = "10 to 30 MB"
 
 // download returns the directory of server programs in cache, and fetches
 // them on first use: from repository, or from the library's own if that is
@@ -71,7 +71,7 @@ func download(ctx context.Context, repository, cache string, announce Announcer)
 		from = repository
 	}
 	defer removeLibraryLogs(libraryLogs())
-	defer announce("downloading PostgreSQL %s, about %s, from %s to %s", downloadVersion, downloadSize, from, home)()
+	defer announce("downloading PostgreSQL %s, %s, from %s to %s", downloadVersion, downloadSize, from, home)()
 	err = fetch(ctx, embeddedpostgres.NewDatabase(config))
 	if _, unfinished := os.Stat(extracted); unfinished != nil {
 		return "", fmt.Errorf("cannot download PostgreSQL %s from %s: %w", downloadVersion, from, err)
