@@ -102,15 +102,26 @@ func (q *query) syntaxHint(s *slot) string {
 
 // patternHint is for LIKE %s%%.
 func (q *query) patternHint() string {
-	for i := range q.slots {
-		s := &q.slots[i]
-		before := strings.TrimSuffix(q.sql[:s.start], "%")
-		if len(before) == s.start && !strings.HasPrefix(q.sql[s.stop:], "%") {
+	like := "" // the word in front, of which a % may be on either side of the placeholder
+	percent, placeholder := false, false
+	scan := sqllex.NewScanner(q.sql)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		switch {
+		case t.Kind.IsSpace():
+			percent, placeholder = false, false
 			continue
+		case t.Kind == sqllex.Symbol && q.sql[t.Start] == '%' && like != "":
+			percent = true
+		case t.Kind == sqllex.Param && like != "":
+			placeholder = true
+		default:
+			like, percent, placeholder = "", false, false
+			if word := t.Text(q.sql); t.Kind == sqllex.Word && (strings.EqualFold(word, "LIKE") || strings.EqualFold(word, "ILIKE")) {
+				like = sqllex.Upper(word)
+			}
 		}
-		switch last, _ := q.before(len(strings.TrimRight(before, " "))); last {
-		case "LIKE", "ILIKE":
-			return "The percent signs of a pattern belong into the value: write " + last + " %s, with \"%\" in the argument."
+		if percent && placeholder {
+			return "The percent signs of a pattern belong into the value: write " + like + " %s, with \"%\" in the argument."
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"database/sql/driver"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -256,11 +257,9 @@ func (e *expansion) run() (string, error) {
 // span writes a part of q.sql.
 func (e *expansion) span(part span) error {
 	at := part.start
-	for i := range e.q.slots {
+	first, _ := slices.BinarySearchFunc(e.q.slots, part.start, func(s slot, start int) int { return s.start - start })
+	for i := first; i < len(e.q.slots) && e.q.slots[i].start < part.stop; i++ {
 		s := &e.q.slots[i]
-		if s.start < part.start || s.stop > part.stop {
-			continue
-		}
 		e.copy(at, s.start)
 		at = s.stop
 		e.insert(s.start)

@@ -72,6 +72,7 @@ type parser struct {
 	numbers map[string]int // the argument of each name
 	formats []byte         // the letter of each name's first placeholder
 	native  int            // where the first $n is, or -1
+	closing span           // see placeholderAt
 	err     *queryError
 	made    *stretches // where out came from, if somebody wants to know
 
@@ -157,7 +158,7 @@ func (p *parser) fail(offset int, format string, args ...any) {
 // percent handles a % in plain text and reports whether it was a placeholder.
 // One that is not goes to the server.
 func (p *parser) percent(at int) bool {
-	ph, ok := placeholderAt(p.text, at, len(p.text))
+	ph, ok := placeholderAt(p.text, at, len(p.text), &p.closing)
 	switch {
 	case ok:
 		p.placeholder(ph)
@@ -169,10 +170,13 @@ func (p *parser) percent(at int) bool {
 		p.scan.Seek(ph.stop)
 	case p.text[at+1] == '(' && ph.name == "":
 		p.fail(at, "incomplete placeholder: '%s'; it is written %%(name)s, and %% as an operator as %%%%", firstField(p.text[at:]))
-	default:
+	case p.err == nil:
 		right := "%s"
 		if ph.name != "" {
 			right = "%(" + ph.name + ")s"
+		}
+		for ph.stop < len(p.text) && sqllex.IsIdentPart(p.text[ph.stop]) {
+			ph.stop++
 		}
 		p.fail(at, "only '%%s', '%%b', '%%t' are allowed as placeholders, got '%s'; %% as an operator needs a space after it, or is written %%%%; "+
 			"a placeholder for a value of any type is %s", p.text[at:ph.stop], right)
@@ -197,7 +201,7 @@ func (p *parser) quoted(t sqllex.Token) {
 			return
 		}
 		i += n
-		ph, ok := placeholderAt(p.text, i, t.Stop)
+		ph, ok := placeholderAt(p.text, i, t.Stop, &p.closing)
 		switch {
 		case ok && t.Kind == sqllex.Ident:
 			p.fail(i, "the placeholder '%[1]s' is inside a quoted identifier, and names cannot be parameters: build the query with psyco.Compose and psyco.Identifier, "+
@@ -223,16 +227,19 @@ func (p *parser) quoted(t sqllex.Token) {
 type placeholder struct {
 	span
 	name   string // "" for a positional one
-	format byte   // s, b or t
+	format byte   // s, b or t; another letter is a mistake
 }
 
 // placeholderAt looks at the % at text[at] and no further than stop. What it
-// finds is a placeholder (true), or %%, an operator (just the %), or a
+// finds is a placeholder (true), or %%, an operator (just the %), or the beginning of a
 // mistake: %d, %(name), %(.
 //
 // A placeholder's letter must not be followed by what would make it a longer
 // word: a %size is no placeholder, and $1 must not become $10.
-func placeholderAt(text string, at, stop int) (ph placeholder, ok bool) {
+//
+// closing remembers where the last parenthesis was found that closes a name, and from where
+// on there is no other, so that no text is searched twice.
+func placeholderAt(text string, at, stop int, closing *span) (ph placeholder, ok bool) {
 	ph.span = span{at, at + 1}
 	if ph.stop >= stop {
 		return ph, false
@@ -242,25 +249,28 @@ func placeholderAt(text string, at, stop int) (ph placeholder, ok bool) {
 		ph.stop++
 		return ph, false
 	case c == '(':
-		n := strings.IndexByte(text[ph.stop:stop], ')')
-		if n <= 1 {
+		if ph.stop < closing.start || ph.stop > closing.stop {
+			n := strings.IndexByte(text[ph.stop:], ')')
+			if n < 0 {
+				n = len(text) - ph.stop
+			}
+			*closing = span{ph.stop, ph.stop + n}
+		}
+		if closing.stop >= stop || closing.stop == ph.stop+1 {
 			ph.stop++
 			return ph, false
 		}
-		ph.name = text[ph.stop+1 : ph.stop+n]
-		ph.stop += n + 1
+		ph.name = text[ph.stop+1 : closing.stop]
+		ph.stop = closing.stop + 1
 	case !sqllex.IsIdentStart(c):
 		return ph, false
 	}
-	word := ph.stop
-	for ph.stop < stop && sqllex.IsIdentPart(text[ph.stop]) {
-		ph.stop++
-	}
-	if ph.stop != word+1 || !strings.ContainsRune("sbt", rune(text[word])) {
+	if ph.stop >= stop || !sqllex.IsIdentPart(text[ph.stop]) {
 		return ph, false
 	}
-	ph.format = text[word]
-	return ph, true
+	ph.format = text[ph.stop]
+	ph.stop++
+	return ph, strings.IndexByte("sbt", ph.format) >= 0 && (ph.stop == stop || !sqllex.IsIdentPart(text[ph.stop]))
 }
 
 // firstField returns what psycopg shows of an incomplete placeholder.
@@ -381,7 +391,7 @@ func (p *parser) mixed() *queryError {
 }
 
 func placeholderEnd(text string, at int) int {
-	ph, _ := placeholderAt(text, at, len(text))
+	ph, _ := placeholderAt(text, at, len(text), new(span))
 	return ph.stop
 }
 
@@ -452,14 +462,19 @@ func (p *parser) isWord(e *syntax, word string) bool {
 
 // operand reports whether an expression can end with e.
 func (p *parser) operand(e *syntax) bool {
-	switch e.kind {
+	return endsOperand(e.kind, p.word(e), e.dot)
+}
+
+// endsOperand is operand for an element and whether it stands behind a dot.
+func endsOperand(kind sqllex.Kind, text string, dot bool) bool {
+	switch kind {
 	case sqllex.Symbol:
-		return e.symbol == ')' || e.symbol == ']'
+		return text == ")" || text == "]"
 	case sqllex.Word:
-		if e.dot {
+		if dot {
 			return true
 		}
-		switch word := sqllex.Upper(p.word(e)); word {
+		switch word := sqllex.Upper(text); word {
 		case "NULL", "TRUE", "FALSE", "END", "USER", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP":
 			return true
 		case "BETWEEN", "BY", "ESCAPE", "ILIKE", "LIKE", "SET", "SIMILAR", "VALUES", "ZONE":
@@ -468,7 +483,7 @@ func (p *parser) operand(e *syntax) bool {
 			return !sqllex.Reserved(word)
 		}
 	}
-	return e.kind != sqllex.End
+	return kind != sqllex.End
 }
 
 // beforeRow reports whether a parenthesis behind e is one of an expression,

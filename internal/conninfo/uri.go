@@ -64,6 +64,7 @@ func (g *Grammar) parseURI(uri string) ([]Pair, error) {
 // the URI.
 func splitHosts(s string, offset int) (hosts, ports, rest string, err error) {
 	whole := len(s)
+	var hostList, portList strings.Builder
 	for {
 		var host, port string
 		if strings.HasPrefix(s, "[") {
@@ -85,13 +86,13 @@ func splitHosts(s string, offset int) (hosts, ports, rest string, err error) {
 		if strings.HasPrefix(s, ":") {
 			port, s = cutAny(s[1:], "/?,")
 		}
-		hosts += host
-		ports += port
+		hostList.WriteString(host)
+		portList.WriteString(port)
 		if !strings.HasPrefix(s, ",") {
-			return hosts, ports, s, nil
+			return hostList.String(), portList.String(), s, nil
 		}
-		hosts += ","
-		ports += ","
+		hostList.WriteByte(',')
+		portList.WriteByte(',')
 		s = s[1:]
 	}
 }
