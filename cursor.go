@@ -156,13 +156,20 @@ func (cur *Cursor) Name() string { return cur.name }
 // one, the nearest first. Fetch with 0 returns the current row again. There
 // are fewer rows, or none, where the result ends.
 func (cur *Cursor) Fetch(ctx context.Context, n int) (*sql.Rows, error) {
-	return cur.h.QueryContext(ctx, cur.sql("FETCH", direction(n)))
+	return cur.fetch(ctx, direction(n))
 }
 
 // FetchAll returns all the rows that are left. They are not held in memory
 // unless another statement runs while they are read; Rows avoids that too.
 func (cur *Cursor) FetchAll(ctx context.Context) (*sql.Rows, error) {
-	return cur.h.QueryContext(ctx, cur.sql("FETCH", "FORWARD ALL"))
+	return cur.fetch(ctx, "FORWARD ALL")
+}
+
+func (cur *Cursor) fetch(ctx context.Context, which string) (*sql.Rows, error) {
+	if err := checkCursorName(cur.name); err != nil {
+		return nil, err
+	}
+	return cur.h.QueryContext(ctx, cur.sql("FETCH", which))
 }
 
 // Rows returns the rows that are left as one result, which fetches n rows at a
@@ -219,6 +226,9 @@ func (cur *Cursor) Scroll(ctx context.Context, n int, mode ScrollMode) (bool, er
 }
 
 func (cur *Cursor) move(ctx context.Context, where string) (int64, error) {
+	if err := checkCursorName(cur.name); err != nil {
+		return 0, err
+	}
 	res, err := cur.h.ExecContext(ctx, cur.sql("MOVE", where))
 	if err != nil {
 		return 0, err

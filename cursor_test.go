@@ -146,6 +146,14 @@ func TestCursorNames(t *testing.T) {
 			if _, err := psyco.AdoptCursor(tx, name).Rows(ctx, 0); err == nil || !strings.HasPrefix(err.Error(), "psyco: ") {
 				t.Errorf("rows of %q: got %v", name, err)
 			}
+			adopted := psyco.AdoptCursor(tx, name)
+			for what, err := range map[string]error{
+				"fetch": second(adopted.Fetch(ctx, 1)), "all": second(adopted.FetchAll(ctx)), "move": second(adopted.Move(ctx, 1)), "scroll": second(adopted.Scroll(ctx, 1, 0)),
+			} {
+				if err == nil || !strings.HasPrefix(err.Error(), "psyco: cursor ") {
+					t.Errorf("%s of %q: got %v", what, name, err)
+				}
+			}
 			if err := psyco.AdoptCursor(tx, name).Close(ctx); err == nil || !strings.HasPrefix(err.Error(), "psyco: ") {
 				t.Errorf("close of %q: got %v", name, err)
 			}

@@ -122,6 +122,7 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 		out  = make([]byte, 0, 2*len(text))
 		expr = newExpressions()
 		prev sqllex.Token // the last one that was no white space
+		dot  bool         // prev stands behind a dot
 		scan = sqllex.NewScanner(text)
 	)
 	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
@@ -139,6 +140,9 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 			out = append(out, t.Text(text)...)
 		} else {
 			lit, err := b.literal(value, expr.allowed())
+			if err == nil && lit.text[0] == '-' && expr.allowed() && endsOperand(prev.Kind, prev.Text(text), dot) {
+				lit, err = quoted(lit.text, 0, true) // a parameter is a mistake here, and a -1 a subtraction
+			}
 			if err != nil {
 				return "", argumentError(&value.arg, err)
 			}
@@ -153,6 +157,7 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 		}
 		expr.note(t, text)
 		if !t.Kind.IsSpace() {
+			dot = prev.Kind == sqllex.Symbol && text[prev.Start] == '.'
 			prev = t
 		}
 	}

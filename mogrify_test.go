@@ -73,6 +73,9 @@ func TestMogrify(t *testing.T) {
 
 		{"minus", "5 -%s", list{-5}, "5 - -5"},
 		{"minus minus", "-%s", list{-5}, "- -5"},
+		{"no subtraction", "select a%s, (a)%s, a[1]%s, t.limit %s, 1%s, null %s, %s%s", list{-5, -5, -5, -5, -5, -5, 5, -5},
+			"select a '-5', (a) '-5', a[1] '-5', t.limit '-5', 1 '-5', null '-5', 5  /**/ '-5'"},
+		{"an expression", "select%s, limit %s between%s and (%s)", list{-5, -5, -5, -5}, "select -5, limit -5 between -5 and (-5)"},
 		{"operator", "a <@%s", list{-5}, "a <@ -5"},
 		{"cast", "%s::int2", list{-32768}, "(-32768)::int2"},
 		{"cast, spaced", "%s /**/ ::int2", list{-1}, "(-1) /**/ ::int2"},
@@ -298,4 +301,22 @@ func TestNullOfAdapter(t *testing.T) {
 			t.Errorf("%s: got %q", binding, got)
 		}
 	}
+}
+
+// TestNegativeNumberIsOneElement: behind an operand a parameter is a mistake, and the
+// literal of a negative number must not become a subtraction.
+func TestNegativeNumberIsOneElement(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		for _, query := range []string{"SELECT n%s FROM (SELECT 7 AS n) t", "SELECT (7) %s", "SELECT 7%s", `SELECT "n"%s FROM (SELECT 7 AS n) t`} {
+			for _, n := range []any{-1, int64(-1) << 40} {
+				var got int
+				if err := db.QueryRow(query, n).Scan(&got); err == nil {
+					t.Errorf("%s with %v is %d", query, n, got)
+				}
+			}
+		}
+		if got := all(t, db, "SELECT 7 -%s::int, abs(%s::int) LIMIT%s", -1, -2, 1); got[0] != "8,2" {
+			t.Error(got)
+		}
+	})
 }
