@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql/driver"
@@ -10,9 +11,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lib/pq"
 
@@ -271,18 +275,29 @@ func (s *session) startup(auth *authenticator, password string) (driver.Conn, er
 	con.Dialer(&handOver{nc: &starting{s.wire, auth}})
 	base, err := openSession(con, s.wire)
 	if err != nil {
-		if pe := (*pq.Error)(nil); errors.As(err, &pe) {
-			return nil, err
-		}
 		if fatal := (*wire.Error)(nil); errors.As(err, &fatal) {
-			return nil, pqError(fatal)
+			err = pqError(fatal)
+		}
+		if pe := (*pq.Error)(nil); errors.As(err, &pe) {
+			pe.Message = cmp.Or(pe.Message, "the server refuses the session without a word")
+			return nil, err
 		}
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the server closed the connection: %w", io.ErrUnexpectedEOF)
 		}
-		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.endpoint, err)
+		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.endpoint, legible(err))
 	}
 	return base, nil
+}
+
+// legible puts what a server says that speaks another protocol into quotes. lib/pq takes
+// it for text, as servers before 3.0 sent it.
+func legible(err error) error {
+	said, raw := strings.CutPrefix(err.Error(), "pq: server error: ")
+	if said = strings.TrimRight(said, "\x00 \t\r\n"); !raw || said != "" && utf8.ValidString(said) && !strings.ContainsFunc(said, unicode.IsControl) {
+		return err
+	}
+	return fmt.Errorf("the server's error cannot be read: %q; is this a PostgreSQL server?", said)
 }
 
 func openSession(con *pq.Connector, w *wire.Conn) (_ driver.Conn, err error) {
