@@ -137,12 +137,19 @@ func (l *Link) change(f func(*shape)) {
 // run forwards until both directions have ended or the link is closed.
 func (l *Link) run() {
 	var both sync.WaitGroup
+	l.proxy.mu.Lock()
+	rewrite := l.proxy.rewrite
+	l.proxy.mu.Unlock()
 	for _, way := range []struct {
 		dir      Direction
 		src, dst net.Conn
 	}{{ToServer, l.client, l.server}, {ToClient, l.server, l.client}} {
 		queue := make(chan item, 256) // of at most bufLen bytes each
-		both.Go(func() { l.read(way.dir, way.src, queue) })
+		if rewrite != nil && way.dir == ToClient {
+			both.Go(func() { l.rewriting(rewrite, way.src, queue) })
+		} else {
+			both.Go(func() { l.read(way.dir, way.src, queue) })
+		}
 		both.Go(func() { l.write(way.dir, way.dst, queue) })
 	}
 	both.Wait()

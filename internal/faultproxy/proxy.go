@@ -38,6 +38,7 @@ type Proxy struct {
 	counts   Counts
 	triggers []*Trigger
 	observe  func(Message)
+	rewrite  func(link int, message []byte) Rewrite
 	refuse   bool
 	shape    shape // of links to come
 }

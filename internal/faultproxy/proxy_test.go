@@ -469,3 +469,56 @@ func wantRefused(t *testing.T, p *Proxy) {
 		t.Errorf("a refused connection gave %d bytes", n)
 	}
 }
+
+// TestRewrite changes messages of the server, drops some, and falls silent.
+func TestRewrite(t *testing.T) {
+	path := listenUnix(t, func(c net.Conn) {
+		io.ReadFull(c, make([]byte, len(startupPacket)))
+		for _, b := range bytes.Join([][]byte{ready, complete, message('D', "row"), ready, complete}, nil) {
+			c.Write([]byte{b}) // in pieces
+		}
+	})
+	for _, tt := range []struct {
+		name string
+		do   func(m []byte) Rewrite
+		want []byte
+	}{
+		{"nothing", func(m []byte) Rewrite { return Rewrite{Bytes: m} },
+			bytes.Join([][]byte{ready, complete, message('D', "row"), ready, complete}, nil)},
+		{"another row", func(m []byte) Rewrite {
+			if m[0] == 'D' {
+				m = message('D', "changed")
+			}
+			return Rewrite{Bytes: m}
+		}, bytes.Join([][]byte{ready, complete, message('D', "changed"), ready, complete}, nil)},
+		{"no row", func(m []byte) Rewrite {
+			if m[0] == 'D' {
+				m = nil
+			}
+			return Rewrite{Bytes: m}
+		}, bytes.Join([][]byte{ready, complete, ready, complete}, nil)},
+		{"cut", func(m []byte) Rewrite { return Rewrite{Bytes: m, Cut: m[0] == 'D'} },
+			bytes.Join([][]byte{ready, complete, message('D', "row")}, nil)},
+		{"mute", func(m []byte) Rewrite { return Rewrite{Bytes: m[:3], Mute: m[0] == 'D'} },
+			bytes.Join([][]byte{ready[:3], complete[:3], message('D', "row")[:3]}, nil)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, err := New("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			p.Rewrite(func(_ int, m []byte) Rewrite { return tt.do(m) })
+			c, err := net.Dial("tcp", p.Addr())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			c.Write(startupPacket)
+			got, err := io.ReadAll(c)
+			if err != nil || !bytes.Equal(got, tt.want) {
+				t.Errorf("%q, %v, want %q", got, err, tt.want)
+			}
+		})
+	}
+}

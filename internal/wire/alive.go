@@ -73,8 +73,8 @@ func (c *Conn) LastWords() error {
 	if fatal := c.Fatal(); fatal != nil {
 		return fatal
 	}
-	if err := c.Err(); err == nil || isTimeout(err) {
-		return nil
+	if err := c.Err(); err == nil || isTimeout(err) || c.brokenError() != nil {
+		return nil // where the stream is not the protocol, no words can be found
 	}
 	if c.copying.foreign.Load() { // lib/pq's goroutine reads to the end
 		t := time.NewTimer(lastWords)

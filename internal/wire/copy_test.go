@@ -335,6 +335,21 @@ func TestCopyInConnectionLost(t *testing.T) {
 	check(t, "pending", c.Pending(), true)
 }
 
+// TestPqCopyInHearsNotices: lib/pq takes everything else that a server says by itself
+// for the end of the connection while its goroutine reads.
+func TestPqCopyInHearsNotices(t *testing.T) {
+	c, s := connected(t)
+	c.AllowCopyIn(true)
+	s.pieces = [][]byte{copyInResponse}
+	mustWrite(t, c, query("COPY"))
+	readAll(t, c, 4096)
+	mustWrite(t, c, msg('c'))
+	s.pieces = [][]byte{cat(msg(backNotification, int32(1), "c\x00\x00"), notice("n"), parameter("a", "b"), complete("COPY 0"), ready('T'))}
+	checkBytes(t, "delivered", readAll(t, c, 4096), cat(notice("n"), complete("COPY 0"), ready('T')))
+	value, _ := c.Parameter("a")
+	check(t, "the parameter", value, "b")
+}
+
 func TestPqCopyInFramesAreDroppedAfterError(t *testing.T) {
 	e := failure("ERROR", "22P02", "no")
 	c, s := connected(t)

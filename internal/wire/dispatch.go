@@ -115,6 +115,9 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 	}
 	switch {
 	case asynchronous(typ):
+		if c.copying.foreign.Load() && typ != backNotice {
+			return c.drop(total) // pq.CopyIn does not know them, and takes the connection for lost
+		}
 		return c.pass(total)
 	case typ == backAuthentication && c.auth != nil:
 		return c.authRequest(total, payload)
