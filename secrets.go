@@ -54,6 +54,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 			*s = conninfo.Hidden
 		}
 	}
+	//lint:ignore SA1026 TLSConfig is nil here
 	return json.Marshal((*plain)(d))
 }
 

@@ -94,6 +94,7 @@ func TestNoTypeShowsPasswords(t *testing.T) {
 // shows is what a value looks like to every verb and encoder.
 func shows(v any) map[string]string {
 	none := "no verb"
+	//lint:ignore SA5009 fmt shows an argument that is too many
 	all := map[string]string{"Print": fmt.Sprint(v), "extra argument": fmt.Sprintf(none, v)}
 	// Of %p and %w with what is no pointer and no error, fmt asks no method; go vet refuses them.
 	for _, verb := range "vTtbcdoOxXUeEfFgGsqz" {
