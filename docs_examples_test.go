@@ -20,6 +20,7 @@ var withoutExample = map[string]string{
 	"String": "fmt.Stringer", "GoString": "fmt.GoStringer",
 	"MarshalJSON": "encoding/json", "UnmarshalJSON": "encoding/json",
 	"MarshalText": "encoding", "UnmarshalText": "encoding",
+	"Format": "fmt.Formatter", "LogValue": "slog.LogValuer",
 	"TraceStart": "Tracer", "TraceEnd": "Tracer",
 	"Connect": "driver.Connector", "Driver": "driver.Connector",
 	"Open": "driver.Driver", "OpenConnector": "driver.DriverContext",
