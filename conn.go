@@ -313,14 +313,11 @@ func (c *conn) IsValid() bool {
 		}
 		return true
 	}
-	if c.copy != nil || c.wire.Err() != nil {
+	if c.copy != nil || c.wire.Err() != nil || !c.base.(driver.Validator).IsValid() {
 		return false
 	}
 	if c.rows != nil {
 		c.rows.buffer()
-	}
-	if c.wire.Pending() {
-		return false // somebody has given up in the middle of an answer
 	}
 	c.tx, c.queue = nil, c.queue[:0]
 	if c.answered() && c.wire.TxStatus() != 'I' {

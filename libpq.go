@@ -45,6 +45,7 @@ var (
 	_ driver.ConnPrepareContext = (*libpq)(nil)
 	_ driver.Pinger             = (*libpq)(nil)
 	_ driver.NamedValueChecker  = (*libpq)(nil)
+	_ driver.Validator          = (*libpq)(nil)
 )
 
 func (c *libpq) ExecContext(ctx context.Context, sql string, args []driver.NamedValue) (_ driver.Result, err error) {
@@ -76,6 +77,10 @@ func (c *libpq) Close() (err error) {
 	defer guard(c.wire, &err)
 	return c.Conn.Close()
 }
+
+// IsValid reports whether lib/pq can go on. It cannot after an answer that it did not
+// understand.
+func (c *libpq) IsValid() bool { return c.Conn.(driver.Validator).IsValid() }
 
 func (c *libpq) CheckNamedValue(v *driver.NamedValue) error {
 	return c.Conn.(driver.NamedValueChecker).CheckNamedValue(v)

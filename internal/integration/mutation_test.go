@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"runtime/debug"
 	"runtime/metrics"
 	"slices"
@@ -97,6 +98,9 @@ func in(ctx context.Context, db *sql.DB, f func(tx *sql.Tx) error) error {
 	}
 	return tx.Commit()
 }
+
+// probeText is what the next user of the pool asks for.
+const probeText = "the next"
 
 const threeRows = "(VALUES (1, 'x'), (2, NULL), (3, 'yy')) v (a, b)"
 
@@ -462,7 +466,7 @@ func mutations() (list []mutation) {
 	add(heldName, never, data, func(m []byte, _ *rand.Rand) faultproxy.Rewrite { return give() })
 	for _, s := range samples() {
 		add(fmt.Sprintf("behind %.16q", s), func(byte) bool { return strings.IndexByte("RKWVx", s[0]) >= 0 },
-			func(byte) bool { return strings.IndexByte("EDdNASIHGTCnstKR", s[0]) >= 0 }, func(m []byte, _ *rand.Rand) faultproxy.Rewrite { return give(s, m) })
+			func(byte) bool { return strings.IndexByte("EDdNASIHGTCnstKRZ", s[0]) >= 0 }, func(m []byte, _ *rand.Rand) faultproxy.Rewrite { return give(s, m) })
 	}
 	add("behind 60 long parameters", never, data, func(m []byte, _ *rand.Rand) faultproxy.Rewrite {
 		var b []byte
@@ -593,17 +597,17 @@ type mutator struct {
 	proxy *faultproxy.Proxy
 	dsn   string
 
-	mu       sync.Mutex
-	op       *operation
-	at       int // the message to change; -1: none
-	change   *mutation
-	rnd      *rand.Rand
-	seen     int
-	ready    map[int]bool // links that have connected
-	typ      byte         // of the message that was changed
-	link     int          // on which it was, 0: on none yet
-	held     []byte
-	lastLink int
+	mu     sync.Mutex
+	op     *operation
+	at     int // the message to change; -1: none
+	change *mutation
+	rnd    *rand.Rand
+	seen   int
+	ready  map[int]bool // links that have connected
+	typ    byte         // of the message that was changed
+	link   int          // on which it was, 0: on none yet
+	held   []byte
+	probed int // the link of the next statement
 }
 
 func newMutator(t *testing.T, dsn string) *mutator {
@@ -625,7 +629,9 @@ func newMutator(t *testing.T, dsn string) *mutator {
 func (m *mutator) rewrite(link int, message []byte) faultproxy.Rewrite {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.lastLink = link
+	if bytes.Contains(message, []byte(probeText)) {
+		m.probed = link
+	}
 	if m.held != nil && link == m.link {
 		held := m.held
 		m.held = nil
@@ -669,7 +675,7 @@ func (m *mutator) begin(op *operation, at int, change *mutation, seed uint64) (*
 func (m *mutator) end() (link int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.op, m.held, m.lastLink = nil, nil, 0
+	m.op, m.held, m.probed = nil, nil, 0
 	return m.link
 }
 
@@ -719,7 +725,7 @@ func (m *mutator) try(op *operation, at int, change *mutation, seed uint64) (hit
 		}
 	case errors.As(got, new(*panicked)):
 		return hit, failed, got
-	case pe != nil, errors.Is(got, context.DeadlineExceeded), errors.Is(got, pq.ErrInFailedTransaction), strings.HasPrefix(got.Error(), "psyco: "), strings.HasPrefix(got.Error(), "pq: "), strings.HasPrefix(got.Error(), "sql: "):
+	case pe != nil, errors.Is(got, context.DeadlineExceeded), errors.Is(got, pq.ErrInFailedTransaction), prefixed.MatchString(got.Error()):
 	default:
 		return hit, failed, fmt.Errorf("the error does not say what is wrong: %w", got)
 	}
@@ -727,16 +733,16 @@ func (m *mutator) try(op *operation, at int, change *mutation, seed uint64) (hit
 	// The next user of the pool.
 	probe, cancel := context.WithTimeout(context.Background(), mutationSlack)
 	defer cancel()
-	var answer int
-	err = runSafely(func() error { return db.QueryRowContext(probe, "SELECT 4711 + %s", 1).Scan(&answer) })
+	var answer string
+	err = runSafely(func() error { return db.QueryRowContext(probe, "SELECT 'the ' || %s::text", "next").Scan(&answer) })
 	m.mu.Lock()
-	now := m.lastLink
+	now := m.probed
 	m.mu.Unlock()
 	switch {
 	case errors.As(err, new(*panicked)):
 		return hit, failed, fmt.Errorf("the next statement: %w", err)
-	case err == nil && answer != 4712:
-		return hit, failed, fmt.Errorf("the next statement has the result %d (this one: %v)", answer, got)
+	case err == nil && answer != probeText:
+		return hit, failed, fmt.Errorf("the next statement has the result %q (this one: %v)", answer, got)
 	case err == nil && hit && now == link && got != nil && strings.Contains(got.Error(), "protocol error"):
 		return hit, failed, fmt.Errorf("the connection was used again after %w", got)
 	case err == nil && hit && now == link && got == nil && change.wrong(m.typ) && !op.drops:
@@ -744,6 +750,9 @@ func (m *mutator) try(op *operation, at int, change *mutation, seed uint64) (hit
 	}
 	return hit, failed, nil
 }
+
+// prefixed matches errors that say whose they are; some of lib/pq's have no prefix.
+var prefixed = regexp.MustCompile(`^(psyco|pq|sql|dial [a-z0-9]+ [^ ]*): |^unknown response during CopyIn|^no RowsAffected available`)
 
 // panicked is a panic as an error.
 type panicked struct {

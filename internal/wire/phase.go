@@ -242,7 +242,7 @@ func (p *phase) outcome(w want, typ byte, payload []byte) bool {
 		case typ == PortalSuspended && w == wantOutcome:
 		case p.part == partRows:
 			return false
-		case typ == EmptyQueryResponse:
+		case typ == EmptyQueryResponse && (w == wantQuery || p.width() <= 0):
 		case typ == RowDescription && w == wantQuery:
 			p.part, p.rows, p.columns = partRows, true, countOf(payload)
 			return true

@@ -59,6 +59,7 @@ func TestPhase(t *testing.T) {
 		{"ParseComplete twice", unnamed, parsed, parsed},
 		{"rows where there are none", unnamed, cat(parsed, bound, noData), row("1")},
 		{"two outcomes", unnamed, cat(parsed, bound, noData, complete("INSERT 0 1")), complete("INSERT 0 1")},
+		{"an empty query with rows", unnamed, cat(parsed, bound, rowDescription, row("1")), msg(EmptyQueryResponse)},
 		{"ReadyForQuery before the outcome", unnamed, cat(parsed, bound, noData), ready('I')},
 		{"ReadyForQuery twice", unnamed, cat(parsed, bound, noData, complete("A"), ready('I')), ready('I')},
 		{"COPY that was not asked for", unnamed, cat(parsed, bound, rowDescription, copyIn), row("1")},
