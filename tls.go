@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -125,9 +126,10 @@ func (cfg *Config) setTLSVersions(conf *tls.Config) error {
 
 // serverCheck verifies a server's certificate by libpq's rules.
 type serverCheck struct {
-	roots *x509.CertPool // nil: the system's
-	crls  *revocations   // nil: no check
-	host  string         // "": any name will do
+	roots *x509.CertPool      // nil: the system's
+	links []*x509.Certificate // that may stand between a root and the server's
+	crls  *revocations        // nil: no check
+	host  string              // "": any name will do
 }
 
 // serverCheck returns nil if sslmode does not ask for a check: below verify-ca
@@ -146,9 +148,7 @@ func (cfg *Config) serverCheck(host Host, roots *rootCerts) (*serverCheck, error
 			return nil, nil
 		}
 	}
-	if roots != nil {
-		check.roots = roots.pool
-	}
+	check.roots, check.links = roots.split()
 	var err error
 	check.crls, err = cfg.revocations()
 	return check, err
@@ -161,7 +161,7 @@ func (c *serverCheck) verify(cs tls.ConnectionState) error {
 	}
 	leaf := cs.PeerCertificates[0]
 	opts := x509.VerifyOptions{Roots: c.roots, Intermediates: x509.NewCertPool()}
-	for _, cert := range cs.PeerCertificates[1:] {
+	for _, cert := range slices.Concat(cs.PeerCertificates[1:], c.links) {
 		opts.Intermediates.AddCert(cert)
 	}
 	chains, err := leaf.Verify(opts)

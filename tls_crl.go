@@ -111,8 +111,9 @@ func (l *revocations) check(chains [][]*x509.Certificate) error {
 }
 
 func (l *revocations) checkChain(chain []*x509.Certificate) error {
-	for i, cert := range chain[:len(chain)-1] { // the last one is trusted as it is
-		if err := l.checkCert(cert, chain[i+1]); err != nil {
+	for i, cert := range chain {
+		issuer := chain[min(i+1, len(chain)-1)] // the root is its own
+		if err := l.checkCert(cert, issuer); err != nil {
 			return err
 		}
 	}

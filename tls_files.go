@@ -20,10 +20,43 @@ import (
 
 // rootCerts is what sslrootcert holds.
 type rootCerts struct {
-	pool *x509.CertPool // nil: the system's
-	// intermediates complete the client's chain, as OpenSSL does: the server
-	// may know the root only.
-	intermediates []*x509.Certificate
+	certs []*x509.Certificate // nil: the system's
+}
+
+// all returns every certificate as one to trust, which is how crypto/tls and lib/pq read
+// such a file.
+func (r *rootCerts) all() *x509.CertPool {
+	if r == nil || r.certs == nil {
+		return nil
+	}
+	pool := x509.NewCertPool()
+	for _, cert := range r.certs {
+		pool.AddCert(cert)
+	}
+	return pool
+}
+
+// split returns the certificates as OpenSSL reads the file: a chain ends with one that is
+// its own issuer, and the others are links of chains. So a revoked link is found.
+func (r *rootCerts) split() (anchors *x509.CertPool, links []*x509.Certificate) {
+	if r == nil || r.certs == nil {
+		return nil, nil
+	}
+	anchors = x509.NewCertPool()
+	for _, cert := range r.certs {
+		if selfIssued(cert) {
+			anchors.AddCert(cert)
+		} else {
+			links = append(links, cert)
+		}
+	}
+	return anchors, links
+}
+
+// selfIssued reports whether a certificate is its own issuer (OpenSSL: EXFLAG_SS).
+func selfIssued(cert *x509.Certificate) bool {
+	return bytes.Equal(cert.RawIssuer, cert.RawSubject) &&
+		(len(cert.AuthorityKeyId) == 0 || len(cert.SubjectKeyId) == 0 || bytes.Equal(cert.AuthorityKeyId, cert.SubjectKeyId))
 }
 
 // rootCerts reads sslrootcert, or ~/.postgresql/root.crt if it exists. It
@@ -59,14 +92,7 @@ func (cfg *Config) rootCerts() (*rootCerts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("psyco: couldn't parse pem from sslrootcert (%s): %w", path, err)
 	}
-	roots := &rootCerts{pool: x509.NewCertPool()}
-	for _, cert := range certs {
-		roots.pool.AddCert(cert)
-		if cert.IsCA && !bytes.Equal(cert.RawIssuer, cert.RawSubject) {
-			roots.intermediates = append(roots.intermediates, cert)
-		}
-	}
-	return roots, nil
+	return &rootCerts{certs}, nil
 }
 
 func parseCerts(data []byte) ([]*x509.Certificate, error) {
@@ -98,11 +124,11 @@ func (cfg *Config) setClientCert(conf *tls.Config, roots *rootCerts) error {
 	if err != nil || cert == nil {
 		return err
 	}
-	if roots != nil {
-		for _, c := range roots.intermediates {
-			if !slices.ContainsFunc(cert.Certificate, func(der []byte) bool { return bytes.Equal(der, c.Raw) }) {
-				cert.Certificate = append(cert.Certificate, c.Raw)
-			}
+	// As OpenSSL does: the server may know the root only.
+	_, links := roots.split()
+	for _, c := range links {
+		if c.IsCA && !slices.ContainsFunc(cert.Certificate, func(der []byte) bool { return bytes.Equal(der, c.Raw) }) {
+			cert.Certificate = append(cert.Certificate, c.Raw)
 		}
 	}
 	// Not Certificates: those are only sent to servers that name the issuer

@@ -59,7 +59,7 @@ func (cfg *Config) registeredTLSConfig(name string, host Host) (*tls.Config, err
 			return nil, err
 		}
 		if roots != nil {
-			conf.RootCAs = roots.pool
+			conf.RootCAs = roots.all()
 		}
 	}
 	if conf.GetClientCertificate == nil && len(conf.Certificates) == 0 {
