@@ -61,6 +61,46 @@ func Example_parameters() {
 	// hi@hooli.example 3
 }
 
+func Example_lists() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	var (
+		day            psyco.Date
+		count, product int
+		name           string
+		err            error
+	)
+
+	err = db.QueryRowContext(ctx, "SELECT cardinality(%s::int[])", []any{3, 4}).Scan(&count)
+	must(err)
+	err = db.QueryRowContext(ctx, "SELECT %s * %s", []any{3, 4}...).Scan(&product)
+	must(err)
+	fmt.Println(count, product)
+	var rows *sql.Rows
+	rows, err = db.QueryContext(ctx, "SELECT date_trunc(%(unit)s, since)::date, count(*) FROM clients "+
+		"WHERE since IS NOT NULL GROUP BY date_trunc(%(unit)s, since) ORDER BY 1", map[string]any{"unit": "year"})
+	must(err)
+	for rows.Next() {
+		must(rows.Scan(&day, &count))
+		fmt.Println(day.Year, count)
+	}
+	must(rows.Err())
+	rows, err = db.QueryContext(ctx, "SELECT %s; SELECT name FROM clients WHERE id = %s", 7, 2)
+	must(err)
+	defer rows.Close()
+	more := rows.NextResultSet()
+	rows.Next()
+	must(rows.Scan(&name))
+	fmt.Println(more, name)
+	// Output:
+	// 2 12
+	// 2020 1
+	// 2021 1
+	// 2022 1
+	// true Globex
+}
+
 func Example_compose() {
 	ctx := context.Background()
 	db, done := exampleDB()

@@ -26,6 +26,10 @@ func (st *statement) hint(pe *pq.Error, offset int) string {
 				return q.syntaxHint(s)
 			}
 		}
+	case pqerror.GroupingError:
+		if q.style == stylePositional && q.groups() {
+			return "Each %s is a parameter of its own, so two expressions with one are not the same: write %(name)s in both."
+		}
 	case pqerror.InvalidTextRepresentation, pqerror.InvalidDatetimeFormat:
 		if !st.hasList() {
 			return ""
@@ -54,6 +58,19 @@ func (st *statement) hasList() bool {
 				return true
 			}
 		}
+	}
+	return false
+}
+
+// groups reports whether a placeholder stands behind GROUP.
+func (q *query) groups() bool {
+	group := false
+	scan := sqllex.NewScanner(q.sql)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		if t.Kind == sqllex.Param && group {
+			return true
+		}
+		group = group || t.Kind == sqllex.Word && strings.EqualFold(t.Text(q.sql), "GROUP")
 	}
 	return false
 }

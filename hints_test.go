@@ -68,6 +68,7 @@ func TestErrorsSayWhatToWrite(t *testing.T) {
 		{"a slice of strings for json", "INSERT INTO t (j) VALUES (%s)", list{[]string{"a"}}, "write psyco.JSON[any]{V: slice} for json", false},
 		{"a slice compared", "SELECT 1 FROM t WHERE id = %s", list{slice}, "write = ANY(%s) or IN %s", false},
 		{"a slice compared with a date", "SELECT 1 FROM t WHERE d = %s", list{[]string{"x"}}, "write = ANY(%s) or IN %s", false},
+		{"an expression that is grouped by", "SELECT left(a, %s::int) FROM t GROUP BY left(a, %s::int)", list{1, 1}, "write %(name)s in both", true},
 		{"no arguments", "SELECT 1 FROM t WHERE id = %s", nil, "No arguments were given for %s", false},
 		{"no arguments for a name", "INSERT INTO t (id) VALUES (%(id)s)", nil, "No arguments were given for %(id)s", false},
 
