@@ -326,10 +326,21 @@ func (s *Server) Restart(ctx context.Context) error {
 	if err := s.stop(string(Fast)); err != nil {
 		return err
 	}
-	if err := s.start(ctx); err != nil {
-		return fmt.Errorf("psycotest: %w", err)
+	// Until the backends of a server that was killed have noticed, none can start.
+	for {
+		err := s.start(ctx)
+		if err == nil {
+			return nil
+		}
+		if !strings.Contains(err.Error(), "pre-existing shared memory block") {
+			return fmt.Errorf("psycotest: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("psycotest: %w: %w", ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
 	}
-	return nil
 }
 
 // Close ends a server that was started here, and leaves nothing of it behind. It leaves a

@@ -93,6 +93,32 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// A backend at work does not notice at once that its server was killed.
+func TestRestartAfterKillOfBusyServer(t *testing.T) {
+	s := start(t, Options{})
+	db := open(t, s.DSN())
+	defer db.Close()
+	busy := make(chan error, 1)
+	go func() {
+		_, err := db.Exec("/* busy */ DO $$BEGIN FOR i IN 1..3000000 LOOP END LOOP; END$$")
+		busy <- err
+	}()
+	admin := open(t, s.DSN())
+	defer admin.Close()
+	eventually(t, "the backend is at work", func() bool {
+		var at bool
+		err := admin.QueryRow("SELECT count(*) > 0 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '/* busy%'").Scan(&at)
+		return err == nil && at
+	})
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Restart(t.Context()); err != nil {
+		t.Error(err)
+	}
+	<-busy
+}
+
 func TestStopAndRestart(t *testing.T) {
 	s := start(t, Options{})
 	db := open(t, s.DSN())
