@@ -262,8 +262,8 @@ func (p *phase) outcome(w want, typ byte, payload []byte) bool {
 		}
 		return typ == msgCopyData
 	default: // partCopied, partCopyIn
-		if typ != CommandComplete {
-			return false
+		if typ != CommandComplete || payload != nil && !hasPrefix(payload, "COPY") {
+			return false // or it is the next statement's
 		}
 	}
 	p.columns = ColumnsUnknown
