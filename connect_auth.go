@@ -3,6 +3,7 @@ package psyco
 import (
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/saslprep"
 	"github.com/psyco-go/psyco/internal/scram"
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -132,7 +134,11 @@ func (a *authenticator) beginSASL(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.begin("scram-sha-256"); err != nil {
+	method := "scram-sha-256"
+	if slices.Equal(offered, []string{"OAUTHBEARER"}) {
+		method = "oauth"
+	}
+	if err := a.begin(method); err != nil {
 		return nil, err
 	}
 	mechanism, binding, err := a.chooseBinding(offered)
@@ -193,11 +199,25 @@ func mechanismList(offered []string) string {
 }
 
 // credentials are what the SCRAM exchange is begun with.
-func (a *authenticator) credentials() (scram.Credentials, error) {
-	if a.password == "" {
-		return scram.Credentials{}, errNoPassword
+func (a *authenticator) credentials() (c scram.Credentials, err error) {
+	c.Password = saslprep.Prepare(a.password)
+	for _, key := range []struct {
+		text string
+		to   *[]byte
+	}{{a.cfg.SCRAMClientKey, &c.ClientKey}, {a.cfg.SCRAMServerKey, &c.ServerKey}} {
+		if key.text != "" {
+			if *key.to, err = base64.StdEncoding.DecodeString(key.text); err != nil {
+				return c, err
+			}
+		}
 	}
-	return scram.Credentials{Password: a.password}, nil
+	switch {
+	case a.password != "" || c.ClientKey != nil && c.ServerKey != nil:
+		return c, nil
+	case c.ClientKey != nil:
+		return c, errors.New("scram_client_key without a password needs scram_server_key beside it, which the server's answer is checked with")
+	}
+	return c, errNoPassword
 }
 
 // starting is the wire while lib/pq starts a session on it.

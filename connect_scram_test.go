@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql/driver"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -22,6 +23,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testcert"
@@ -149,6 +152,10 @@ func TestHostileAuthentication(t *testing.T) {
 		{name: "md5 in place of SCRAM", dsn: "require_auth=scram-sha-256", script: func(s *scramServer) { s.Write(request(5, "salt")) }, want: "does not allow the server's method, md5"},
 		{name: "SCRAM in place of GSS", dsn: "require_auth=gss", script: func(s *scramServer) { s.offer(plain) }, want: "does not allow the server's method, scram-sha-256"},
 
+		{name: "OAuth in place of SCRAM", dsn: "require_auth=scram-sha-256", script: func(s *scramServer) { s.offer("OAUTHBEARER") }, want: "does not allow the server's method, oauth"},
+		{name: "OAuth, which is allowed", dsn: "require_auth=oauth", script: func(s *scramServer) { s.offer("OAUTHBEARER") }, want: "of which psyco knows none"},
+		{name: "SCRAM in place of OAuth", dsn: "require_auth=oauth", script: func(s *scramServer) { s.offer(plain) }, want: "does not allow the server's method, scram-sha-256"},
+
 		{name: "binding required, no TLS", dsn: "channel_binding=require", script: func(s *scramServer) { s.offer(plain) }, want: "no TLS that it could bind to"},
 		{name: "binding required, PLUS without TLS", dsn: "channel_binding=require", script: func(s *scramServer) { s.offer("SCRAM-SHA-256-PLUS") }, want: "no TLS that it could bind to"},
 		{name: "binding required, in at once", dsn: "channel_binding=require", script: func(s *scramServer) { s.Write(welcome()) }, want: "let the client in without channel binding"},
@@ -213,6 +220,118 @@ func TestManyIterations(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestPreparedPasswords: a password is the same however it is typed, and what the rules
+// forbid is taken as it is. The server has the last word.
+func TestPreparedPasswords(t *testing.T) {
+	s := withoutTLS(t)
+	admin := mustConnect(t, newDialer(t, tcp(s, "")))
+	defer mustRun(t, admin, "ALTER ROLE scram_user PASSWORD 'sesame'")
+	for _, tt := range []struct{ name, set, typed string }{
+		{"ASCII", "pa ss", "pa ss"},
+		{"no-break space", "pa\u00a0ss", "pa ss"},
+		{"soft hyphen", "pa\u00adss", "pass"},
+		{"ligature", "o\ufb03ce", "office"},
+		{"decomposed umlaut", "u\u0308ber", "über"},
+		{"composed umlaut", "über", "u\u0308ber"},
+		{"marks in another order", "a\u0302\u0323", "a\u0323\u0302"},
+		{"Hangul letters", "\u1112\u1161\u11ab", "한"},
+		{"fullwidth letters", "ｐａｓｓ", "pass"},
+		{"compatibility character", "\u33a7\u2460\u00bd", "m\u2215s11\u20442"},
+		{"a control among others", "ü\a", "ü\a"},
+		{"nothing but soft hyphens", "\u00ad", "\u00ad"},
+		{"private use", "\ue000\u212b", "\ue000\u212b"},
+		{"not assigned in Unicode 3.2", "\u0221\u212b", "\u0221\u212b"},
+		{"directions mixed", "\u0627a\u212b", "\u0627a\u212b"},
+		{"right to left", "\ufef5\u0628", "\u0644\u0622\u0628"},
+		{"emoji", "\U0001f511", "\U0001f511"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			mustRun(t, admin, "ALTER ROLE scram_user PASSWORD "+pq.QuoteLiteral(tt.set))
+			for _, password := range []string{tt.set, tt.typed} {
+				d := newDialer(t, tcp(s, "user=scram_user require_auth=scram-sha-256"))
+				d.cfg.Password = password
+				sess, err := d.connect(t.Context())
+				if err != nil {
+					t.Errorf("typed %+q: %v", password, err)
+					continue
+				}
+				sess.base.Close()
+			}
+		})
+	}
+}
+
+func mustRun(t *testing.T, s *session, sql string) {
+	t.Helper()
+	if _, err := s.base.(driver.ExecerContext).ExecContext(t.Context(), sql, nil); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// TestSCRAMKeys: the keys log in without the password.
+func TestSCRAMKeys(t *testing.T) {
+	s := withTLS(t)
+	admin := mustConnect(t, newDialer(t, tcp(s, "")))
+	verifier := mustQuery(t, admin, "SELECT rolpassword FROM pg_authid WHERE rolname = 'scram_user'")
+	var iterations int
+	var salt, keys string
+	if _, err := fmt.Sscanf(strings.NewReplacer(":", " ", "$", " ").Replace(verifier), "SCRAM-SHA-256 %d %s %s", &iterations, &salt, &keys); err != nil {
+		t.Fatalf("%s: %v", verifier, err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(salt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	salted, err := pbkdf2.Key(sha256.New, "sesame", raw, iterations, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := func(name string) string { return base64.StdEncoding.EncodeToString(hmacOf(salted, name)) }
+	client, server := "scram_client_key="+key("Client Key"), "scram_server_key="+key("Server Key")
+	wrong := base64.StdEncoding.EncodeToString(make([]byte, 32))
+	for _, tt := range []struct{ name, dsn, want string }{
+		{"both", client + " " + server, ""},
+		{"both, with channel binding", client + " " + server + " channel_binding=require sslmode=require", ""},
+		{"both beside a wrong password", client + " " + server + " password=wrong", ""},
+		{"client's beside the password", client + " password=sesame", ""},
+		{"client's alone", client, "needs scram_server_key beside it"},
+		{"server's alone", server, "the server asks for a password"},
+		{"wrong client's", "scram_client_key=" + wrong + " " + server, "28P01"},
+		{"wrong server's", client + " scram_server_key=" + wrong, "its SCRAM signature is wrong"},
+		{"for another method", client + " " + server + " user=md5_user", "the server asks for a password"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			sess, err := newDialer(t, tcp(s, "passfile=/none user=scram_user "+tt.dsn)).connect(t.Context())
+			if err == nil {
+				sess.base.Close()
+			}
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestKeyLogFile: with the secrets in the file, a capture of the connection can be read.
+func TestKeyLogFile(t *testing.T) {
+	s := withTLS(t)
+	file := filepath.Join(t.TempDir(), "keys")
+	for range 2 {
+		mustConnect(t, newDialer(t, tcp(s, "sslmode=require sslkeylogfile="+file)))
+	}
+	text, err := os.ReadFile(file)
+	if err != nil || strings.Count(string(text), "CLIENT_TRAFFIC_SECRET_0 ") != 2 {
+		t.Errorf("%q, %v", text, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	_, err = newDialer(t, tcp(s, "sslmode=require sslkeylogfile=/nonexistent/x")).connect(t.Context())
+	if err == nil || !strings.HasPrefix(err.Error(), "psyco: sslkeylogfile: ") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // manInTheMiddle listens with a certificate that clients trust, and passes on what they

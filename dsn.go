@@ -140,6 +140,10 @@ type Config struct {
 	// itself and not the name of a file (lib/pq's extension).
 	SSLInline bool
 
+	// SSLKeyLogFile is a file to which the secrets of each TLS connection are
+	// written, for tools that read captures of the network. Empty: none.
+	SSLKeyLogFile string
+
 	// TLSConfig takes the place of the settings above. No connection string
 	// can hold it.
 	TLSConfig *tls.Config
@@ -148,9 +152,13 @@ type Config struct {
 	// process, checked on Unix-domain sockets. Empty: not checked.
 	RequirePeer string
 	// RequireAuth lists the authentication methods that the server may use:
-	// password, md5, gss, sspi, scram-sha-256, none, with commas between them;
+	// password, md5, gss, sspi, scram-sha-256, oauth, none, with commas between them;
 	// or, with "!" in front of each, those that it may not. Empty: any.
 	RequireAuth string
+	// SCRAMClientKey and SCRAMServerKey, in base64, take the place of the password in
+	// SCRAM-SHA-256: they come of it and of the salt and the iteration count in the
+	// server's pg_authid.
+	SCRAMClientKey, SCRAMServerKey string
 	// ChannelBinding is prefer (tie SCRAM to the TLS connection if the server
 	// can), require (let no server in that does not) or disable. Empty: prefer.
 	ChannelBinding string

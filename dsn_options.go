@@ -2,6 +2,7 @@ package psyco
 
 import (
 	"cmp"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/scram"
 )
 
 const (
@@ -112,14 +114,15 @@ var options = []*option{
 	{name: "target_session_attrs", env: []string{"PGTARGETSESSIONATTRS"}, codec: enum("target_session_attrs", func(c *Config) *string { return &c.TargetSessionAttrs })},
 	{name: "load_balance_hosts", env: []string{"PGLOADBALANCEHOSTS"}, codec: enum("load_balance_hosts", func(c *Config) *string { return &c.LoadBalanceHosts })},
 
+	{name: "scram_client_key", secret: true, codec: scramKey("scram_client_key", func(c *Config) *string { return &c.SCRAMClientKey })},
+	{name: "scram_server_key", secret: true, codec: scramKey("scram_server_key", func(c *Config) *string { return &c.SCRAMServerKey })},
+	{name: "sslkeylogfile", codec: text(func(c *Config) *string { return &c.SSLKeyLogFile })},
+
 	// Newer than libpq 17, and nothing that lib/pq could do.
-	{name: "scram_client_key", secret: true, codec: unsupported("scram_client_key", "lib/pq logs in with a password; use password=")},
-	{name: "scram_server_key", secret: true, codec: unsupported("scram_server_key", "lib/pq logs in with a password; use password=")},
 	{name: "oauth_issuer", codec: unsupported("oauth_issuer", "lib/pq cannot log in with OAuth")},
 	{name: "oauth_client_id", codec: unsupported("oauth_client_id", "lib/pq cannot log in with OAuth")},
 	{name: "oauth_client_secret", secret: true, codec: unsupported("oauth_client_secret", "lib/pq cannot log in with OAuth")},
 	{name: "oauth_scope", codec: unsupported("oauth_scope", "lib/pq cannot log in with OAuth")},
-	{name: "sslkeylogfile", codec: unsupported("sslkeylogfile", "set KeyLogWriter in a tls.Config instead")},
 
 	// lib/pq's.
 	{name: "binary_parameters", codec: boolean("binary_parameters", func(c *Config) *bool { return &c.BinaryParameters })},
@@ -194,6 +197,21 @@ func text(field func(*Config) *string) codec {
 func enum(name string, field func(*Config) *string) codec {
 	c := text(field)
 	c.check = func(c *Config) error { return checkChoice(name, *field(c), choices[name]) }
+	return c
+}
+
+// scramKey is a key of SCRAM-SHA-256, in base64.
+func scramKey(name string, field func(*Config) *string) codec {
+	c := text(field)
+	c.check = func(c *Config) error {
+		if *field(c) == "" {
+			return nil
+		}
+		if key, err := base64.StdEncoding.DecodeString(*field(c)); err != nil || len(key) != scram.KeySize {
+			return fmt.Errorf("invalid %s value: %q (expected %d bytes in base64)", name, conninfo.Hidden, scram.KeySize)
+		}
+		return nil
+	}
 	return c
 }
 
@@ -401,7 +419,7 @@ func tlsVersion(name, noLimit string, field func(*Config) *string) codec {
 	return c
 }
 
-var authMethodNames = []string{"password", "md5", "gss", "sspi", "scram-sha-256", "none"}
+var authMethodNames = []string{"password", "md5", "gss", "sspi", "scram-sha-256", "oauth", "none"}
 
 // checkRequireAuth: a list of methods, all with "!" in front or none (libpq:
 // pqConnectOptions2).

@@ -45,7 +45,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	type plain Config // without this method
 	d := c.Clone()
 	d.TLSConfig = nil
-	secrets := []*string{&d.Password, &d.SSLPassword}
+	secrets := []*string{&d.Password, &d.SSLPassword, &d.SCRAMClientKey, &d.SCRAMServerKey}
 	if d.SSLInline {
 		secrets = append(secrets, &d.SSLKey)
 	}

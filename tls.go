@@ -82,6 +82,9 @@ func (cfg *Config) tlsConfig(host Host) (*tls.Config, error) {
 	if err := cfg.setTLSVersions(conf); err != nil {
 		return nil, err
 	}
+	if err := cfg.setKeyLog(conf); err != nil {
+		return nil, err
+	}
 	roots, err := cfg.rootCerts()
 	if err != nil {
 		return nil, err

@@ -45,6 +45,9 @@ func (cfg *Config) registeredTLSConfig(name string, host Host) (*tls.Config, err
 	if err := cfg.setTLSVersions(conf); err != nil {
 		return nil, err
 	}
+	if err := cfg.setKeyLog(conf); err != nil {
+		return nil, err
+	}
 	conf.MinVersion = max(conf.MinVersion, oldest) // the string's default is no reason to lower it
 	if conf.ServerName == "" && cfg.SSLSNI {
 		conf.ServerName = host.Host
