@@ -2,6 +2,7 @@ package psyco
 
 import (
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -119,26 +120,29 @@ func FuzzReadersAreLinear(f *testing.F) {
 }
 
 // isLinear compares the processor's time, in which other work on the machine does not
-// count, for a text and for one of 16 times the length: 16 times as much if it is in
-// proportion, 256 times if it is quadratic. The least of several attempts counts.
+// count, for texts of growing length. What takes four times as long for four times the
+// length is in proportion, and what takes 16 times as long is quadratic. Where the first
+// comparison is not clear, because little time says little, longer texts decide, and the
+// least of several attempts.
 func isLinear(read func(text string), before, again, after string) bool {
-	const factor = 16
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // whose work it is to collect is chance
 	size := testsize.Cases(1<<10, 16<<10)
-	few := time.Duration(size) * time.Microsecond // 60 ns for a byte of the long text
-	text := func(size int) string {
-		return before + strings.Repeat(again, max(1, size/len(again))) + after
+	least := func(size, attempts int) (least time.Duration) {
+		text := before + strings.Repeat(again, max(1, size/len(again))) + after
+		for i := range attempts {
+			if took := processorTime(read, text); i == 0 || took < least {
+				least = took
+			}
+		}
+		return least
 	}
-	small, large := text(size), text(factor*size)
-	least := processorTime(read, large)
-	if least < few {
-		return true // whatever it is, it is not long
+	if took := least(16*size, 1); took < time.Duration(size)*time.Microsecond || took < 64*least(size, 1) {
+		return true // it takes less than 60 ns for a byte, or is nearly in proportion
 	}
-	base := processorTime(read, small)
-	for range 9 {
-		if least < few || least < 4*factor*base {
+	for range 3 {
+		if least(64*size, 5) < 9*least(16*size, 5) {
 			return true
 		}
-		least, base = min(least, processorTime(read, large)), min(base, processorTime(read, small))
 	}
 	return false
 }
