@@ -19,6 +19,7 @@ var floors = []room{
 	{pkg: "internal/sqllex", floor: 1},
 	{pkg: "internal/stmtcache", floor: 1},
 	{pkg: "internal/pemkey", floor: 1},
+	{pkg: "internal/saslprep", floor: 1},
 	{pkg: "internal/scram", floor: 1},
 	{pkg: "internal/conninfo", floor: 1},
 	{pkg: "internal/wire", floor: 1},

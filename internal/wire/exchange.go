@@ -35,6 +35,8 @@ const (
 	abortPortal = "psyco_aborted"
 )
 
+var errAbandoned = protocolErrorf("an exchange was abandoned before its end")
+
 type exchange struct {
 	Exchange
 	background
@@ -68,9 +70,9 @@ func (c *Conn) ExchangeDone() error {
 	if x == nil || !x.started.Load() {
 		return nil
 	}
-	if c.reader.modes&modeExchange != 0 {
-		_ = c.fail(protocolErrorf("an exchange was abandoned before its end"))
-	}
+	if c.reader.modes&modeExchange != 0 && c.Err() == nil {
+		_ = c.fail(errAbandoned)
+	} // else the connection is lost, and why is known, or what LastWords looks for
 	x.end()
 	return x.err
 }
@@ -237,6 +239,9 @@ func awaitsReady(typ byte) bool {
 // exchangeAnswer disposes of an answer to the exchange.
 func (c *Conn) exchangeAnswer(typ byte, total int, payload []byte) (verdict, error) {
 	x := c.exchange.Load()
+	if x == nil {
+		return verdictAwait, c.fail(errAbandoned)
+	}
 	if typ == backCopyInResponse { // the server has ignored Sync, and waits
 		return verdictAwait, c.fail(protocolErrorf("COPY FROM STDIN is not possible in a pipeline"))
 	}
