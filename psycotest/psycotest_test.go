@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/psycotest"
@@ -46,8 +47,12 @@ func TestDBIsEmptyAndItsOwn(t *testing.T) {
 	defer server.Close()
 	db := open(t, server.DSN())
 	for name := range names {
-		if text(t, db, "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", name) != "0" {
-			t.Errorf("somebody is still connected to %s", name)
+		// The server notices a moment later that a client has gone.
+		const clients = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND backend_type = 'client backend'"
+		for start := time.Now(); text(t, db, clients, name) != "0"; time.Sleep(time.Millisecond) {
+			if time.Since(start) > 10*time.Second {
+				t.Fatalf("somebody is still connected to %s", name)
+			}
 		}
 		if text(t, db, "SELECT count(*) FROM pg_database WHERE datname = %s", name) == "0" {
 			continue // dropped
