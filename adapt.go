@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // maxNesting ends chains of pointers, Valuers and adapters that never arrive at
@@ -77,41 +79,41 @@ func (m *TypeMap) custom(convert adapter, v any, nesting int) (value driver.Valu
 func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback uint32, err error) {
 	switch x := v.(type) {
 	case nil:
-		return nil, 0, oidText, nil
+		return nil, 0, pgform.OIDText, nil
 	case string:
 		if err := checkText(x); err != nil {
 			return nil, 0, 0, err
 		}
-		return v, 0, oidText, nil
+		return v, 0, pgform.OIDText, nil
 	case int64:
 		return v, intOID(x), 0, nil
 	case int:
 		return int64(x), intOID(int64(x)), 0, nil
 	case bool:
-		return v, oidBool, 0, nil
+		return v, pgform.OIDBool, 0, nil
 	case float64:
-		return v, oidFloat8, 0, nil
+		return v, pgform.OIDFloat8, 0, nil
 	case []byte:
 		if x == nil {
-			return nil, 0, oidBytea, nil
+			return nil, 0, pgform.OIDBytea, nil
 		}
-		return v, 0, oidBytea, nil
+		return v, 0, pgform.OIDBytea, nil
 	case time.Time:
 		return timeValue(v, x)
 	case time.Duration:
-		return IntervalOf(x).String(), oidInterval, 0, nil
+		return IntervalOf(x).String(), pgform.OIDInterval, 0, nil
 	case json.RawMessage:
 		if x == nil {
-			return nil, 0, oidJSONB, nil
+			return nil, 0, pgform.OIDJSONB, nil
 		}
 		// As a string, because binary_parameters would send []byte in the
 		// binary format, which jsonb has its own of.
-		return string(x), 0, oidJSONB, checkText(string(x))
+		return string(x), 0, pgform.OIDJSONB, checkText(string(x))
 	case json.Number:
 		if !isNumeric(string(x)) {
 			return nil, 0, 0, fmt.Errorf("json.Number %.40q is not a number", string(x))
 		}
-		return string(x), oidNumeric, 0, nil
+		return string(x), pgform.OIDNumeric, 0, nil
 	case netip.Addr, netip.Prefix, net.IP, net.IPNet, *net.IPNet, net.HardwareAddr:
 		return networkValue(v)
 	case big.Int, *big.Int, big.Float, *big.Float, big.Rat, *big.Rat:
@@ -124,7 +126,7 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 		}
 	case parameter:
 		if isNilPointer(v) {
-			return nil, 0, oidText, nil
+			return nil, 0, pgform.OIDText, nil
 		}
 		oid, fallback = x.parameterOID()
 		value, err = x.Value()
@@ -140,7 +142,7 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 func (m *TypeMap) valuer(x driver.Valuer, nesting int) (value driver.Value, oid, fallback uint32, err error) {
 	// As database/sql does: a nil pointer whose Value has a value receiver is NULL.
 	if rv := reflect.ValueOf(x); isNilPointer(x) && rv.Type().Elem().Implements(valuerType) {
-		return nil, 0, oidText, nil
+		return nil, 0, pgform.OIDText, nil
 	}
 	if rv := reflect.Indirect(reflect.ValueOf(x)); rv.IsValid() && isNullOf(rv.Type()) {
 		// Its Value method turns a V that is no Valuer into a basic type: a Duration into nanoseconds.
@@ -176,23 +178,23 @@ func (m *TypeMap) reflected(rv reflect.Value, nesting int) (value driver.Value, 
 		if err != nil {
 			return nil, 0, 0, fmt.Errorf("%s: %w", typ, err)
 		}
-		return string(b), 0, oidText, checkText(string(b))
+		return string(b), 0, pgform.OIDText, checkText(string(b))
 	}
 	switch rv.Kind() {
 	case reflect.Bool:
-		return rv.Bool(), oidBool, 0, nil
+		return rv.Bool(), pgform.OIDBool, 0, nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return rv.Int(), intOID(rv.Int()), 0, nil
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		if u := rv.Uint(); u > math.MaxInt64 {
-			return strconv.FormatUint(u, 10), oidNumeric, 0, nil
+			return strconv.FormatUint(u, 10), pgform.OIDNumeric, 0, nil
 		} else {
 			return int64(u), intOID(int64(u)), 0, nil
 		}
 	case reflect.Float32, reflect.Float64:
-		return rv.Float(), oidFloat8, 0, nil
+		return rv.Float(), pgform.OIDFloat8, 0, nil
 	case reflect.String:
-		return rv.String(), 0, oidText, checkText(rv.String())
+		return rv.String(), 0, pgform.OIDText, checkText(rv.String())
 	case reflect.Slice, reflect.Array:
 		return m.list(rv, nesting)
 	case reflect.Struct:
@@ -233,7 +235,7 @@ func (m *TypeMap) null(typ reflect.Type) (value driver.Value, oid, fallback uint
 func (m *TypeMap) typeOID(typ reflect.Type) (oid, fallback uint32) {
 	switch {
 	case m.lookup(typ) != nil:
-		return 0, oidText
+		return 0, pgform.OIDText
 	case typ.Implements(parameterType) && typ.Kind() != reflect.Pointer:
 		return reflect.Zero(typ).Interface().(parameter).parameterOID()
 	case typ.Kind() == reflect.Pointer:
@@ -247,14 +249,14 @@ func (m *TypeMap) typeOID(typ reflect.Type) (oid, fallback uint32) {
 		}
 		return arrayParameter(m.typeOID(typ))
 	case typ.Kind() == reflect.Interface, typ.Implements(valuerType), typ.Implements(textMarshalerType) && !isKnownMarshaler(typ):
-		return 0, oidText
+		return 0, pgform.OIDText
 	}
 	if isByteList(typ) && typ.Kind() == reflect.Slice && typ != reflect.TypeFor[json.RawMessage]() && !isKnownMarshaler(typ) {
-		return 0, oidBytea
+		return 0, pgform.OIDBytea
 	}
 	_, oid, fallback, err := m.convert(reflect.Zero(typ).Interface(), maxNesting)
 	if err != nil {
-		return 0, oidText
+		return 0, pgform.OIDText
 	}
 	return oid, fallback
 }
@@ -266,17 +268,17 @@ func (m *TypeMap) list(rv reflect.Value, nesting int) (value driver.Value, oid, 
 	if isByteList(typ) && m.lookup(typ.Elem()) == nil {
 		switch {
 		case isSlice && rv.IsNil():
-			return nil, 0, oidBytea, nil
+			return nil, 0, pgform.OIDBytea, nil
 		case isSlice:
-			return rv.Bytes(), 0, oidBytea, nil
+			return rv.Bytes(), 0, pgform.OIDBytea, nil
 		}
 		addressable := reflect.New(typ).Elem()
 		addressable.Set(rv)
 		b := addressable.Bytes()
 		if len(b) == 16 {
-			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), oidUUID, 0, nil
+			return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:]), pgform.OIDUUID, 0, nil
 		}
-		return b, 0, oidBytea, nil
+		return b, 0, pgform.OIDBytea, nil
 	}
 	if isSlice && rv.IsNil() {
 		return m.null(typ)
@@ -289,9 +291,9 @@ func (m *TypeMap) list(rv reflect.Value, nesting int) (value driver.Value, oid, 
 // other way round works.
 func intOID(n int64) uint32 {
 	if n == int64(int32(n)) {
-		return oidInt4
+		return pgform.OIDInt4
 	}
-	return oidInt8
+	return pgform.OIDInt8
 }
 
 // timeValue passes x, which is also boxed in v, on to lib/pq.
@@ -302,9 +304,9 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 	// its instant in a timestamptz.
 	name, offset := x.Zone()
 	if name == "" && offset == 0 {
-		oid, fallback = 0, oidTimestamptz
+		oid, fallback = 0, pgform.OIDTimestamptz
 	} else {
-		oid = oidTimestamptz
+		oid = pgform.OIDTimestamptz
 	}
 	// lib/pq writes a year BC by way of the same one AD, in which February has other days
 	// and the zone another offset, and loses the sign of offsets under a minute.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // maxDims is the server's limit on an array's dimensions (PostgreSQL: MAXDIM).
@@ -36,15 +38,15 @@ func (m *TypeMap) isList(typ reflect.Type) bool {
 // see convert.
 func arrayParameter(elemOID, elemFallback uint32) (oid, fallback uint32) {
 	switch elemOID {
-	case oidInt4, oidFloat8:
-		return 0, arrayOID(elemOID)
+	case pgform.OIDInt4, pgform.OIDFloat8:
+		return 0, pgform.ArrayOID(elemOID)
 	case 0:
-		if fallback = arrayOID(elemFallback); fallback == 0 {
-			fallback = arrayOID(oidText)
+		if fallback = pgform.ArrayOID(elemFallback); fallback == 0 {
+			fallback = pgform.ArrayOID(pgform.OIDText)
 		}
 		return 0, fallback
 	}
-	return arrayOID(elemOID), arrayOID(oidText)
+	return pgform.ArrayOID(elemOID), pgform.ArrayOID(pgform.OIDText)
 }
 
 // array writes rv as an array in PostgreSQL's text format.
@@ -63,8 +65,8 @@ func (m *TypeMap) array(rv reflect.Value, nesting int) (value driver.Value, oid,
 	}
 	elemOID, elemFallback := w.oid, w.fallback
 	if w.elem == nil {
-		if elemOID, elemFallback = m.typeOID(leaf); isByteList(leaf) && elemFallback == oidBytea {
-			elemOID = oidBytea
+		if elemOID, elemFallback = m.typeOID(leaf); isByteList(leaf) && elemFallback == pgform.OIDBytea {
+			elemOID = pgform.OIDBytea
 		}
 	}
 	oid, fallback = arrayParameter(elemOID, elemFallback)
@@ -154,13 +156,13 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 				return err
 			}
 			w.buf = appendQuotedElement(w.buf, ev.String())
-			return w.unify(typ, 0, oidText)
+			return w.unify(typ, 0, pgform.OIDText)
 		case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 			w.buf = strconv.AppendInt(w.buf, ev.Int(), 10)
 			return w.unify(typ, intOID(ev.Int()), 0)
 		case reflect.Float64, reflect.Float32:
 			w.buf = appendFloat(w.buf, ev.Float())
-			return w.unify(typ, oidFloat8, 0)
+			return w.unify(typ, pgform.OIDFloat8, 0)
 		}
 	}
 	value, oid, fallback, err := w.m.convert(ev.Interface(), w.nesting+1)
@@ -190,7 +192,7 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 			typ = typ.Elem()
 		}
 		if isByteList(typ) && !typ.Implements(valuerType) {
-			oid = oidBytea
+			oid = pgform.OIDBytea
 			w.buf = fmt.Appendf(w.buf, `"\\x%x"`, x)
 			break
 		}
@@ -215,7 +217,7 @@ func (w *arrayWriter) unify(typ reflect.Type, oid, fallback uint32) error {
 			w.oid = oid
 		}
 	case isNetwork(w.oid) && isNetwork(oid):
-		w.oid = oidInet
+		w.oid = pgform.OIDInet
 	case w.elem == typ: // such as times with and without a zone
 		w.oid = max(w.oid, oid)
 	default:
@@ -227,19 +229,19 @@ func (w *arrayWriter) unify(typ reflect.Type, oid, fallback uint32) error {
 // numberRank orders the number types by what they can hold, 0 for others.
 func numberRank(oid uint32) int {
 	switch oid {
-	case oidInt4:
+	case pgform.OIDInt4:
 		return 1
-	case oidInt8:
+	case pgform.OIDInt8:
 		return 2
-	case oidNumeric:
+	case pgform.OIDNumeric:
 		return 3
-	case oidFloat8:
+	case pgform.OIDFloat8:
 		return 4
 	}
 	return 0
 }
 
-func isNetwork(oid uint32) bool { return oid == oidInet || oid == oidCIDR }
+func isNetwork(oid uint32) bool { return oid == pgform.OIDInet || oid == pgform.OIDCIDR }
 
 // appendQuotedElement writes text as a quoted array element.
 func appendQuotedElement(b []byte, text string) []byte {

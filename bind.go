@@ -12,6 +12,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -67,34 +68,34 @@ func appendBinary(b []byte, value driver.Value, typ uint32, literal bool) (_ []b
 	switch x := value.(type) {
 	case int64:
 		switch {
-		case typ == oidInt8:
+		case typ == pgform.OIDInt8:
 			return binary.BigEndian.AppendUint64(b, uint64(x)), true
-		case typ == oidInt4 && x == int64(int32(x)):
+		case typ == pgform.OIDInt4 && x == int64(int32(x)):
 			return binary.BigEndian.AppendUint32(b, uint32(x)), true
-		case typ == oidInt2 && x == int64(int16(x)):
+		case typ == pgform.OIDInt2 && x == int64(int16(x)):
 			return binary.BigEndian.AppendUint16(b, uint16(x)), true
 		}
 	case float64:
-		if typ == oidFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
+		if typ == pgform.OIDFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
 			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
 		}
 	case []byte:
-		if typ == oidBytea && x != nil {
+		if typ == pgform.OIDBytea && x != nil {
 			return append(b, x...), true
 		}
 	case string:
-		if typ == oidBytea && !literal {
+		if typ == pgform.OIDBytea && !literal {
 			return append(b, x...), true
 		}
 	case bool:
-		if typ == oidBool {
+		if typ == pgform.OIDBool {
 			if x {
 				return append(b, 1), true
 			}
 			return append(b, 0), true
 		}
 	case time.Time:
-		if typ == oidTimestamptz && !hasInfinity() {
+		if typ == pgform.OIDTimestamptz && !hasInfinity() {
 			return appendInstant(b, x)
 		}
 	}

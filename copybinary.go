@@ -11,56 +11,37 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// The types that only COPY has a use for (PostgreSQL: pg_type.dat).
-const (
-	oidName    = 19
-	oidInt2    = 21
-	oidOID     = 26
-	oidJSON    = 114
-	oidFloat4  = 700
-	oidBpchar  = 1042
-	oidVarchar = 1043
-	oidTime    = 1083
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // binaryEncoders are the built-in types that have a binary form here
 // (PostgreSQL: the typreceive functions).
 var binaryEncoders = map[uint32]valueEncoder{
-	oidBool:        encodeBool,
-	oidInt2:        encodeInt("int2", 2, math.MinInt16, math.MaxInt16),
-	oidInt4:        encodeInt("int4", 4, math.MinInt32, math.MaxInt32),
-	oidInt8:        encodeInt("int8", 8, math.MinInt64, math.MaxInt64),
-	oidOID:         encodeInt("oid", 4, 0, math.MaxUint32),
-	oidFloat4:      encodeFloat4,
-	oidFloat8:      encodeFloat8,
-	oidNumeric:     encodeNumeric,
-	oidText:        encodeText,
-	oidVarchar:     encodeText,
-	oidBpchar:      encodeText,
-	oidName:        encodeText,
-	oidBytea:       encodeBytea,
-	oidUUID:        encodeUUID,
-	oidDate:        encodeDate,
-	oidTime:        encodeTime,
-	oidTimestamp:   encodeTimestamp,
-	oidTimestamptz: encodeTimestamptz,
-	oidInterval:    encodeInterval,
-	oidJSON:        encodeJSON,
-	oidJSONB:       encodeJSONB,
-	oidInet:        encodeInet(0),
-	oidCIDR:        encodeInet(1),
+	pgform.OIDBool:        encodeBool,
+	pgform.OIDInt2:        encodeInt("int2", 2, math.MinInt16, math.MaxInt16),
+	pgform.OIDInt4:        encodeInt("int4", 4, math.MinInt32, math.MaxInt32),
+	pgform.OIDInt8:        encodeInt("int8", 8, math.MinInt64, math.MaxInt64),
+	pgform.OIDOID:         encodeInt("oid", 4, 0, math.MaxUint32),
+	pgform.OIDFloat4:      encodeFloat4,
+	pgform.OIDFloat8:      encodeFloat8,
+	pgform.OIDNumeric:     encodeNumeric,
+	pgform.OIDText:        encodeText,
+	pgform.OIDVarchar:     encodeText,
+	pgform.OIDBpchar:      encodeText,
+	pgform.OIDName:        encodeText,
+	pgform.OIDBytea:       encodeBytea,
+	pgform.OIDUUID:        encodeUUID,
+	pgform.OIDDate:        encodeDate,
+	pgform.OIDTime:        encodeTime,
+	pgform.OIDTimestamp:   encodeTimestamp,
+	pgform.OIDTimestamptz: encodeTimestamptz,
+	pgform.OIDInterval:    encodeInterval,
+	pgform.OIDJSON:        encodeJSON,
+	pgform.OIDJSONB:       encodeJSONB,
+	pgform.OIDInet:        encodeInet(0),
+	pgform.OIDCIDR:        encodeInet(1),
 }
-
-// elementOIDs is arrayOIDs the other way round.
-var elementOIDs = func() map[uint32]uint32 {
-	m := make(map[uint32]uint32, len(arrayOIDs))
-	for elem, array := range arrayOIDs {
-		m[array] = elem
-	}
-	return m
-}()
 
 // binaryEncoder returns the encoder of a type, nil if it has none.
 func binaryEncoder(kind columnKind) valueEncoder {

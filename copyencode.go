@@ -11,6 +11,7 @@ import (
 	"math"
 	"reflect"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -212,7 +213,7 @@ func escapeText(b []byte, at int) []byte {
 // textEncoder gives the encoder of a type for the text format.
 func textEncoder(kind columnKind) valueEncoder {
 	switch kind.base {
-	case oidBytea:
+	case pgform.OIDBytea:
 		return func(m *TypeMap, b []byte, v any) ([]byte, error) {
 			raw, err := byteaValue(m, v)
 			if err != nil {
@@ -220,7 +221,7 @@ func textEncoder(kind columnKind) valueEncoder {
 			}
 			return appendText(b, raw)
 		}
-	case oidJSON, oidJSONB:
+	case pgform.OIDJSON, pgform.OIDJSONB:
 		return encodeJSON
 	}
 	return encodeText

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -322,7 +323,7 @@ type catalogType struct{ oid, base, elem uint32 }
 
 func unknownTypes(known map[uint32]catalogType, oids []uint32) (unknown []uint32) {
 	for _, oid := range oids {
-		if _, ok := known[oid]; !ok && oid != 0 && binaryEncoders[oid] == nil && elementOIDs[oid] == 0 {
+		if _, ok := known[oid]; !ok && oid != 0 && binaryEncoders[oid] == nil && pgform.ElementOID(oid) == 0 {
 			unknown = append(unknown, oid)
 		}
 	}
@@ -334,7 +335,7 @@ func kindOf(known map[uint32]catalogType, oid uint32) columnKind {
 	for known[kind.base].base != 0 {
 		kind.base = known[kind.base].base
 	}
-	elem := elementOIDs[kind.base]
+	elem := pgform.ElementOID(kind.base)
 	if elem == 0 {
 		elem = known[kind.base].elem
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/oid"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -62,22 +63,22 @@ func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v 
 // decodeText decodes a value in text format as lib/pq does. The result may be
 // cell itself.
 func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver.Value, error) {
-	switch oid.Oid(typ) {
-	case oid.T_char, oid.T_bpchar, oid.T_varchar, oid.T_text:
+	switch typ {
+	case pgform.OIDChar, pgform.OIDBpchar, pgform.OIDVarchar, pgform.OIDText:
 		return string(cell), nil
-	case oid.T_bytea:
+	case pgform.OIDBytea:
 		return decodeBytea(string(cell))
-	case oid.T_timestamptz:
+	case pgform.OIDTimestamptz:
 		return decodeTimestamp(location(), string(cell))
-	case oid.T_timestamp, oid.T_date:
+	case pgform.OIDTimestamp, pgform.OIDDate:
 		return decodeTimestamp(nil, string(cell))
-	case oid.T_time, oid.T_timetz:
+	case pgform.OIDTime, pgform.OIDTimetz:
 		return parseTime(string(cell))
-	case oid.T_bool:
+	case pgform.OIDBool:
 		return string(cell) == "t", nil
-	case oid.T_int8, oid.T_int4, oid.T_int2:
+	case pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
 		return strconv.ParseInt(string(cell), 10, 64)
-	case oid.T_float4, oid.T_float8:
+	case pgform.OIDFloat4, pgform.OIDFloat8:
 		return strconv.ParseFloat(string(cell), 64)
 	}
 	return cell, nil
@@ -86,7 +87,7 @@ func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver
 // decodesBinary reports whether decodeBinary knows a type.
 func decodesBinary(typ uint32) bool {
 	switch typ {
-	case oidBytea, oidInt8, oidInt4, oidInt2, oidUUID:
+	case pgform.OIDBytea, pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2, pgform.OIDUUID:
 		return true
 	}
 	return false
@@ -96,15 +97,15 @@ func decodesBinary(typ uint32) bool {
 // cell itself.
 func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
 	switch {
-	case typ == oidBytea:
+	case typ == pgform.OIDBytea:
 		return cell, nil
-	case typ == oidInt8 && len(cell) == 8:
+	case typ == pgform.OIDInt8 && len(cell) == 8:
 		return int64(binary.BigEndian.Uint64(cell)), nil
-	case typ == oidInt4 && len(cell) == 4:
+	case typ == pgform.OIDInt4 && len(cell) == 4:
 		return int64(int32(binary.BigEndian.Uint32(cell))), nil
-	case typ == oidInt2 && len(cell) == 2:
+	case typ == pgform.OIDInt2 && len(cell) == 2:
 		return int64(int16(binary.BigEndian.Uint16(cell))), nil
-	case typ == oidUUID && len(cell) == 16:
+	case typ == pgform.OIDUUID && len(cell) == 16:
 		return appendUUID(make([]byte, 0, 36), cell), nil
 	}
 	return nil, fmt.Errorf("%d bytes for a value of type %d", len(cell), typ)
@@ -188,18 +189,18 @@ func describeColumns(fields []wire.Field) *header {
 		t := &h.types[i]
 		t.scan, t.name = scanType(f.TypeOID), oid.TypeName[oid.Oid(f.TypeOID)]
 		const header = 4 // is counted in the modifiers of these types
-		switch oid.Oid(f.TypeOID) {
-		case oid.T_text, oid.T_bytea:
+		switch f.TypeOID {
+		case pgform.OIDText, pgform.OIDBytea:
 			t.length, t.hasLength = math.MaxInt64, true
-		case oid.T_varchar, oid.T_bpchar:
+		case pgform.OIDVarchar, pgform.OIDBpchar:
 			if f.TypeMod >= header {
 				t.length, t.hasLength = int64(f.TypeMod-header), true
 			}
-		case oid.T_varbit, oid.T_bit:
+		case pgform.OIDVarbit, pgform.OIDBit:
 			if f.TypeMod >= 0 {
 				t.length, t.hasLength = int64(f.TypeMod), true
 			}
-		case oid.T_numeric, oid.T__numeric:
+		case pgform.OIDNumeric, pgform.OIDNumericArray:
 			modifier := int64(f.TypeMod) - header
 			t.precision, t.scale, t.hasPrecision = numericSize(modifier>>16&0xffff, modifier&0xffff)
 		}
@@ -222,24 +223,24 @@ func numericSize(precision, scale int64) (_, _ int64, ok bool) {
 }
 
 func scanType(typ uint32) reflect.Type {
-	switch oid.Oid(typ) {
-	case oid.T_int8:
+	switch typ {
+	case pgform.OIDInt8:
 		return reflect.TypeFor[int64]()
-	case oid.T_int4:
+	case pgform.OIDInt4:
 		return reflect.TypeFor[int32]()
-	case oid.T_int2:
+	case pgform.OIDInt2:
 		return reflect.TypeFor[int16]()
-	case oid.T_float8:
+	case pgform.OIDFloat8:
 		return reflect.TypeFor[float64]()
-	case oid.T_float4:
+	case pgform.OIDFloat4:
 		return reflect.TypeFor[float32]()
-	case oid.T_varchar, oid.T_text, oid.T_varbit, oid.T_bit:
+	case pgform.OIDVarchar, pgform.OIDText, pgform.OIDVarbit, pgform.OIDBit:
 		return reflect.TypeFor[string]()
-	case oid.T_bool:
+	case pgform.OIDBool:
 		return reflect.TypeFor[bool]()
-	case oid.T_date, oid.T_time, oid.T_timetz, oid.T_timestamp, oid.T_timestamptz:
+	case pgform.OIDDate, pgform.OIDTime, pgform.OIDTimetz, pgform.OIDTimestamp, pgform.OIDTimestamptz:
 		return timeType
-	case oid.T_bytea:
+	case pgform.OIDBytea:
 		return reflect.TypeFor[[]byte]()
 	}
 	return reflect.TypeFor[any]()

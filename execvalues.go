@@ -10,6 +10,8 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // ValuesOptions are the choices that ExecValues leaves.
@@ -247,9 +249,9 @@ func (v *valuesQuery) unify(st *statement) {
 		for i := col; i < len(st.types); i += v.width {
 			switch t := st.types[i]; {
 			case t == 0 && st.args[i].Value == nil:
-			case !seen, typ == oidInt4 && t == oidInt8:
+			case !seen, typ == pgform.OIDInt4 && t == pgform.OIDInt8:
 				typ, seen = t, true
-			case t == typ, typ == oidInt8 && t == oidInt4:
+			case t == typ, typ == pgform.OIDInt8 && t == pgform.OIDInt4:
 			default:
 				mixed = true
 			}

@@ -6,6 +6,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -47,14 +48,14 @@ func (st *statement) hint(pe *pq.Error, offset int) string {
 // hasList reports whether an argument is an array.
 func (st *statement) hasList() bool {
 	for i, oid := range st.types {
-		if isArrayOID(oid) || oid == 0 && i < len(st.open) && isArrayOID(st.open[i]) {
+		if pgform.IsArrayOID(oid) || oid == 0 && i < len(st.open) && pgform.IsArrayOID(st.open[i]) {
 			return true
 		}
 	}
 	if st.literals != nil {
 		for i := range st.literals.values {
 			v := &st.literals.values[i]
-			if isArrayOID(v.declared) || v.declared == 0 && isArrayOID(v.fallback) {
+			if pgform.IsArrayOID(v.declared) || v.declared == 0 && pgform.IsArrayOID(v.fallback) {
 				return true
 			}
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -54,7 +55,7 @@ func (in *inferences) store(st *statement, types []uint32) {
 // storesFloats reports whether a float may be meant for a column that takes numeric, but no
 // float8: money is the one.
 func (st *statement) storesFloats() bool {
-	if !slices.Contains(st.types, oidFloat8) {
+	if !slices.Contains(st.types, pgform.OIDFloat8) {
 		return false
 	}
 	switch sqllex.Keyword(st.sql) {
@@ -190,14 +191,14 @@ func (s *search) retryAs(err error, text string, spots []spot) bool {
 // the rows of a list of VALUES have the same type.
 func (s *search) floats(at int, spots []spot) {
 	i := slices.IndexFunc(spots, func(p spot) bool { return p.start <= at && at < p.stop })
-	if i < 0 || s.types[spots[i].param] != oidFloat8 {
+	if i < 0 || s.types[spots[i].param] != pgform.OIDFloat8 {
 		return
 	}
 	one, all := slices.Clone(s.types), slices.Clone(s.types)
-	one[spots[i].param] = oidNumeric
+	one[spots[i].param] = pgform.OIDNumeric
 	for n, t := range all {
-		if t == oidFloat8 {
-			all[n] = oidNumeric
+		if t == pgform.OIDFloat8 {
+			all[n] = pgform.OIDNumeric
 		}
 	}
 	if !slices.Equal(all, one) {
@@ -298,7 +299,7 @@ func (s *search) retryRead(params []uint32) bool {
 	}
 	for i, t := range params {
 		null := i < len(s.st.args) && s.st.args[i].Value == nil
-		if i < len(s.st.open) && s.types[i] == 0 && !null && isSingle(t) && isArrayOID(s.st.open[i]) {
+		if i < len(s.st.open) && s.types[i] == 0 && !null && isSingle(t) && pgform.IsArrayOID(s.st.open[i]) {
 			if s.attempts == nil {
 				s.attempts = &attempts{}
 			}
@@ -311,7 +312,7 @@ func (s *search) retryRead(params []uint32) bool {
 
 // misread declares a list as one.
 func (s *search) misread(n int) bool {
-	if n >= len(s.st.open) || !isArrayOID(s.st.open[n]) {
+	if n >= len(s.st.open) || !pgform.IsArrayOID(s.st.open[n]) {
 		return false
 	}
 	s.steps = append(s.steps, step{st: s.st, split: s.split, types: s.types, suspects: [][]int{{n}}})
@@ -420,7 +421,7 @@ var boundParameter = regexp.MustCompile(`\A(?:unnamed portal|portal "[^"\n]*") p
 // isSingle reports whether a type is known to read no array's text.
 func isSingle(oid uint32) bool {
 	switch oid {
-	case oidBool, oidInt2, oidInt4, oidInt8, oidFloat4, oidFloat8, oidNumeric, oidDate, oidTime, oidTimestamp, oidTimestamptz, oidInterval, oidUUID:
+	case pgform.OIDBool, pgform.OIDInt2, pgform.OIDInt4, pgform.OIDInt8, pgform.OIDFloat4, pgform.OIDFloat8, pgform.OIDNumeric, pgform.OIDDate, pgform.OIDTime, pgform.OIDTimestamp, pgform.OIDTimestamptz, pgform.OIDInterval, pgform.OIDUUID:
 		return true
 	}
 	return false
@@ -486,7 +487,7 @@ func suspects(complaint *pq.Error, text string, spots []spot, st *statement) (se
 		}
 	}
 	if sets == nil { // functions of arrays are complained of without a position
-		among(func(i int) bool { return isArrayOID(st.open[spots[i].param]) })
+		among(func(i int) bool { return pgform.IsArrayOID(st.open[spots[i].param]) })
 		for i := range spots {
 			among(func(j int) bool { return i == j })
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -137,7 +138,7 @@ func (c *conn) clear(l *literals) error {
 		}
 		k := &l.values[len(st.types)]
 		st.types = append(st.types, k.declared)
-		st.open = append(st.open, cmp.Or(k.declared, k.fallback, oidText))
+		st.open = append(st.open, cmp.Or(k.declared, k.fallback, pgform.OIDText))
 		fmt.Fprintf(&text, "$%d", len(st.types))
 	}
 	st.sql = text.String()
@@ -156,7 +157,7 @@ func (c *conn) clear(l *literals) error {
 	}
 	for i := range min(len(params), len(l.values)) {
 		if k := &l.values[i]; l.binder.unclear(k) {
-			if k.isBytea = params[i] == oidBytea; !k.isBytea {
+			if k.isBytea = params[i] == pgform.OIDBytea; !k.isBytea {
 				k.value = string(k.value.([]byte))
 			}
 		}

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/lib/pq/oid"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // literal is a value as PostgreSQL reads it in a query.
@@ -47,7 +49,7 @@ func (b *binder) constant(arg driver.NamedValue) (constant, error) {
 // constants only: quoted text and numbers.
 func (b *binder) literal(k *constant, typed bool) (literal, error) {
 	if x, ok := k.value.([]byte); ok && k.isBytea {
-		return quoted(fmt.Sprintf(`\x%x`, x), oidBytea, typed)
+		return quoted(fmt.Sprintf(`\x%x`, x), pgform.OIDBytea, typed)
 	}
 	if b.native {
 		return nativeLiteral(k.value, typed)
@@ -58,7 +60,7 @@ func (b *binder) literal(k *constant, typed bool) (literal, error) {
 		cast := castTo(declared, typed)
 		return literal{text: "NULL" + cast, cast: cast != ""}, nil
 	case bool:
-		if declared == oidBool {
+		if declared == pgform.OIDBool {
 			return literal{text: strconv.FormatBool(x)}, nil
 		}
 	case int64:
@@ -67,18 +69,18 @@ func (b *binder) literal(k *constant, typed bool) (literal, error) {
 		}
 	case []byte:
 		switch {
-		case declared != 0 && declared != oidBytea:
+		case declared != 0 && declared != pgform.OIDBytea:
 			return quoted(string(x), declared, typed)
 		case declared == 0 && !isBytes(reflect.TypeOf(k.arg.Value)):
 			return bytesOrText(x, typed)
 		}
-		declared = oidBytea
+		declared = pgform.OIDBytea
 	}
 	text, err := valueText(k.value)
 	if err != nil {
 		return literal{}, err
 	}
-	if !typed && (declared == oidFloat8 || declared == oidNumeric) && isDecimal(text) {
+	if !typed && (declared == pgform.OIDFloat8 || declared == pgform.OIDNumeric) && isDecimal(text) {
 		return literal{text: text}, nil
 	}
 	return quoted(text, declared, typed)
@@ -119,7 +121,7 @@ func bytesOrText(x []byte, typed bool) (literal, error) {
 	case json.Valid(x):
 		return quoted(text, uint32(oid.T_json), typed)
 	}
-	return quoted(fmt.Sprintf(`\x%x`, x), oidBytea, typed)
+	return quoted(fmt.Sprintf(`\x%x`, x), pgform.OIDBytea, typed)
 }
 
 // isBytes reports whether values of typ are bytes themselves, and not something

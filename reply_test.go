@@ -15,6 +15,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -550,7 +551,7 @@ func testUnreadableValue(t *testing.T, way string) {
 }
 
 func TestBrokenReply(t *testing.T) {
-	fields := []wire.Field{{Name: "a", TypeOID: oidInt4, Format: 1}, {Name: "b", TypeOID: oidText}}
+	fields := []wire.Field{{Name: "a", TypeOID: pgform.OIDInt4, Format: 1}, {Name: "b", TypeOID: pgform.OIDText}}
 	for _, row := range []string{
 		"D\x00\x00\x00\x04",
 		"D\x00\x00\x00\x05\x00",

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -214,7 +215,7 @@ type variant struct {
 // types, works or has another error, that depends on the arguments.
 func (s *psycopgStmt) check() error {
 	c := s.c
-	st := &statement{sql: s.q.sql, types: make([]uint32, s.q.params), open: slices.Repeat([]uint32{oidText}, s.q.params)}
+	st := &statement{sql: s.q.sql, types: make([]uint32, s.q.params), open: slices.Repeat([]uint32{pgform.OIDText}, s.q.params)}
 	var types []uint32
 	var first *pq.Error
 	guard := c.guardParse(true)

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // HStore is a value of the extension hstore: text values, or NULLs, by key.
@@ -49,7 +51,7 @@ func (h HStore) Value() (driver.Value, error) {
 	return string(b), nil
 }
 
-func (HStore) parameterOID() (oid, fallback uint32) { return 0, oidText }
+func (HStore) parameterOID() (oid, fallback uint32) { return 0, pgform.OIDText }
 
 // Scan implements [sql.Scanner].
 func (h *HStore) Scan(src any) error {

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"reflect"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Inet is a value of type inet or cidr: an address with the length of its
@@ -49,7 +51,7 @@ func (n Inet) text() (string, error) {
 	return n.String(), nil
 }
 
-func (Inet) parameterOID() (oid, fallback uint32) { return oidInet, 0 }
+func (Inet) parameterOID() (oid, fallback uint32) { return pgform.OIDInet, 0 }
 
 // Scan implements [sql.Scanner].
 func (n *Inet) Scan(src any) error {
@@ -85,20 +87,20 @@ func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 	switch x := v.(type) {
 	case netip.Addr:
 		if !x.IsValid() {
-			return nil, 0, oidInet, nil
+			return nil, 0, pgform.OIDInet, nil
 		}
 		if x.Zone() != "" {
 			return nil, 0, 0, fmt.Errorf("the address %s has a zone, which inet cannot hold: use WithZone(\"\")", x)
 		}
-		return x.String(), oidInet, 0, nil
+		return x.String(), pgform.OIDInet, 0, nil
 	case netip.Prefix:
 		if x == (netip.Prefix{}) {
-			return nil, 0, oidInet, nil
+			return nil, 0, pgform.OIDInet, nil
 		}
 		// psycopg: ip_network is cidr, ip_interface, which has host bits, is inet.
-		oid = oidInet
+		oid = pgform.OIDInet
 		if x == x.Masked() {
-			oid = oidCIDR
+			oid = pgform.OIDCIDR
 		}
 		if !x.IsValid() {
 			return nil, 0, 0, fmt.Errorf("netip.Prefix %s is not a network", x)
@@ -106,16 +108,16 @@ func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		return x.String(), oid, 0, nil
 	case net.IP:
 		if x == nil {
-			return nil, 0, oidInet, nil
+			return nil, 0, pgform.OIDInet, nil
 		}
 		addr, ok := netip.AddrFromSlice(x)
 		if !ok {
 			return nil, 0, 0, fmt.Errorf("net.IP has %d bytes instead of 4 or 16", len(x))
 		}
-		return addr.Unmap().String(), oidInet, 0, nil
+		return addr.Unmap().String(), pgform.OIDInet, 0, nil
 	case *net.IPNet:
 		if x == nil {
-			return nil, 0, oidInet, nil
+			return nil, 0, pgform.OIDInet, nil
 		}
 		return networkValue(*x)
 	case net.IPNet:
@@ -131,11 +133,11 @@ func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 	case net.HardwareAddr:
 		switch {
 		case x == nil:
-			return nil, 0, oidMacaddr, nil
+			return nil, 0, pgform.OIDMacaddr, nil
 		case len(x) == 6:
-			return x.String(), oidMacaddr, 0, nil
+			return x.String(), pgform.OIDMacaddr, 0, nil
 		case len(x) == 8:
-			return x.String(), oidMacaddr8, 0, nil
+			return x.String(), pgform.OIDMacaddr8, 0, nil
 		}
 		return nil, 0, 0, fmt.Errorf("net.HardwareAddr has %d bytes: PostgreSQL has macaddr (6) and macaddr8 (8)", len(x))
 	}

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Interval is a value of type interval. Its three parts are independent, as they
@@ -117,7 +119,7 @@ func (i Interval) Value() (driver.Value, error) {
 	return i.String(), nil
 }
 
-func (Interval) parameterOID() (oid, fallback uint32) { return oidInterval, 0 }
+func (Interval) parameterOID() (oid, fallback uint32) { return pgform.OIDInterval, 0 }
 
 // Scan implements [sql.Scanner].
 func (i *Interval) Scan(src any) error {

@@ -5,6 +5,8 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // JSON reads and writes V as json or jsonb, with encoding/json. As a parameter
@@ -32,7 +34,7 @@ func (j JSON[T]) Value() (driver.Value, error) {
 	return string(b), nil
 }
 
-func (JSON[T]) parameterOID() (oid, fallback uint32) { return 0, oidJSONB }
+func (JSON[T]) parameterOID() (oid, fallback uint32) { return 0, pgform.OIDJSONB }
 
 // Scan implements [sql.Scanner]. V is decoded afresh: nothing of an earlier
 // document stays in it.

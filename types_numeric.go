@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Numeric is a value of type numeric in its decimal notation, exactly as the
@@ -33,7 +35,7 @@ func (n Numeric) Value() (driver.Value, error) {
 	return string(n), nil
 }
 
-func (Numeric) parameterOID() (oid, fallback uint32) { return oidNumeric, 0 }
+func (Numeric) parameterOID() (oid, fallback uint32) { return pgform.OIDNumeric, 0 }
 
 // Scan implements [sql.Scanner].
 func (n *Numeric) Scan(src any) error {
@@ -86,7 +88,7 @@ const (
 // bigValue converts the number types of math/big.
 func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 	if isNilPointer(v) {
-		return nil, 0, oidNumeric, nil
+		return nil, 0, pgform.OIDNumeric, nil
 	}
 	switch x := v.(type) {
 	case big.Int:
@@ -97,16 +99,16 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		return bigValue(&x)
 	case *big.Int:
 		if x.BitLen() <= maxNumericBits {
-			return x.String(), oidNumeric, 0, nil
+			return x.String(), pgform.OIDNumeric, 0, nil
 		}
 	case *big.Float:
 		switch exponent := x.MantExp(nil); {
 		case x.IsInf() && x.Signbit():
-			return "-Infinity", oidNumeric, 0, nil
+			return "-Infinity", pgform.OIDNumeric, 0, nil
 		case x.IsInf():
-			return "Infinity", oidNumeric, 0, nil
+			return "Infinity", pgform.OIDNumeric, 0, nil
 		case exponent <= maxNumericBits && exponent >= -maxNumericBits:
-			return x.Text('g', -1), oidNumeric, 0, nil
+			return x.Text('g', -1), pgform.OIDNumeric, 0, nil
 		}
 	case *big.Rat:
 		digits, finite := x.FloatPrec()
@@ -114,7 +116,7 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		case !finite:
 			return nil, 0, 0, fmt.Errorf("the fraction %.60s has no finite decimal form: round it, psyco.Numeric(r.FloatString(20))", x)
 		case digits <= maxNumericScale && x.Num().BitLen() <= 2*maxNumericBits:
-			return x.FloatString(digits), oidNumeric, 0, nil
+			return x.FloatString(digits), pgform.OIDNumeric, 0, nil
 		}
 	}
 	return nil, 0, 0, fmt.Errorf("%T is out of numeric's range, %d digits before the point and %d after it", v, maxNumericWhole, maxNumericScale)

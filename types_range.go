@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Range is a value of a range type with subtype T: int32 for int4range, int64 or
@@ -89,19 +91,19 @@ func (Range[T]) parameterOID() (oid, fallback uint32) {
 	typ := reflect.TypeFor[T]()
 	switch typ.Kind() {
 	case reflect.Int, reflect.Int64, reflect.Uint, reflect.Uint32, reflect.Uint64:
-		return 0, 3926 // int8range, unless there is a Valuer
+		return 0, pgform.OIDInt8Range // int8range, unless there is a Valuer
 	}
 	switch oid, fallback := (*TypeMap)(nil).typeOID(typ); max(oid, fallback) {
-	case oidInt4:
-		return 0, 3904
-	case oidNumeric, oidFloat8:
-		return 0, 3906
-	case oidTimestamptz:
-		return 0, 3910
-	case oidDate:
-		return 0, 3912
+	case pgform.OIDInt4:
+		return 0, pgform.OIDInt4Range
+	case pgform.OIDNumeric, pgform.OIDFloat8:
+		return 0, pgform.OIDNumRange
+	case pgform.OIDTimestamptz:
+		return 0, pgform.OIDTstzRange
+	case pgform.OIDDate:
+		return 0, pgform.OIDDateRange
 	}
-	return 0, oidText
+	return 0, pgform.OIDText
 }
 
 // Scan implements [sql.Scanner].
@@ -180,18 +182,18 @@ func (m Multirange[T]) Value() (driver.Value, error) {
 
 func (Multirange[T]) parameterOID() (oid, fallback uint32) {
 	switch _, fallback = (Range[T]{}).parameterOID(); fallback {
-	case 3904:
-		return 0, 4451
-	case 3906:
-		return 0, 4532
-	case 3910:
-		return 0, 4534
-	case 3912:
-		return 0, 4535
-	case 3926:
-		return 0, 4536
+	case pgform.OIDInt4Range:
+		return 0, pgform.OIDInt4Multirange
+	case pgform.OIDNumRange:
+		return 0, pgform.OIDNumMultirange
+	case pgform.OIDTstzRange:
+		return 0, pgform.OIDTstzMultirange
+	case pgform.OIDDateRange:
+		return 0, pgform.OIDDateMultirange
+	case pgform.OIDInt8Range:
+		return 0, pgform.OIDInt8Multirange
 	}
-	return 0, oidText
+	return 0, pgform.OIDText
 }
 
 // Scan implements [sql.Scanner].

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Record reads and writes a value of a composite type, or a row like ROW(1,
@@ -40,7 +42,7 @@ func (r Record[T]) Value() (driver.Value, error) {
 	return string(b), nil
 }
 
-func (Record[T]) parameterOID() (oid, fallback uint32) { return 0, oidText }
+func (Record[T]) parameterOID() (oid, fallback uint32) { return 0, pgform.OIDText }
 
 // Scan implements [sql.Scanner].
 func (r *Record[T]) Scan(src any) error {

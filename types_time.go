@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Timestamp is a value of type timestamp or timestamptz, which, unlike a
@@ -85,7 +87,7 @@ func (t Timestamp) Value() (driver.Value, error) {
 	return value, err
 }
 
-func (Timestamp) parameterOID() (oid, fallback uint32) { return 0, oidTimestamptz }
+func (Timestamp) parameterOID() (oid, fallback uint32) { return 0, pgform.OIDTimestamptz }
 
 // Scan implements [sql.Scanner].
 func (t *Timestamp) Scan(src any) error {
@@ -141,7 +143,7 @@ func (d Date) Value() (driver.Value, error) {
 	return d.String(), nil
 }
 
-func (Date) parameterOID() (oid, fallback uint32) { return oidDate, 0 }
+func (Date) parameterOID() (oid, fallback uint32) { return pgform.OIDDate, 0 }
 
 // Scan implements [sql.Scanner]. Of a timestamp it takes the date on its wall clock.
 func (d *Date) Scan(src any) error {

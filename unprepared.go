@@ -10,6 +10,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -93,7 +94,7 @@ func (c *conn) sameAsBytea(value any, literal bool) bool {
 func literalBytea(types []uint32, args []driver.NamedValue) ([]driver.NamedValue, error) {
 	args = slices.Clone(args)
 	for i := range min(len(types), len(args)) {
-		if x, ok := args[i].Value.(string); ok && types[i] == oidBytea {
+		if x, ok := args[i].Value.(string); ok && types[i] == pgform.OIDBytea {
 			raw, err := decodeBytea(x)
 			if err != nil {
 				return nil, argumentError(&args[i], fmt.Errorf("%.40q is not the text of a bytea: %w", x, err))

@@ -22,6 +22,7 @@ var floors = []room{
 	{pkg: "internal/saslprep", floor: 1},
 	{pkg: "internal/scram", floor: 1},
 	{pkg: "internal/conninfo", floor: 1},
+	{pkg: "internal/pgform", floor: 1},
 	{pkg: "internal/wire", floor: 1},
 	{pkg: "", floor: 4},
 }
