@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log"
 	"slices"
+	"time"
 
 	"github.com/psyco-go/psyco"
 )
@@ -85,4 +86,14 @@ func ExampleRaw_Format() {
 	}
 	fmt.Println(query)
 	// Output: SELECT sum("amount") FROM sales
+}
+
+func ExampleMogrify() {
+	text, err := psyco.Mogrify("INSERT INTO visits VALUES (%s, %s, %s)",
+		-5, "it's", time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(text)
+	// Output: INSERT INTO visits VALUES (-5, 'it''s', '2024-02-29 12:00:00Z'::timestamptz)
 }

@@ -6,7 +6,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -166,3 +168,144 @@ type commitError struct{ cause error }
 
 func (e *commitError) Error() string   { return ErrCommitUnknown.Error() + ": " + e.cause.Error() }
 func (e *commitError) Unwrap() []error { return []error{ErrCommitUnknown, e.cause} }
+
+// TxOptions are the properties of a transaction. The zero value leaves all of
+// them to the server's default_transaction_ settings.
+type TxOptions struct {
+	Isolation  sql.IsolationLevel
+	ReadOnly   bool
+	Deferrable bool // wait for a safe snapshot; has an effect on serializable read-only transactions
+
+	// Snapshot is what ExportSnapshot has returned in a transaction that is
+	// still open: this one then sees the same data. Isolation must be
+	// sql.LevelRepeatableRead or sql.LevelSerializable, without Deferrable. What
+	// the server has against it, the first statement tells.
+	Snapshot string
+
+	// MaxRetries is how often InTx runs its function again after a
+	// serialization failure, a deadlock or a lost connection: 0 is 10 times, a
+	// negative number never.
+	MaxRetries int
+}
+
+// A Beginner opens transactions: *sql.DB, *sql.Conn, and what wraps them.
+type Beginner interface {
+	BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error)
+}
+
+// BeginTx opens a transaction with options that database/sql has no field for.
+// A nil opts is the zero TxOptions. The transaction is rolled back when ctx
+// ends.
+func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error) {
+	if opts == nil {
+		opts = &TxOptions{}
+	}
+	if strings.Trim(opts.Snapshot, "0123456789ABCDEF-") != "" {
+		return nil, fmt.Errorf("psyco: TxOptions.Snapshot %q is not the name of a snapshot, as ExportSnapshot returns it", opts.Snapshot)
+	}
+	tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: opts.Isolation, ReadOnly: opts.ReadOnly})
+	if err != nil || !opts.Deferrable && opts.Snapshot == "" {
+		return tx, err
+	}
+	_, err = do(ctx, tx, "BeginTx", func(ctx context.Context, c *conn) (driver.Result, error) {
+		ctx = c.announce(ctx, "SET TRANSACTION")
+		if opts.Deferrable {
+			if err := c.small(ctx, "SET TRANSACTION DEFERRABLE"); err != nil {
+				return nil, err
+			}
+		}
+		if opts.Snapshot != "" {
+			return driver.RowsAffected(0), c.small(ctx, "SET TRANSACTION SNAPSHOT "+pq.QuoteLiteral(opts.Snapshot))
+		}
+		return driver.RowsAffected(0), nil
+	})
+	if err != nil {
+		tx.Rollback()
+		return nil, err
+	}
+	return tx, nil
+}
+
+// ExportSnapshot makes what tx sees available to other transactions, for
+// TxOptions.Snapshot, as long as tx is open: so that several connections read
+// the same state of the database. tx should be repeatable read or serializable,
+// else each statement of it sees a snapshot of its own.
+func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
+	var name string
+	err := tx.QueryRowContext(ctx, "SELECT pg_catalog.pg_export_snapshot()").Scan(&name)
+	return name, err
+}
+
+// InTx runs fn in a transaction and commits it, or rolls it back if fn returns
+// an error or panics. The error is fn's, or that of the transaction; it is nil
+// if fn returns a Rollback.
+//
+// After a serialization failure (40001), a deadlock (40P01), or a connection
+// that was lost before COMMIT was sent, the transaction has not happened: fn
+// then runs again in a new one, after a pause that grows from 5 ms to 1 s, at
+// most opts.MaxRetries times and until ctx ends. So fn must do nothing outside
+// of the transaction that may not happen twice. A session that the server has ended
+// because fn left it idle, by idle_in_transaction_session_timeout, is not tried again. A connection that is lost while
+// COMMIT is answered is not retried: the error has ErrCommitUnknown in its
+// chain; TxID and Committed find out then.
+func InTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx) error) error {
+	retries := 10
+	if opts != nil && opts.MaxRetries != 0 {
+		retries = max(opts.MaxRetries, 0)
+	}
+	pause := 5 * time.Millisecond
+	for {
+		err := inTx(ctx, db, opts, fn)
+		if err == nil || retries == 0 || !retryable(err) {
+			return err
+		}
+		retries--
+		t := time.NewTimer(pause/2 + rand.N(pause))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return err
+		case <-t.C:
+		}
+		pause = min(2*pause, time.Second)
+	}
+}
+
+func inTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx) error) error {
+	tx, err := BeginTx(ctx, db, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after a panic; else the transaction is over by then
+	if err := fn(tx); err != nil {
+		if rerr := tx.Rollback(); rerr != nil && !errors.Is(rerr, sql.ErrTxDone) && !retryable(rerr) {
+			return errors.Join(err, rerr)
+		}
+		if err == Rollback("") || err == RollbackTx {
+			return nil
+		}
+		return err
+	}
+	return tx.Commit()
+}
+
+// retryable reports whether err says that a transaction did not happen and may
+// succeed if tried again.
+func retryable(err error) bool {
+	if errors.Is(err, ErrCommitUnknown) {
+		return false
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	if pq.As(err, pqerror.IdleInTransactionSessionTimeout) != nil {
+		return false // which fn itself has brought about
+	}
+	var lost *lostError
+	var undone *rolledBackError
+	if errors.Is(err, driver.ErrBadConn) || errors.Is(err, errNotSent) || errors.As(err, &lost) || errors.As(err, &undone) {
+		return true
+	}
+	return pq.As(err, pqerror.TRSerializationFailure, pqerror.TRDeadlockDetected,
+		pqerror.AdminShutdown, pqerror.CrashShutdown) != nil
+}

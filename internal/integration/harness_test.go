@@ -11,15 +11,15 @@ import (
 
 // What the tests of all packages share, by the names of this one.
 var (
-	inModes, wrapped             = testdb.InModes, testdb.Wrapped
-	open, testDB                 = testdb.Open, testdb.New
-	sameDatabase, argRows        = testdb.SameDatabase, testdb.Rows
-	mustExec, mustConn           = testdb.MustExec, testdb.MustConn
-	all, stats                   = testdb.All, testdb.Stats
-	whenWaiting                  = testdb.WhenWaiting
-	faulty, eachCut, pingPastCut = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
-	rowsWithKey, txStatus        = testdb.RowsWithKey, testdb.TxStatus
-	terminateOthers, others      = testdb.TerminateOthers, testdb.Others
+	inModes, wrapped              = testdb.InModes, testdb.Wrapped
+	open, testDB                  = testdb.Open, testdb.New
+	sameDatabase, argRows         = testdb.SameDatabase, testdb.Rows
+	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
+	all, code, stats              = testdb.All, testdb.Code, testdb.Stats
+	whenWaiting                   = testdb.WhenWaiting
+	faulty, eachCut, pingPastCut  = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
+	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
+	terminateOthers, others       = testdb.TerminateOthers, testdb.Others
 )
 
 const bulkRows = testdb.BulkRows

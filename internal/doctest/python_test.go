@@ -1,4 +1,4 @@
-package psyco_test
+package doctest_test
 
 import (
 	"path/filepath"

@@ -1,4 +1,6 @@
-package psyco_test
+// Package doctest holds the documents of the module, and the examples of its packages,
+// to what runs.
+package doctest_test
 
 import (
 	"go/ast"
@@ -16,6 +18,14 @@ import (
 
 	"github.com/psyco-go/psyco"
 )
+
+// TestMain goes to the root of the module, where names of documents begin.
+func TestMain(m *testing.M) {
+	if err := os.Chdir(filepath.Join("..", "..")); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // Every Go block of the documents stands in a function that go test compiles and
 // runs: a test, an example whose output is checked, or what the tests of a
