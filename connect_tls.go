@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 
 	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/tlsconf"
 )
 
 // Codes that take the place of a protocol version in a startup packet.
@@ -24,6 +27,80 @@ var (
 	errNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
 	errNoCertSent    = errors.New("psyco: sslcertmode=require: the server asked for a client certificate, but there is none to send: name one with sslcert= and sslkey=")
 )
+
+// encryption is what one attempt to connect uses.
+type encryption bool
+
+const (
+	plaintext encryption = false
+	encrypted encryption = true
+)
+
+// encryptions lists what to try on an address, in order: the next is for when
+// the server refuses the one before (libpq: select_next_encryption_method).
+// A tls.Config given by the program is never traded for plain text.
+func (d *dialer) encryptions(network string) []encryption {
+	switch mode := d.cfg.SSLMode; {
+	case network == "unix", mode == "disable":
+		return []encryption{plaintext}
+	case d.ownTLS() != nil:
+		return []encryption{encrypted}
+	case mode == "allow":
+		return []encryption{plaintext, encrypted}
+	case mode == "prefer", mode == "":
+		return []encryption{encrypted, plaintext}
+	default:
+		return []encryption{encrypted}
+	}
+}
+
+// ownTLS returns the program's own tls.Config, if there is one.
+func (d *dialer) ownTLS() *tls.Config {
+	if d.tls != nil {
+		return d.tls
+	}
+	return d.cfg.TLSConfig
+}
+
+// tlsConfig makes the configuration of a handshake with host.
+func (d *dialer) tlsConfig(host Host) (*tls.Config, error) {
+	settings := d.cfg.tlsSettings()
+	settings.Own = d.ownTLS()
+	conf, err := settings.Config(host.Host, host.Hostaddr)
+	for ours, theirs := range map[error]error{
+		tlsconf.ErrKeyUnknownOwnership:    pq.ErrSSLKeyUnknownOwnership,
+		tlsconf.ErrKeyHasWorldPermissions: pq.ErrSSLKeyHasWorldPermissions,
+	} {
+		if errors.Is(err, ours) {
+			err = &alias{err, theirs}
+		}
+	}
+	return conf, err
+}
+
+// alias is an error that is also another one, which programs for lib/pq look for.
+type alias struct {
+	error
+	as error
+}
+
+func (a *alias) Unwrap() []error { return []error{a.error, a.as} }
+
+// tlsSettings are the options about TLS.
+func (cfg *Config) tlsSettings() *tlsconf.Settings {
+	s := &tlsconf.Settings{
+		Mode:     cfg.SSLMode,
+		RootCert: cfg.SSLRootCert, CRL: cfg.SSLCRL, CRLDir: cfg.SSLCRLDir,
+		Cert: cfg.SSLCert, Key: cfg.SSLKey, Password: cfg.SSLPassword, CertMode: cfg.SSLCertMode,
+		SNI: cfg.SSLSNI, Inline: cfg.SSLInline,
+		MinVersion: cfg.SSLMinProtocolVersion, MaxVersion: cfg.SSLMaxProtocolVersion,
+		KeyLogFile: cfg.SSLKeyLogFile,
+	}
+	if name, ok := strings.CutPrefix(cfg.SSLMode, tlsConfigPrefix); ok {
+		s.Registered = func() (*tls.Config, error) { return registeredTLSConfig(name) }
+	}
+	return s
+}
 
 // handshakeError marks a TLS handshake that failed, for whatever reason.
 type handshakeError struct{ cause error }
@@ -49,7 +126,7 @@ func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error)
 	if err := secured.Handshake(); err != nil {
 		return nil, &handshakeError{err}
 	}
-	if direct && secured.ConnectionState().NegotiatedProtocol != alpn {
+	if direct && secured.ConnectionState().NegotiatedProtocol != tlsconf.ALPN {
 		return nil, errors.New("psyco: sslnegotiation=direct: the server did not agree to speak PostgreSQL's protocol (ALPN)")
 	}
 	if d.cfg.SSLCertMode == "require" {

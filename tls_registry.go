@@ -35,40 +35,10 @@ func RegisterTLSConfig(name string, config *tls.Config) error {
 	return pq.RegisterTLSConfig(name, config)
 }
 
-func (cfg *Config) registeredTLSConfig(name string, host Host) (*tls.Config, error) {
+func registeredTLSConfig(name string) (*tls.Config, error) {
 	registered, ok := tlsConfigs.Load(name)
 	if !ok {
 		return nil, fmt.Errorf("psyco: sslmode=%s%s: no such configuration; register it with psyco.RegisterTLSConfig(%q, …) in place of pq.RegisterTLSConfig", tlsConfigPrefix, name, name)
 	}
-	conf := registered.(*tls.Config).Clone()
-	oldest := conf.MinVersion
-	if err := cfg.setTLSVersions(conf); err != nil {
-		return nil, err
-	}
-	if err := cfg.setKeyLog(conf); err != nil {
-		return nil, err
-	}
-	conf.MinVersion = max(conf.MinVersion, oldest) // the string's default is no reason to lower it
-	if conf.ServerName == "" && cfg.SSLSNI {
-		conf.ServerName = host.Host
-	}
-	if len(conf.NextProtos) == 0 {
-		conf.NextProtos = []string{alpn}
-	}
-	var roots *rootCerts
-	if conf.RootCAs == nil && cfg.SSLRootCert != "" {
-		var err error
-		if roots, err = cfg.rootCerts(); err != nil {
-			return nil, err
-		}
-		if roots != nil {
-			conf.RootCAs = roots.all()
-		}
-	}
-	if conf.GetClientCertificate == nil && len(conf.Certificates) == 0 {
-		if err := cfg.setClientCert(conf, roots); err != nil {
-			return nil, err
-		}
-	}
-	return conf, nil
+	return registered.(*tls.Config), nil
 }

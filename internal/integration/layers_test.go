@@ -24,6 +24,7 @@ var floors = []room{
 	{pkg: "internal/conninfo", floor: 1},
 	{pkg: "internal/pgform", floor: 1},
 	{pkg: "internal/wire", floor: 1},
+	{pkg: "internal/tlsconf", floor: 2},
 	{pkg: "", floor: 4},
 }
 

@@ -1,4 +1,4 @@
-package psyco
+package tlsconf
 
 import (
 	"crypto/tls"
@@ -12,11 +12,11 @@ type keyLog string
 
 // setKeyLog looks whether the file can be written now: later it would be the handshake
 // that fails.
-func (cfg *Config) setKeyLog(conf *tls.Config) error {
-	if cfg.SSLKeyLogFile == "" || conf.KeyLogWriter != nil {
+func (s *Settings) setKeyLog(conf *tls.Config) error {
+	if s.KeyLogFile == "" || conf.KeyLogWriter != nil {
 		return nil
 	}
-	conf.KeyLogWriter = keyLog(cfg.SSLKeyLogFile)
+	conf.KeyLogWriter = keyLog(s.KeyLogFile)
 	_, err := conf.KeyLogWriter.Write(nil)
 	return err
 }

@@ -1,4 +1,4 @@
-package psyco
+package tlsconf
 
 import (
 	"bytes"
@@ -17,9 +17,9 @@ type revocations []*x509.RevocationList
 // revocations reads the lists. It returns nil if none are configured and
 // ~/.postgresql/root.crl does not exist. A file that is named must exist:
 // libpq connects without a check then.
-func (cfg *Config) revocations() (*revocations, error) {
+func (s *Settings) revocations() (*revocations, error) {
 	lists := &revocations{}
-	if cfg.SSLCRL == "" && cfg.SSLCRLDir == "" {
+	if s.CRL == "" && s.CRLDir == "" {
 		data, err := readIfExists(userFile("root.crl"))
 		if err != nil {
 			return nil, fmt.Errorf("psyco: sslcrl: %w", err)
@@ -29,17 +29,17 @@ func (cfg *Config) revocations() (*revocations, error) {
 		}
 		return lists, lists.add("root.crl", data)
 	}
-	if cfg.SSLCRL != "" {
-		data, err := os.ReadFile(cfg.SSLCRL)
+	if s.CRL != "" {
+		data, err := os.ReadFile(s.CRL)
 		if err != nil {
 			return nil, fmt.Errorf("psyco: sslcrl: %w", err)
 		}
-		if err := lists.add(cfg.SSLCRL, data); err != nil {
+		if err := lists.add(s.CRL, data); err != nil {
 			return nil, err
 		}
 	}
-	if cfg.SSLCRLDir != "" {
-		if err := lists.addDir(cfg.SSLCRLDir); err != nil {
+	if s.CRLDir != "" {
+		if err := lists.addDir(s.CRLDir); err != nil {
 			return nil, err
 		}
 	}

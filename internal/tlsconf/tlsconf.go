@@ -1,4 +1,6 @@
-package psyco
+// Package tlsconf makes the configuration of a TLS handshake out of sslmode, sslrootcert
+// and the other options of a connection string, by libpq's rules.
+package tlsconf
 
 import (
 	"cmp"
@@ -11,104 +13,127 @@ import (
 	"strings"
 )
 
-// encryption is what one attempt to connect uses.
-type encryption bool
+// Settings are what a connection string says about TLS. The names of the fields are
+// those of the options, without their ssl.
+type Settings struct {
+	Mode                   string // of sslmode, but not pqgo-NAME
+	RootCert, CRL, CRLDir  string
+	Cert, Key, Password    string
+	CertMode               string
+	SNI, Inline            bool
+	MinVersion, MaxVersion string
+	KeyLogFile             string
 
-const (
-	plaintext encryption = false
-	encrypted encryption = true
-)
-
-// encryptions lists what to try on an address, in order: the next is for when
-// the server refuses the one before (libpq: select_next_encryption_method).
-// A tls.Config given by the program is never traded for plain text.
-func (d *dialer) encryptions(network string) []encryption {
-	switch mode := d.cfg.SSLMode; {
-	case network == "unix", mode == "disable":
-		return []encryption{plaintext}
-	case d.ownTLS() != nil:
-		return []encryption{encrypted}
-	case mode == "allow":
-		return []encryption{plaintext, encrypted}
-	case mode == "prefer", mode == "":
-		return []encryption{encrypted, plaintext}
-	default:
-		return []encryption{encrypted}
-	}
+	// Own is the program's own configuration, which takes the place of all these.
+	Own *tls.Config
+	// Registered, if not nil, returns the configuration that sslmode names: what it
+	// leaves open is filled in.
+	Registered func() (*tls.Config, error)
 }
 
-// ownTLS returns the program's own tls.Config, if there is one.
-func (d *dialer) ownTLS() *tls.Config {
-	if d.tls != nil {
-		return d.tls
-	}
-	return d.cfg.TLSConfig
-}
+// ALPN is what PostgreSQL 17 expects in the handshake; older servers ignore it.
+const ALPN = "postgresql"
 
-// alpn is what PostgreSQL 17 expects in the handshake; older servers ignore it.
-const alpn = "postgresql"
-
-// tlsConfig makes the configuration of a handshake with host. The files it
-// names are read each time, as libpq does, so that renewed ones take effect.
-func (d *dialer) tlsConfig(host Host) (*tls.Config, error) {
-	if own := d.ownTLS(); own != nil {
-		conf := own.Clone()
+// Config makes the configuration of a handshake with host, at address if that is not
+// empty. The files it needs are read each time, as libpq does, so that renewed ones take
+// effect.
+func (s *Settings) Config(host, address string) (*tls.Config, error) {
+	switch {
+	case s.Own != nil:
+		conf := s.Own.Clone()
 		if conf.ServerName == "" {
-			conf.ServerName = cmp.Or(host.Host, host.Hostaddr)
+			conf.ServerName = cmp.Or(host, address)
 		}
 		if len(conf.NextProtos) == 0 {
-			conf.NextProtos = []string{alpn}
+			conf.NextProtos = []string{ALPN}
 		}
 		return conf, nil
+	case s.Registered != nil:
+		registered, err := s.Registered()
+		if err != nil {
+			return nil, err
+		}
+		return s.complete(registered.Clone(), host)
 	}
-	if name, ok := strings.CutPrefix(d.cfg.SSLMode, tlsConfigPrefix); ok {
-		return d.cfg.registeredTLSConfig(name, host)
-	}
-	return d.cfg.tlsConfig(host)
+	return s.byMode(host, address)
 }
 
-// tlsConfig follows sslmode, sslrootcert and the others.
-func (cfg *Config) tlsConfig(host Host) (*tls.Config, error) {
+// complete fills in what a registered configuration leaves open, as lib/pq does.
+func (s *Settings) complete(conf *tls.Config, host string) (*tls.Config, error) {
+	oldest := conf.MinVersion
+	if err := s.setTLSVersions(conf); err != nil {
+		return nil, err
+	}
+	if err := s.setKeyLog(conf); err != nil {
+		return nil, err
+	}
+	conf.MinVersion = max(conf.MinVersion, oldest) // the string's default is no reason to lower it
+	if conf.ServerName == "" && s.SNI {
+		conf.ServerName = host
+	}
+	if len(conf.NextProtos) == 0 {
+		conf.NextProtos = []string{ALPN}
+	}
+	var roots *rootCerts
+	if conf.RootCAs == nil && s.RootCert != "" {
+		var err error
+		if roots, err = s.rootCerts(); err != nil {
+			return nil, err
+		}
+		if roots != nil {
+			conf.RootCAs = roots.all()
+		}
+	}
+	if conf.GetClientCertificate == nil && len(conf.Certificates) == 0 {
+		if err := s.setClientCert(conf, roots); err != nil {
+			return nil, err
+		}
+	}
+	return conf, nil
+}
+
+// byMode follows sslmode, sslrootcert and the others.
+func (s *Settings) byMode(host, address string) (*tls.Config, error) {
 	conf := &tls.Config{
 		// crypto/tls knows only all or nothing; serverCheck knows sslmode's levels.
 		InsecureSkipVerify: true,
-		NextProtos:         []string{alpn},
+		NextProtos:         []string{ALPN},
 		// Amazon Redshift renegotiates, as PostgreSQL did until 9.4.
 		Renegotiation: tls.RenegotiateFreelyAsClient,
 	}
-	if cfg.SSLSNI {
-		conf.ServerName = host.Host // crypto/tls leaves out addresses
+	if s.SNI {
+		conf.ServerName = host // crypto/tls leaves out addresses
 	}
-	if err := cfg.setTLSVersions(conf); err != nil {
+	if err := s.setTLSVersions(conf); err != nil {
 		return nil, err
 	}
-	if err := cfg.setKeyLog(conf); err != nil {
+	if err := s.setKeyLog(conf); err != nil {
 		return nil, err
 	}
-	roots, err := cfg.rootCerts()
+	roots, err := s.rootCerts()
 	if err != nil {
 		return nil, err
 	}
-	check, err := cfg.serverCheck(host, roots)
+	check, err := s.serverCheck(host, address, roots)
 	if err != nil {
 		return nil, err
 	}
 	if check != nil {
 		conf.VerifyConnection = check.verify
 	}
-	if err := cfg.setClientCert(conf, roots); err != nil {
+	if err := s.setClientCert(conf, roots); err != nil {
 		return nil, err
 	}
 	return conf, nil
 }
 
-func (cfg *Config) setTLSVersions(conf *tls.Config) error {
+func (s *Settings) setTLSVersions(conf *tls.Config) error {
 	for _, v := range []struct {
 		option, value string
 		to            *uint16
 	}{
-		{"ssl_min_protocol_version", cfg.SSLMinProtocolVersion, &conf.MinVersion},
-		{"ssl_max_protocol_version", cfg.SSLMaxProtocolVersion, &conf.MaxVersion},
+		{"ssl_min_protocol_version", s.MinVersion, &conf.MinVersion},
+		{"ssl_max_protocol_version", s.MaxVersion, &conf.MaxVersion},
 	} {
 		switch strings.ToLower(v.value) {
 		case "":
@@ -137,14 +162,14 @@ type serverCheck struct {
 
 // serverCheck returns nil if sslmode does not ask for a check: below verify-ca
 // there is one only if there is a root certificate (libpq: initialize_SSL).
-func (cfg *Config) serverCheck(host Host, roots *rootCerts) (*serverCheck, error) {
+func (s *Settings) serverCheck(host, address string, roots *rootCerts) (*serverCheck, error) {
 	check := &serverCheck{}
-	switch cfg.SSLMode {
+	switch s.Mode {
 	case "verify-full":
-		if host.Host == "" {
-			return nil, fmt.Errorf("psyco: sslmode=verify-full needs a host name to compare with the certificate; give host beside hostaddr=%s", host.Hostaddr)
+		if host == "" {
+			return nil, fmt.Errorf("psyco: sslmode=verify-full needs a host name to compare with the certificate; give host beside hostaddr=%s", address)
 		}
-		check.host = host.Host
+		check.host = host
 	case "verify-ca":
 	default:
 		if roots == nil {
@@ -153,7 +178,7 @@ func (cfg *Config) serverCheck(host Host, roots *rootCerts) (*serverCheck, error
 	}
 	check.roots, check.links = roots.split()
 	var err error
-	check.crls, err = cfg.revocations()
+	check.crls, err = s.revocations()
 	return check, err
 }
 

@@ -1,6 +1,6 @@
 //go:build !unix
 
-package psyco
+package tlsconf
 
 import "io/fs"
 

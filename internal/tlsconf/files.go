@@ -1,4 +1,4 @@
-package psyco
+package tlsconf
 
 import (
 	"bytes"
@@ -62,12 +62,12 @@ func selfIssued(cert *x509.Certificate) bool {
 // rootCerts reads sslrootcert, or ~/.postgresql/root.crt if it exists. It
 // returns nil if there is none: verify-ca and verify-full then use the
 // system's roots, as lib/pq does; libpq calls that sslrootcert=system.
-func (cfg *Config) rootCerts() (*rootCerts, error) {
-	if cfg.SSLRootCert == "system" {
+func (s *Settings) rootCerts() (*rootCerts, error) {
+	if s.RootCert == "system" {
 		return &rootCerts{}, nil
 	}
-	path, data := cfg.SSLRootCert, []byte(cfg.SSLRootCert)
-	if cfg.SSLInline {
+	path, data := s.RootCert, []byte(s.RootCert)
+	if s.Inline {
 		if path == "" {
 			return nil, nil
 		}
@@ -82,7 +82,7 @@ func (cfg *Config) rootCerts() (*rootCerts, error) {
 			return nil, fmt.Errorf("psyco: sslrootcert: %w", err)
 		}
 		if data == nil {
-			if given && (cfg.SSLMode == "verify-ca" || cfg.SSLMode == "verify-full") {
+			if given && (s.Mode == "verify-ca" || s.Mode == "verify-full") {
 				return nil, fmt.Errorf("psyco: sslrootcert %q does not exist; name an existing file, or sslrootcert=system for the system's roots: %w", path, fs.ErrNotExist)
 			}
 			return nil, nil
@@ -119,8 +119,8 @@ func parseCerts(data []byte) ([]*x509.Certificate, error) {
 
 // setClientCert loads sslcert and sslkey, or the files in ~/.postgresql. A
 // certificate file that does not exist means none, as in libpq.
-func (cfg *Config) setClientCert(conf *tls.Config, roots *rootCerts) error {
-	cert, err := cfg.clientCert()
+func (s *Settings) setClientCert(conf *tls.Config, roots *rootCerts) error {
+	cert, err := s.clientCert()
 	if err != nil || cert == nil {
 		return err
 	}
@@ -137,19 +137,19 @@ func (cfg *Config) setClientCert(conf *tls.Config, roots *rootCerts) error {
 	return nil
 }
 
-func (cfg *Config) clientCert() (*tls.Certificate, error) {
-	if cfg.SSLCertMode == "disable" {
+func (s *Settings) clientCert() (*tls.Certificate, error) {
+	if s.CertMode == "disable" {
 		return nil, nil
 	}
 	var certPEM, key []byte
 	var err error
-	if cfg.SSLInline {
-		if cfg.SSLCert == "" {
+	if s.Inline {
+		if s.Cert == "" {
 			return nil, nil
 		}
-		certPEM, key = []byte(cfg.SSLCert), []byte(cfg.SSLKey)
+		certPEM, key = []byte(s.Cert), []byte(s.Key)
 	} else {
-		certPath := cfg.SSLCert
+		certPath := s.Cert
 		if certPath == "" {
 			certPath = userFile("postgresql.crt")
 		}
@@ -159,11 +159,11 @@ func (cfg *Config) clientCert() (*tls.Certificate, error) {
 		if certPEM == nil {
 			return nil, nil
 		}
-		if key, err = cfg.readKey(); err != nil {
+		if key, err = s.readKey(); err != nil {
 			return nil, err
 		}
 	}
-	private, err := pemkey.Parse(key, cfg.SSLPassword)
+	private, err := pemkey.Parse(key, s.Password)
 	if errors.Is(err, pemkey.ErrPasswordRequired) {
 		return nil, fmt.Errorf("psyco: sslkey: %w; set sslpassword", err)
 	}
@@ -181,9 +181,15 @@ func (cfg *Config) clientCert() (*tls.Certificate, error) {
 	return &cert, nil
 }
 
+// Why a private key is not used, in lib/pq's words, which has values of its own for them.
+var (
+	ErrKeyUnknownOwnership    = errors.New("pq: could not get owner information for private key, may not be properly protected")
+	ErrKeyHasWorldPermissions = errors.New("pq: private key has world access; permissions should be u=rw,g=r (0640) if owned by root, or u=rw (0600), or less")
+)
+
 // readKey reads the key that belongs to sslcert, unless others could, too.
-func (cfg *Config) readKey() ([]byte, error) {
-	path := cfg.SSLKey
+func (s *Settings) readKey() ([]byte, error) {
+	path := s.Key
 	if path == "" {
 		path = userFile("postgresql.key")
 	}

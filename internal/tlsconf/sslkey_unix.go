@@ -1,12 +1,10 @@
 //go:build unix
 
-package psyco
+package tlsconf
 
 import (
 	"io/fs"
 	"syscall"
-
-	"github.com/lib/pq"
 )
 
 // checkKeyPermissions refuses a private key that others can read: root's may be
@@ -14,14 +12,14 @@ import (
 func checkKeyPermissions(info fs.FileInfo) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return pq.ErrSSLKeyUnknownOwnership
+		return ErrKeyUnknownOwnership
 	}
 	forbidden := fs.FileMode(0o077)
 	if stat.Uid == 0 {
 		forbidden = 0o037
 	}
 	if info.Mode()&forbidden != 0 {
-		return pq.ErrSSLKeyHasWorldPermissions
+		return ErrKeyHasWorldPermissions
 	}
 	return nil
 }
