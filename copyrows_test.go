@@ -406,8 +406,9 @@ func TestCopyRowsRandom(t *testing.T) {
 	moment := func() time.Time {
 		return time.Unix(rng.Int64N(400_000_000_000)-150_000_000_000, rng.Int64N(1e6)*1000).UTC()
 	}
+	version := pgserver.Version(t, db)
 	interval := func() psyco.Interval {
-		return psyco.Interval{Months: int32(rng.Uint32()), Days: int32(rng.Uint32()), Microseconds: rng.Int64() >> rng.IntN(60)}
+		return psyco.Interval{Months: int32(rng.Uint32()), Days: int32(rng.Uint32()), Microseconds: pgserver.IntervalMicros(version, rng.Int64()>>rng.IntN(60))}
 	}
 	addr := func() netip.Prefix {
 		var a [16]byte

@@ -37,17 +37,22 @@ func ExampleConn_ServerVersion() {
 	db, done := exampleDB()
 	defer done()
 
+	pick := "min(name)"
 	err := psyco.WithConn(context.Background(), db, func(c *psyco.Conn) error {
-		if c.ServerVersion() < 150000 {
-			fmt.Println("MERGE needs PostgreSQL 15")
+		if c.ServerVersion() >= 160000 { // where it came
+			pick = "any_value(name)"
 		}
-		fmt.Println(c.ServerVersion() > 90000)
 		return nil
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Output: true
+	var name string
+	if err := db.QueryRow("SELECT " + pick + " FROM (VALUES ('Ada')) AS people (name)").Scan(&name); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(name)
+	// Output: Ada
 }
 
 func ExampleConn_Parameter() {

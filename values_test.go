@@ -245,8 +245,11 @@ func randomDate(rnd *rand.Rand) Date {
 		func() Date { return DateOf(randomMicros(rnd)) })
 }
 
-func randomInterval(rnd *rand.Rand) Interval {
-	return Interval{randomInt32(rnd), randomInt32(rnd), randomInt64(rnd)}
+// intervals gives random intervals that a server of that version can hold.
+func intervals(version int) func(*rand.Rand) Interval {
+	return func(rnd *rand.Rand) Interval {
+		return Interval{randomInt32(rnd), randomInt32(rnd), pgserver.IntervalMicros(version, randomInt64(rnd))}
+	}
 }
 
 func randomPrefix(rnd *rand.Rand) netip.Prefix {
@@ -313,6 +316,7 @@ func equalTriple(a, b triple) bool {
 
 func TestValuesSurvive(t *testing.T) {
 	db := openValues(t)
+	randomInterval := intervals(pgserver.Version(t, db))
 	property[bool]{"bool", func(r *rand.Rand) bool { return r.IntN(2) == 0 }, "random() < 0.5", nil}.test(t, db)
 	property[int32]{"int4", randomInt32, "(random() * 4294967295 - 2147483648)::int8", nil}.test(t, db)
 	property[int64]{"int8", randomInt64, "((random() - 0.5) * 1.8e19)::int8", nil}.test(t, db)

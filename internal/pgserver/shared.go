@@ -2,6 +2,7 @@ package pgserver
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -279,4 +280,26 @@ func TestDatabase(t testing.TB, create func(context.Context) (dsn string, drop f
 		}
 	})
 	return dsn
+}
+
+// Version returns the version of the server behind db, 150002 for 15.2.
+func Version(t testing.TB, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}) int {
+	t.Helper()
+	var version int
+	if err := db.QueryRowContext(t.Context(), "SELECT pg_catalog.current_setting('server_version_num')::int").Scan(&version); err != nil {
+		t.Fatal(err)
+	}
+	return version
+}
+
+// IntervalMicros returns micros, or the next that an interval can have on a server of that
+// version: before 15 its hours had to fit into 32 bits.
+func IntervalMicros(version int, micros int64) int64 {
+	if version >= 150000 {
+		return micros
+	}
+	const limit = 1<<31*3_600_000_000 - 1
+	return min(max(micros, -limit), limit)
 }
