@@ -25,7 +25,7 @@ func sleeping(t *testing.T, s *session) <-chan error {
 		done <- err
 	}()
 	admin := mustConnect(t, newDialer(t, tcp(withTLS(t), "sslmode=disable")))
-	running := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'", s.pid)
+	running := fmt.Sprintf("SELECT count(*) FROM pg_stat_activity WHERE pid = %d AND wait_event = 'PgSleep'", s.wire.PID())
 	for mustQuery(t, admin, running) != "1" {
 		if t.Context().Err() != nil {
 			t.Fatal("the statement does not run")
@@ -46,7 +46,7 @@ func TestCancelRequest(t *testing.T) {
 			s := mustConnect(t, newDialer(t, tt.dsn))
 			for range 2 { // the session lives on
 				done := sleeping(t, s)
-				if err := s.cancelRequest(t.Context()); err != nil {
+				if err := s.link.Cancel(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				var pe *pq.Error
@@ -55,7 +55,7 @@ func TestCancelRequest(t *testing.T) {
 				}
 			}
 			// A request without a statement does nothing.
-			if err := s.cancelRequest(t.Context()); err != nil {
+			if err := s.link.Cancel(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			mustQuery(t, s, "SELECT 1")
@@ -68,9 +68,10 @@ func TestCancelRequest(t *testing.T) {
 func TestCancelRequestChecksTheServer(t *testing.T) {
 	server := withTLS(t)
 	root := testcert.Write(t, t.TempDir(), "root.crt", certs.root.PEM())
-	s := mustConnect(t, newDialer(t, tcp(server, "sslmode=verify-full sslrootcert="+root)))
-	s.dialer.cfg.SSLRootCert = testcert.Write(t, t.TempDir(), "root.crt", testcert.Root(t, "Other").PEM())
-	err := s.cancelRequest(t.Context())
+	d := newDialer(t, tcp(server, "sslmode=verify-full sslrootcert="+root))
+	s := mustConnect(t, d)
+	d.cfg.SSLRootCert = testcert.Write(t, t.TempDir(), "root.crt", testcert.Root(t, "Other").PEM())
+	err := s.link.Cancel(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "unknown authority") || !strings.HasPrefix(err.Error(), "psyco: ") {
 		t.Errorf("got %v", err)
 	}
@@ -89,11 +90,20 @@ func TestCancelRequestToFakeServer(t *testing.T) {
 		requests <- packet
 		(<-end)(nc)
 	})
-	s := mustConnect(t, newDialer(t, server+" sslmode=disable"))
+	d := newDialer(t, server+" sslmode=disable")
+	var gone error
+	dial := d.dial
+	d.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if gone != nil {
+			return nil, gone
+		}
+		return dial(ctx, network, address)
+	}
+	s := mustConnect(t, d)
 
 	t.Run("closes", func(t *testing.T) {
 		end <- func(net.Conn) {}
-		if err := s.cancelRequest(t.Context()); err != nil {
+		if err := s.link.Cancel(t.Context()); err != nil {
 			t.Error(err)
 		}
 		if got, want := <-requests, "\x04\xd2\x16\x2e\x00\x00\x00\x01abcd"; string(got) != want {
@@ -102,7 +112,7 @@ func TestCancelRequestToFakeServer(t *testing.T) {
 	})
 	t.Run("resets", func(t *testing.T) {
 		end <- func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0) }
-		if err := s.cancelRequest(t.Context()); err != nil {
+		if err := s.link.Cancel(t.Context()); err != nil {
 			t.Error(err)
 		}
 		<-requests
@@ -114,46 +124,22 @@ func TestCancelRequestToFakeServer(t *testing.T) {
 			cancel()
 			silence(nc)
 		}
-		if err := s.cancelRequest(ctx); !errors.Is(err, context.Canceled) {
+		if err := s.link.Cancel(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
 		<-requests
 	})
 	t.Run("is gone", func(t *testing.T) {
-		dial := s.dialer.dial
-		s.dialer.dial = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
-		defer func() { s.dialer.dial = dial }()
-		if err := s.cancelRequest(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
+		gone = syscall.ECONNREFUSED
+		defer func() { gone = nil }()
+		if err := s.link.Cancel(t.Context()); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("gave no key", func(t *testing.T) {
 		keyless := mustConnect(t, newDialer(t, fakeServer(t, answer(message('R', "\x00\x00\x00\x00"), message('Z', "I")))))
-		if err := keyless.cancelRequest(t.Context()); err == nil || !strings.Contains(err.Error(), "gave no cancel key") {
+		if err := keyless.link.Cancel(t.Context()); err == nil || !strings.Contains(err.Error(), "gave no cancel key") {
 			t.Errorf("got %v", err)
 		}
 	})
-}
-
-// TestCancelRequestLosesTLS: the context ends while the handshake of the cancel
-// request fails, as it does when the network dies under a statement.
-func TestCancelRequestLosesTLS(t *testing.T) {
-	d := newDialer(t, "host=127.0.0.1 user=u sslmode=require")
-	for range 200 {
-		ctx, cancel := context.WithCancel(t.Context())
-		d.dial = countSockets(t, func(context.Context, string, string) (net.Conn, error) {
-			client, server := net.Pipe()
-			go func() {
-				readPacket(server)
-				server.Write([]byte("S"))
-				cancel()
-				server.Close()
-			}()
-			return client, nil
-		})
-		s := &session{dialer: d, host: d.cfg.Hosts[0], endpoint: endpoint{d.cfg.Hosts[0], "tcp", "127.0.0.1:1"}, encrypted: true, key: []byte("abcd")}
-		if err := s.cancelRequest(ctx); err == nil || !strings.HasPrefix(err.Error(), "psyco: ") {
-			t.Fatalf("got %v", err)
-		}
-	}
 }

@@ -13,13 +13,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/dial"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -44,235 +45,111 @@ type dialer struct {
 type session struct {
 	base driver.Conn
 	wire *wire.Conn
-	host Host // the entry of Config.Hosts that was used
-
-	// What a cancel request needs. They are fixed here because it is sent
-	// from another goroutine while the wire is in use.
-	dialer    *dialer
-	endpoint  endpoint
-	encrypted encryption
-	pid       uint32
-	key       []byte
+	link *dial.Conn // nil behind Wrap, as is wire
 }
 
-// next says what a failed attempt leaves to be tried. Every list of hosts and
-// addresses is gone through by libpq's rules (PQconnectPoll): a place that
-// cannot be reached is passed over, an answer ends the search, unless it says
-// that this server cannot be used now or is not of the wanted kind.
-type next int
-
-const (
-	stop            next = iota // nothing
-	otherEncryption             // the same address with or without TLS
-	otherAddress                // the host's next address, or the next host
-	otherHost
-)
-
-// attemptError is one failed attempt.
-type attemptError struct {
-	where string
-	next  next
-	cause error
-}
-
-func (e *attemptError) Error() string { return e.where + ": " + e.cause.Error() }
-func (e *attemptError) Unwrap() error { return e.cause }
-
-// connectTimeoutError says that connect_timeout ended an attempt.
-type connectTimeoutError struct{ limit time.Duration }
-
-var _ net.Error = (*connectTimeoutError)(nil)
-
-func (e *connectTimeoutError) Error() string {
-	return fmt.Sprintf("psyco: connect_timeout: no connection within %s", e.limit)
-}
-func (e *connectTimeoutError) Timeout() bool   { return true }
-func (e *connectTimeoutError) Temporary() bool { return true }
-func (e *connectTimeoutError) Is(target error) bool {
-	return target == os.ErrDeadlineExceeded || target == context.DeadlineExceeded
-}
-
-// tryEndpoint connects to one address, with and without TLS as sslmode allows.
-// connect_timeout covers it all.
-func (d *dialer) tryEndpoint(ctx context.Context, t target, at endpoint, password string) (*session, []*attemptError) {
-	if limit := d.cfg.ConnectTimeout; limit > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, limit, &connectTimeoutError{limit})
-		defer cancel()
-	}
-	var failed []*attemptError
-	ways := d.encryptions(at.network)
-	for i, enc := range ways {
-		s := &session{dialer: d, host: at.host, endpoint: at, encrypted: enc}
-		next, err := s.open(ctx, t, password, i+1 < len(ways))
-		if err == nil {
-			return s, nil
-		}
-		next, err = explain(ctx, at, next, err)
-		where := at.String()
-		switch op := (*net.OpError)(nil); {
-		case len(ways) == 1 || errors.As(err, &op) && op.Op == "dial":
-		case bool(s.encrypted):
-			where += ", with TLS"
-		default:
-			where += ", without TLS"
-		}
-		failed = append(failed, &attemptError{where, next, err})
-		if next != otherEncryption {
-			break
-		}
-	}
-	return nil, failed
-}
-
-// explain replaces an error that the end of ctx brought about.
-func explain(ctx context.Context, at endpoint, next next, err error) (next, error) {
-	cause := context.Cause(ctx)
-	if cause == nil {
-		return next, err
-	}
-	if timeout := (*connectTimeoutError)(nil); errors.As(cause, &timeout) {
-		return otherAddress, cause
-	}
-	if !errors.Is(cause, ctx.Err()) {
-		cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
-	}
-	return stop, fmt.Errorf("psyco: connecting to %s: %w", at, cause)
-}
-
-// open makes one attempt. On failure everything it opened is closed again, and
-// it says what may be tried next; fallback tells whether another encryption is
-// left.
-func (s *session) open(ctx context.Context, t target, password string, fallback bool) (next, error) {
-	nc, next, err := s.dialer.dialEndpoint(ctx, s.endpoint)
-	if err != nil {
-		return next, err
-	}
-	// lib/pq and crypto/tls do not look at a context; a deadline in the past
-	// wakes them.
-	release := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
-	next, err = s.start(ctx, nc, t, password, fallback)
-	if !release() && err == nil {
-		err = ctx.Err()
-		s.base.Close()
-	}
-	if err != nil {
-		nc.Close() // once more, in some cases; what matters is that none is left open
-	}
-	return next, err
-}
-
-// dialEndpoint opens the socket and makes it fit the configuration.
-func (d *dialer) dialEndpoint(ctx context.Context, at endpoint) (net.Conn, next, error) {
-	dial := d.dial
-	if dial == nil {
-		dial = (&net.Dialer{KeepAlive: -1}).DialContext // keepalives are applySocketOptions'
-	}
-	nc, err := dial(ctx, at.network, at.address)
-	if err != nil {
-		if at.network == "unix" && errors.Is(err, syscall.EINVAL) {
-			err = fmt.Errorf("psyco: the path of the Unix-domain socket is too long for the system (%d bytes): %w", len(at.address), err)
-		}
-		return nil, otherAddress, err
-	}
-	if err := d.cfg.applySocketOptions(nc); err != nil {
-		nc.Close()
-		return nil, otherAddress, err
-	}
-	if err := d.cfg.checkPeer(nc); err != nil {
-		nc.Close()
-		return nil, stop, err
-	}
-	return nc, stop, nil
-}
-
-// start turns a socket into a session: TLS, startup, the kind of server.
-func (s *session) start(ctx context.Context, nc net.Conn, t target, password string, fallback bool) (next, error) {
-	cfg := s.dialer.cfg
-	var secured *tls.Conn
-	if s.encrypted {
-		var err error
-		secured, err = s.dialer.startTLS(nc, s.host, fallback)
-		switch {
-		case errors.Is(err, errPlaintext):
-			s.encrypted, fallback = plaintext, false // the other way is this one
-		case err != nil:
-			return onTLSError(err, fallback)
-		default:
-			nc = secured
-		}
-	}
-	if cfg.SSLCertMode == "require" && !s.encrypted {
-		return stop, errNoCertRequest
-	}
-	auth := s.newAuthenticator(ctx, secured, password)
-	s.wire = wire.New(nc)
-	s.wire.HandleAuth(auth.handle)
-	base, err := s.startup(auth, password)
-	s.wire.HandleAuth(nil) // which lets go of the password
-	if errors.Is(err, errNoPassword) {
-		return stop, noPassword()
-	}
-	if err != nil {
-		return onStartupError(err, fallback && !auth.granted), err
-	}
-	if !auth.granted {
-		base.Close()
-		return stop, fmt.Errorf("psyco: %s opened a session without a word about who the client is", s.endpoint)
-	}
-	s.base = &libpq{base, s.wire}
-	if h := s.dialer.onNotice; h != nil {
-		s.onNotice(h)
-	}
-	if h := s.dialer.onNotification; h != nil {
-		s.onNotification(h)
-	}
-	s.pid, s.key = s.wire.PID(), s.wire.CancelKey()
-	if err := s.checkTarget(t); err != nil {
-		base.Close()
-		return otherHost, err
-	}
-	return stop, nil
-}
-
-// onTLSError: what a server says before TLS is up is not to be trusted, so only
-// a handshake that failed is worth an attempt without.
-func onTLSError(err error, fallback bool) (next, error) {
-	handshake := (*handshakeError)(nil)
-	switch {
-	case !errors.As(err, &handshake):
-		return stop, err
-	case fallback:
-		return otherEncryption, handshake.cause
-	default:
-		return stop, handshake.cause
-	}
-}
-
-// onStartupError: a server that is starting up, shutting down or in recovery
-// is passed over; one that refuses the session may want it with TLS, or
-// without.
-func onStartupError(err error, fallback bool) next {
-	var pe *pq.Error
-	switch {
-	case !errors.As(err, &pe):
-		return stop
-	case pe.Code == "57P03": // cannot_connect_now
-		return otherHost
-	case fallback:
-		return otherEncryption
-	default:
-		return stop
-	}
-}
-
-// startup has lib/pq open a session on the wire.
-func (s *session) startup(auth *authenticator, password string) (driver.Conn, error) {
-	con, err := pq.NewConnectorConfig(s.pqConfig(password))
+// connect opens a session on the first host that can be reached and is of the
+// wanted kind.
+func (d *dialer) connect(ctx context.Context) (*session, error) {
+	s := new(session)
+	link, err := d.params(s).Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	con.Dialer(&handOver{nc: &starting{s.wire, auth}})
+	s.link = link
+	return s, nil
+}
+
+// params are for one connection, whose session is s in the end.
+func (d *dialer) params(s *session) *dial.Params {
+	cfg := d.cfg
+	p := &dial.Params{
+		Hosts:          make([]dial.Host, len(cfg.Hosts)),
+		Random:         cfg.LoadBalanceHosts == "random",
+		Wanted:         []string{cfg.TargetSessionAttrs},
+		ConnectTimeout: cfg.ConnectTimeout,
+		Dial:           d.dial,
+		Socket: dial.SocketOptions{
+			Keepalives: cfg.Keepalives, Idle: cfg.KeepalivesIdle, Interval: cfg.KeepalivesInterval, Count: cfg.KeepalivesCount,
+			UserTimeout: cfg.TCPUserTimeout,
+		},
+		RequirePeer: cfg.RequirePeer,
+		TLS: dial.TLS{
+			Mode: cfg.SSLMode, Direct: cfg.SSLNegotiation == "direct", CertMode: cfg.SSLCertMode,
+			Own: d.ownTLS() != nil, Config: d.tlsConfig,
+		},
+		Auth: dial.Auth{
+			Require: cfg.RequireAuth, ChannelBinding: cfg.ChannelBinding,
+			ClientKey: cfg.SCRAMClientKey, ServerKey: cfg.SCRAMServerKey,
+		},
+		Password: d.passwordFor,
+		Start: func(_ context.Context, c *dial.Conn, wanted string) error {
+			*s = session{wire: c.Conn, link: c}
+			return s.start(d, target(wanted))
+		},
+		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq compare with this value
+		NoPassword: noPassword(),
+	}
+	for i, h := range cfg.Hosts {
+		p.Hosts[i] = dial.Host(h)
+	}
+	if target(cfg.TargetSessionAttrs) == preferStandby {
+		p.Wanted = append(p.Wanted, string(anyTarget))
+	}
+	return p
+}
+
+// noPassword comes where libpq says "fe_sendauth: no password supplied". It has the
+// shape of what a server says to an empty password, which programs may look for; psyco
+// does not send one.
+func noPassword() error {
+	return &pq.Error{Severity: pqerror.SeverityFatal, Code: pqerror.InvalidPassword,
+		Message: "the server asks for a password, but none was given: " +
+			"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile"}
+}
+
+func (d *dialer) passwordFor(ctx context.Context, host dial.Host) (string, error) {
+	switch {
+	case d.password != nil:
+		return d.password(ctx, d.cfg.Clone(), Host(host))
+	case d.cfg.Password != "":
+		return d.cfg.Password, nil
+	default:
+		return host.Password, nil
+	}
+}
+
+// start has lib/pq start a session on the wire, and looks which kind of server it is.
+func (s *session) start(d *dialer, t target) error {
+	base, err := s.startup(d.cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.link.Started(); err != nil {
+		base.Close()
+		return err
+	}
+	s.base = &libpq{base, s.wire}
+	if h := d.onNotice; h != nil {
+		s.onNotice(h)
+	}
+	if h := d.onNotification; h != nil {
+		s.onNotification(h)
+	}
+	if err := s.checkTarget(t); err != nil {
+		base.Close()
+		return &dial.UnfitError{Cause: err}
+	}
+	return nil
+}
+
+// startup has lib/pq open a session on the wire.
+func (s *session) startup(cfg *Config) (driver.Conn, error) {
+	con, err := pq.NewConnectorConfig(s.pqConfig(cfg))
+	if err != nil {
+		return nil, err
+	}
+	con.Dialer(&handOver{nc: s.link.Startup()})
 	base, err := openSession(con, s.wire)
 	if err != nil {
 		if fatal := (*wire.Error)(nil); errors.As(err, &fatal) {
@@ -285,7 +162,7 @@ func (s *session) startup(auth *authenticator, password string) (driver.Conn, er
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the server closed the connection: %w", io.ErrUnexpectedEOF)
 		}
-		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.endpoint, legible(err))
+		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.link.Endpoint, legible(err))
 	}
 	return base, nil
 }
@@ -316,18 +193,17 @@ func (s *session) onNotification(h func(*pq.Notification)) {
 }
 
 // pqConfig is what is left for lib/pq to do: no hosts, no TLS, no time limit.
-func (s *session) pqConfig(password string) pq.Config {
-	cfg := s.dialer.cfg
+func (s *session) pqConfig(cfg *Config) pq.Config {
 	name := cfg.ApplicationName
 	if name == "" {
 		name = cfg.FallbackApplicationName
 	}
 	return pq.Config{
-		Host:     s.host.Host, // for Kerberos
-		Port:     s.host.Port,
+		Host:     s.link.Host.Host, // for Kerberos
+		Port:     s.link.Host.Port,
 		Database: cfg.Database,
 		User:     cfg.User,
-		Password: password,
+		Password: s.link.Password(),
 		// With an empty password lib/pq would look for one itself. This file
 		// cannot exist; os.DevNull does, and lib/pq warns of its permissions.
 		Passfile:                    filepath.Join(os.DevNull, "none"),

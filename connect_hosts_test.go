@@ -70,8 +70,8 @@ func TestHostList(t *testing.T) {
 					t.Fatal(err)
 				}
 				defer s.base.Close()
-				if int(s.host.Port) != good.Port() {
-					t.Errorf("connected to %s", s.host)
+				if int(s.link.Host.Port) != good.Port() {
+					t.Errorf("connected to %s", s.link.Host)
 				}
 				return
 			}
@@ -155,10 +155,10 @@ func TestAddresses(t *testing.T) {
 	d := newDialer(t, fmt.Sprintf("host=localhost port=%d user=postgres dbname=postgres", s.Port()))
 	d.dial = nil
 	sess := mustConnect(t, d)
-	if want := s.Addr(); sess.endpoint.address != want {
-		t.Errorf("connected to %s, want %s", sess.endpoint.address, want)
+	if want := s.Addr(); sess.link.Endpoint.Address != want {
+		t.Errorf("connected to %s, want %s", sess.link.Endpoint.Address, want)
 	}
-	if got := sess.endpoint.String(); got != fmt.Sprintf("localhost:%d (127.0.0.1)", s.Port()) {
+	if got := sess.link.Endpoint.String(); got != fmt.Sprintf("localhost:%d (127.0.0.1)", s.Port()) {
 		t.Errorf("called %s", got)
 	}
 
@@ -243,7 +243,7 @@ func TestTargetSessionAttrs(t *testing.T) {
 			return
 		}
 		defer s.base.Close()
-		if got := strconv.Itoa(int(s.host.Port)); len(want) > 1 || got != port(want) {
+		if got := strconv.Itoa(int(s.link.Host.Port)); len(want) > 1 || got != port(want) {
 			t.Errorf("%s of %s %s: connected to port %s, want %s", attrs, order, more, got, want)
 		}
 	}

@@ -358,7 +358,7 @@ func manInTheMiddle(t *testing.T, s *pgserver.Server, cert *testcert.Cert, chang
 					return
 				}
 				defer server.Close()
-				if !isSSLRequest(readPacket(client)) || requestTLS(server, false) != nil {
+				if !isSSLRequest(readPacket(client)) || askForTLS(server) != nil {
 					return
 				}
 				client.Write([]byte("S"))

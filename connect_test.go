@@ -428,8 +428,8 @@ func TestConnectHandsSettingsToTheServer(t *testing.T) {
 	if got := mustQuery(t, sess, "SHOW application_name"); got != "tool" {
 		t.Errorf("application_name %q", got)
 	}
-	if got := mustQuery(t, sess, "SELECT pg_backend_pid()"); got != fmt.Sprint(sess.pid) || len(sess.key) != 4 {
-		t.Errorf("pid %s, the session has %d and key % x", got, sess.pid, sess.key)
+	if got := mustQuery(t, sess, "SELECT pg_backend_pid()"); got != fmt.Sprint(sess.wire.PID()) || len(sess.wire.CancelKey()) != 4 {
+		t.Errorf("pid %s, the session has %d and key % x", got, sess.wire.PID(), sess.wire.CancelKey())
 	}
 }
 
@@ -480,7 +480,7 @@ func TestConnectTimeout(t *testing.T) {
 		d := newDialer(t, fmt.Sprintf("%s sslmode=disable connect_timeout=1", strings.ReplaceAll(strings.ReplaceAll(
 			fakeServer(t, silence), "host=127.0.0.1", "host=127.0.0.1,127.0.0.1"), " user=u dbname=d", fmt.Sprintf(",%d user=postgres dbname=postgres", s.Port()))))
 		sess := mustConnect(t, d)
-		if got := int(sess.host.Port); got != s.Port() {
+		if got := int(sess.link.Host.Port); got != s.Port() {
 			t.Errorf("connected to port %d", got)
 		}
 		mustQuery(t, sess, "SELECT pg_sleep(1.1)") // no deadline is left behind
@@ -646,8 +646,8 @@ func TestConnectUnixSocket(t *testing.T) {
 	for _, mode := range []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"} {
 		t.Run("sslmode="+mode, func(t *testing.T) {
 			sess := mustConnect(t, newDialer(t, strings.ReplaceAll(s.DSN(), "sslmode=disable", "sslmode="+mode)))
-			if got := mustQuery(t, sess, usesTLS); got != "false" || bool(sess.encrypted) {
-				t.Errorf("TLS on a Unix-domain socket: %s, %v", got, sess.encrypted)
+			if got := mustQuery(t, sess, usesTLS); got != "false" || sess.link.Encrypted {
+				t.Errorf("TLS on a Unix-domain socket: %s, %v", got, sess.link.Encrypted)
 			}
 		})
 	}

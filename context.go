@@ -105,7 +105,7 @@ func (k *call) cancel(ctx context.Context) {
 func (s *session) cancelWithin(d time.Duration) error {
 	ctx, stop := context.WithTimeout(background, d)
 	defer stop()
-	return s.cancelRequest(ctx)
+	return s.link.Cancel(ctx)
 }
 
 // end stops watching. It returns the error of the context that ended before the

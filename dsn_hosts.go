@@ -4,13 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/dial"
 )
 
 // applyHosts puts the host, hostaddr and port lists together (libpq:
@@ -97,7 +96,7 @@ func checkHost(h Host) error {
 	switch {
 	case strings.Contains(h.Host, ","):
 		return fmt.Errorf("invalid host %q: write one host for each entry", conninfo.Show(h.Host))
-	case !isSocket(h.Host) && strings.Contains(h.Host, "@"):
+	case !dial.IsSocket(h.Host) && strings.Contains(h.Host, "@"):
 		// Most likely the second half of a password, so it is not repeated.
 		return errors.New(`host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`)
 	}
@@ -113,17 +112,10 @@ func checkHost(h Host) error {
 // checkPort refuses a host with a port behind it.
 func checkPort(host string) error {
 	name, port, ok := strings.Cut(host, ":")
-	if !ok || isSocket(host) || port == "" || strings.Trim(port, "0123456789") != "" {
+	if !ok || dial.IsSocket(host) || port == "" || strings.Trim(port, "0123456789") != "" {
 		return nil
 	}
 	return fmt.Errorf("%q is no host: the port goes into port=, as in host=%s port=%s", host, name, port)
-}
-
-// isSocket reports whether host is the directory of a Unix-domain socket or
-// an abstract socket (libpq: is_unixsock_path).
-func isSocket(host string) bool {
-	return strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") ||
-		runtime.GOOS == "windows" && filepath.IsAbs(host)
 }
 
 func hostColumn(c *Config) string {

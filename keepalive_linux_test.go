@@ -38,6 +38,9 @@ func TestKeepalivesOfConnection(t *testing.T) {
 		{"default", "", values{1, idle, interval, count, 0}},
 		{"all", "keepalives=1 keepalives_idle=41 keepalives_interval=7 keepalives_count=3 tcp_user_timeout=1234", values{1, 41, 7, 3, 1234}},
 		{"some", "keepalives_interval=7", values{1, idle, 7, count, 0}},
+		{"zero is the system's", "keepalives_idle=0 keepalives_interval=0 keepalives_count=0 tcp_user_timeout=0", values{1, idle, interval, count, 0}},
+		{"negative is the system's", "keepalives_idle=-1 tcp_user_timeout=-5", values{1, idle, interval, count, 0}},
+		{"one", "keepalives_count=2", values{1, idle, interval, 2, 0}},
 		{"off", "keepalives=0 tcp_user_timeout=99", values{0, idle, interval, count, 99}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestListenerTLS(t *testing.T) {
 	if err := l.Listen(ctx, "ch"); err != nil {
 		t.Fatal(err)
 	}
-	if !l.conn.sess.encrypted {
+	if !l.conn.sess.link.Encrypted {
 		t.Fatal("not encrypted")
 	}
 	db := sql.OpenDB(con)

@@ -252,7 +252,7 @@ func (r *rows) drain() (canceled bool, err error) {
 	if r.c.inTransaction() || !readsOnly(r.text) {
 		return false, nil
 	}
-	if err := r.c.sess.cancelWithin(r.c.con.grace); err != nil && r.c.sess.key != nil {
+	if err := r.c.sess.cancelWithin(r.c.con.grace); err != nil && r.c.sess.link.Cancellable() {
 		// The request may still be under way, and would hit the connection's next
 		// statement.
 		r.c.lost = err

@@ -19,8 +19,10 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/dial"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testcert"
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // useCert makes a running server show another certificate.
@@ -37,6 +39,18 @@ func useCert(t *testing.T, s *pgserver.Server, cert *testcert.Cert, chain ...*te
 	}
 }
 
+// askForTLS has a server expect a handshake.
+func askForTLS(nc net.Conn) error {
+	var answer [1]byte
+	if _, err := nc.Write(wire.AppendSSLRequest(nil)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(nc, answer[:]); err != nil || answer[0] != 'S' {
+		return fmt.Errorf("asked for TLS, the server says %q, %v", answer, err)
+	}
+	return nil
+}
+
 func shownCert(t *testing.T, s *pgserver.Server) []byte {
 	t.Helper()
 	nc, err := net.Dial("tcp", s.Addr())
@@ -44,7 +58,7 @@ func shownCert(t *testing.T, s *pgserver.Server) []byte {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := requestTLS(nc, false); err != nil {
+	if err := askForTLS(nc); err != nil {
 		t.Fatal(err)
 	}
 	client := tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
@@ -63,8 +77,8 @@ func outcome(t *testing.T, d *dialer) string {
 	}
 	defer s.base.Close()
 	got := map[string]string{"true": "TLS", "false": "plain"}[mustQuery(t, s, usesTLS)]
-	if (got == "TLS") != bool(s.encrypted) {
-		t.Errorf("the server says %s, the session %v", got, s.encrypted)
+	if (got == "TLS") != s.link.Encrypted {
+		t.Errorf("the server says %s, the session %v", got, s.link.Encrypted)
 	}
 	return got
 }
@@ -626,8 +640,8 @@ func TestCertRequired(t *testing.T) {
 		auth tls.ClientAuthType
 		want error
 	}{
-		{"not asked", tls.NoClientCert, errNoCertRequest},
-		{"nothing to send", tls.RequestClientCert, errNoCertSent},
+		{"not asked", tls.NoClientCert, dial.ErrNoCertRequest},
+		{"nothing to send", tls.RequestClientCert, dial.ErrNoCertSent},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			server := fakeServer(t, func(nc net.Conn) {

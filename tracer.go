@@ -214,9 +214,9 @@ func (s *tracing) on(c *conn) {
 	if s.c = c; c == nil || c.wire == nil {
 		return
 	}
-	at := c.sess.endpoint
-	s.Server, s.Port = cmp.Or(at.host.Host, at.host.Hostaddr, at.address), cmp.Or(at.host.Port, 5432)
-	s.Peer, s.PID = at.address, c.wire.PID()
+	at := c.sess.link.Endpoint
+	s.Server, s.Port = cmp.Or(at.Host.Host, at.Host.Hostaddr, at.Address), cmp.Or(at.Host.Port, 5432)
+	s.Peer, s.PID = at.Address, c.wire.PID()
 }
 
 // resume and pause enclose the work of the connection for the operation: while

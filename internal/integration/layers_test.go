@@ -25,6 +25,7 @@ var floors = []room{
 	{pkg: "internal/pgform", floor: 1},
 	{pkg: "internal/wire", floor: 1},
 	{pkg: "internal/tlsconf", floor: 2},
+	{pkg: "internal/dial", floor: 3},
 	{pkg: "", floor: 4},
 }
 

@@ -1,4 +1,4 @@
-package psyco
+package dial
 
 import (
 	"context"
@@ -9,20 +9,24 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
-
 	"github.com/psyco-go/psyco/internal/saslprep"
 	"github.com/psyco-go/psyco/internal/scram"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
+// Auth are the settings about authentication.
+type Auth struct {
+	Require              string // require_auth, which is known to be valid
+	ChannelBinding       string
+	ClientKey, ServerKey string // scram_client_key, scram_server_key
+}
+
 // authenticator judges the server's requests for authentication by require_auth and
 // channel_binding, and answers those for SCRAM, which lib/pq cannot bind to the TLS
 // connection. The others are lib/pq's to answer.
 type authenticator struct {
+	*Auth
 	ctx      context.Context
-	cfg      *Config
 	password string
 	tls      *tls.ConnectionState // nil without TLS
 
@@ -32,8 +36,8 @@ type authenticator struct {
 }
 
 // newAuthenticator is for a connection that secured is the TLS layer of, if not nil.
-func (s *session) newAuthenticator(ctx context.Context, secured *tls.Conn, password string) *authenticator {
-	a := &authenticator{ctx: ctx, cfg: s.dialer.cfg, password: password}
+func newAuthenticator(ctx context.Context, settings *Auth, secured *tls.Conn, password string) *authenticator {
+	a := &authenticator{ctx: ctx, Auth: settings, password: password}
 	if secured != nil {
 		state := secured.ConnectionState()
 		a.tls = &state
@@ -86,7 +90,7 @@ func (a *authenticator) judge(method string) error {
 	if err := a.begin(method); err != nil {
 		return err
 	}
-	if a.cfg.ChannelBinding == "require" {
+	if a.ChannelBinding == "require" {
 		return fmt.Errorf("channel_binding=require: the server's method, %s, has no channel binding", method)
 	}
 	if a.password == "" && (method == "password" || method == "md5") {
@@ -105,10 +109,10 @@ func (a *authenticator) begin(method string) error {
 }
 
 func (a *authenticator) allow(method string) error {
-	if allowsAuth(a.cfg.RequireAuth, method) {
+	if allowsAuth(a.Require, method) {
 		return nil
 	}
-	return fmt.Errorf("require_auth=%s does not allow the server's method, %s", a.cfg.RequireAuth, method)
+	return fmt.Errorf("require_auth=%s does not allow the server's method, %s", a.Require, method)
 }
 
 // grant judges the server's word that the client is who it says.
@@ -121,7 +125,7 @@ func (a *authenticator) grant() error {
 			return err
 		}
 	}
-	if a.cfg.ChannelBinding == "require" && (a.scram == nil || !a.scram.Bound()) {
+	if a.ChannelBinding == "require" && (a.scram == nil || !a.scram.Bound()) {
 		return errors.New("channel_binding=require: the server let the client in without channel binding")
 	}
 	a.granted = true
@@ -158,7 +162,7 @@ func (a *authenticator) beginSASL(data []byte) ([]byte, error) {
 }
 
 func (a *authenticator) chooseBinding(offered []string) (mechanism string, binding scram.Binding, err error) {
-	required := a.cfg.ChannelBinding == "require"
+	required := a.ChannelBinding == "require"
 	plus, plain := slices.Contains(offered, scram.SHA256Plus), slices.Contains(offered, scram.SHA256)
 	switch {
 	case required && a.tls == nil:
@@ -167,9 +171,9 @@ func (a *authenticator) chooseBinding(offered []string) (mechanism string, bindi
 		return "", binding, fmt.Errorf("the server offers %s on a connection without TLS: someone may have taken the TLS away", scram.SHA256Plus)
 	case !plus && !plain:
 		return "", binding, fmt.Errorf("the server offers %s, of which psyco knows none: it knows %s and %s", mechanismList(offered), scram.SHA256, scram.SHA256Plus)
-	case a.cfg.ChannelBinding == "disable" && !plain:
+	case a.ChannelBinding == "disable" && !plain:
 		return "", binding, fmt.Errorf("channel_binding=disable: the server offers nothing but %s", scram.SHA256Plus)
-	case a.cfg.ChannelBinding == "disable", a.tls == nil:
+	case a.ChannelBinding == "disable", a.tls == nil:
 		return scram.SHA256, scram.NoBinding, nil
 	case !plus && required:
 		return "", binding, fmt.Errorf("channel_binding=require: the server does not offer %s", scram.SHA256Plus)
@@ -184,7 +188,7 @@ func (a *authenticator) chooseBinding(offered []string) (mechanism string, bindi
 	case err == nil:
 		return scram.SHA256Plus, scram.BindEndPoint(hash), nil
 	case required || !plain:
-		return "", binding, fmt.Errorf("channel_binding=%s: %w", a.cfg.ChannelBinding, err)
+		return "", binding, fmt.Errorf("channel_binding=%s: %w", a.ChannelBinding, err)
 	}
 	// There is none with this certificate, for nobody; lib/pq and others log in all the same.
 	return scram.SHA256, scram.NoBinding, nil
@@ -204,7 +208,7 @@ func (a *authenticator) credentials() (c scram.Credentials, err error) {
 	for _, key := range []struct {
 		text string
 		to   *[]byte
-	}{{a.cfg.SCRAMClientKey, &c.ClientKey}, {a.cfg.SCRAMServerKey, &c.ServerKey}} {
+	}{{a.ClientKey, &c.ClientKey}, {a.ServerKey, &c.ServerKey}} {
 		if key.text != "" {
 			if *key.to, err = base64.StdEncoding.DecodeString(key.text); err != nil {
 				return c, err
@@ -239,15 +243,8 @@ func (s *starting) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// errNoPassword comes where libpq says "fe_sendauth: no password supplied".
-var errNoPassword = errors.New("the server asks for a password, but none was given: " +
-	"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile")
-
-// noPassword is errNoPassword in the shape of what a server says to an empty
-// password, which programs may look for. psyco does not send one.
-func noPassword() error {
-	return &pq.Error{Severity: pqerror.SeverityFatal, Code: pqerror.InvalidPassword, Message: errNoPassword.Error()}
-}
+// errNoPassword becomes Params.NoPassword.
+var errNoPassword = errors.New("the server asks for a password, but none was given")
 
 // allowsAuth reports whether require_auth, which is empty or a list that
 // checkRequireAuth has accepted, allows a method.

@@ -1,6 +1,6 @@
 //go:build !plan9
 
-package psyco
+package dial
 
 import "syscall"
 

@@ -1,6 +1,6 @@
 //go:build !linux && !darwin && !freebsd && !dragonfly
 
-package psyco
+package dial
 
 import "errors"
 

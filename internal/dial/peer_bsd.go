@@ -1,6 +1,6 @@
 //go:build darwin || freebsd || dragonfly
 
-package psyco
+package dial
 
 import (
 	"encoding/binary"

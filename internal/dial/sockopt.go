@@ -1,4 +1,4 @@
-package psyco
+package dial
 
 import (
 	"fmt"
@@ -6,26 +6,34 @@ import (
 	"time"
 )
 
-// applySocketOptions sets keepalives*, and tcp_user_timeout where there is
+// SocketOptions are for TCP connections. What is 0 stays as the system has it.
+type SocketOptions struct {
+	Keepalives     bool
+	Idle, Interval time.Duration
+	Count          int
+	UserTimeout    time.Duration
+}
+
+// apply sets keepalives*, and tcp_user_timeout where there is
 // such a thing, on a TCP connection; other connections are left alone. What is
 // 0 stays as the system has it, so the dialer must not have set keepalives of
 // its own (net.Dialer.KeepAlive: -1).
-func (c *Config) applySocketOptions(nc net.Conn) error {
+func (o *SocketOptions) apply(nc net.Conn) error {
 	tcp, ok := nc.(*net.TCPConn)
 	if !ok {
 		return nil
 	}
 	keep := net.KeepAliveConfig{
-		Enable:   c.Keepalives,
-		Idle:     systemIfZero(c.KeepalivesIdle),
-		Interval: systemIfZero(c.KeepalivesInterval),
-		Count:    systemIfZero(c.KeepalivesCount),
+		Enable:   o.Keepalives,
+		Idle:     systemIfZero(o.Idle),
+		Interval: systemIfZero(o.Interval),
+		Count:    systemIfZero(o.Count),
 	}
 	if err := tcp.SetKeepAliveConfig(keep); err != nil {
 		return fmt.Errorf("psyco: could not set the keepalives options: %w", err)
 	}
-	if c.TCPUserTimeout > 0 {
-		if err := setTCPUserTimeout(tcp, c.TCPUserTimeout); err != nil {
+	if o.UserTimeout > 0 {
+		if err := setTCPUserTimeout(tcp, o.UserTimeout); err != nil {
 			return fmt.Errorf("psyco: could not set tcp_user_timeout: %w", err)
 		}
 	}

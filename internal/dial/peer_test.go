@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package psyco
+package dial
 
 import (
 	"net"
@@ -28,13 +28,13 @@ func TestCheckPeer(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	if err := (&Config{}).checkPeer(nc); err != nil {
+	if err := checkPeer(nc, ""); err != nil {
 		t.Errorf("without requirepeer: %v", err)
 	}
-	if err := (&Config{RequirePeer: self}).checkPeer(nc); err != nil {
+	if err := checkPeer(nc, self); err != nil {
 		t.Errorf("the right user: %v", err)
 	}
-	err = (&Config{RequirePeer: "somebody else"}).checkPeer(nc)
+	err = checkPeer(nc, "somebody else")
 	want := `psyco: requirepeer specifies "somebody else", but actual peer user name is "` + self + `"`
 	if err == nil || err.Error() != want {
 		t.Errorf("the wrong user:\n got %v\nwant %s", err, want)
@@ -43,12 +43,12 @@ func TestCheckPeer(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	if err := (&Config{RequirePeer: "somebody else"}).checkPeer(a); err != nil {
+	if err := checkPeer(a, "somebody else"); err != nil {
 		t.Errorf("not a Unix-domain socket: %v", err)
 	}
 
 	nc.Close()
-	if err := (&Config{RequirePeer: self}).checkPeer(nc); err == nil || !strings.Contains(err.Error(), "could not get peer credentials") {
+	if err := checkPeer(nc, self); err == nil || !strings.Contains(err.Error(), "could not get peer credentials") {
 		t.Errorf("a closed socket: %v", err)
 	}
 }

@@ -1,31 +1,35 @@
-package psyco
+package dial
 
 import (
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"strings"
-
-	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/tlsconf"
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// Codes that take the place of a protocol version in a startup packet.
-const (
-	sslRequestCode    = 1234<<16 | 5679
-	cancelRequestCode = 1234<<16 | 5678
-)
+// TLS are the settings about TLS.
+type TLS struct {
+	Mode     string // sslmode
+	Direct   bool   // sslnegotiation=direct
+	CertMode string // sslcertmode
+	// Own says that Config returns the program's own configuration, for which there is
+	// TLS or nothing, whatever Mode says, unless it is disable.
+	Own bool
+	// Config makes the configuration of a handshake.
+	Config func(host Host) (*tls.Config, error)
+}
 
 var (
 	// errPlaintext: the server has no TLS, and sslmode is content without.
 	errPlaintext = errors.New("psyco: continue in plain text")
 
-	errNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
-	errNoCertSent    = errors.New("psyco: sslcertmode=require: the server asked for a client certificate, but there is none to send: name one with sslcert= and sslkey=")
+	// What sslcertmode=require has against a server.
+	ErrNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
+	ErrNoCertSent    = errors.New("psyco: sslcertmode=require: the server asked for a client certificate, but there is none to send: name one with sslcert= and sslkey=")
 )
 
 // encryption is what one attempt to connect uses.
@@ -39,11 +43,11 @@ const (
 // encryptions lists what to try on an address, in order: the next is for when
 // the server refuses the one before (libpq: select_next_encryption_method).
 // A tls.Config given by the program is never traded for plain text.
-func (d *dialer) encryptions(network string) []encryption {
-	switch mode := d.cfg.SSLMode; {
+func (t *TLS) encryptions(network string) []encryption {
+	switch mode := t.Mode; {
 	case network == "unix", mode == "disable":
 		return []encryption{plaintext}
-	case d.ownTLS() != nil:
+	case t.Own:
 		return []encryption{encrypted}
 	case mode == "allow":
 		return []encryption{plaintext, encrypted}
@@ -54,54 +58,6 @@ func (d *dialer) encryptions(network string) []encryption {
 	}
 }
 
-// ownTLS returns the program's own tls.Config, if there is one.
-func (d *dialer) ownTLS() *tls.Config {
-	if d.tls != nil {
-		return d.tls
-	}
-	return d.cfg.TLSConfig
-}
-
-// tlsConfig makes the configuration of a handshake with host.
-func (d *dialer) tlsConfig(host Host) (*tls.Config, error) {
-	settings := d.cfg.tlsSettings()
-	settings.Own = d.ownTLS()
-	conf, err := settings.Config(host.Host, host.Hostaddr)
-	for ours, theirs := range map[error]error{
-		tlsconf.ErrKeyUnknownOwnership:    pq.ErrSSLKeyUnknownOwnership,
-		tlsconf.ErrKeyHasWorldPermissions: pq.ErrSSLKeyHasWorldPermissions,
-	} {
-		if errors.Is(err, ours) {
-			err = &alias{err, theirs}
-		}
-	}
-	return conf, err
-}
-
-// alias is an error that is also another one, which programs for lib/pq look for.
-type alias struct {
-	error
-	as error
-}
-
-func (a *alias) Unwrap() []error { return []error{a.error, a.as} }
-
-// tlsSettings are the options about TLS.
-func (cfg *Config) tlsSettings() *tlsconf.Settings {
-	s := &tlsconf.Settings{
-		Mode:     cfg.SSLMode,
-		RootCert: cfg.SSLRootCert, CRL: cfg.SSLCRL, CRLDir: cfg.SSLCRLDir,
-		Cert: cfg.SSLCert, Key: cfg.SSLKey, Password: cfg.SSLPassword, CertMode: cfg.SSLCertMode,
-		SNI: cfg.SSLSNI, Inline: cfg.SSLInline,
-		MinVersion: cfg.SSLMinProtocolVersion, MaxVersion: cfg.SSLMaxProtocolVersion,
-		KeyLogFile: cfg.SSLKeyLogFile,
-	}
-	if name, ok := strings.CutPrefix(cfg.SSLMode, tlsConfigPrefix); ok {
-		s.Registered = func() (*tls.Config, error) { return registeredTLSConfig(name) }
-	}
-	return s
-}
-
 // handshakeError marks a TLS handshake that failed, for whatever reason.
 type handshakeError struct{ cause error }
 
@@ -110,14 +66,13 @@ func (e *handshakeError) Unwrap() error { return e.cause }
 
 // startTLS returns nc with TLS on it. It is errPlaintext if the server has no
 // TLS and plain is set: nc can then be used as it is. The caller closes nc.
-func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error) {
-	direct := d.cfg.SSLNegotiation == "direct"
-	if !direct {
-		if err := requestTLS(nc, plain); err != nil {
+func (p *Params) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error) {
+	if !p.TLS.Direct {
+		if err := p.requestTLS(nc, plain); err != nil {
 			return nil, err
 		}
 	}
-	conf, err := d.tlsConfig(host)
+	conf, err := p.TLS.Config(host)
 	if err != nil {
 		return nil, &handshakeError{err}
 	}
@@ -126,15 +81,15 @@ func (d *dialer) startTLS(nc net.Conn, host Host, plain bool) (*tls.Conn, error)
 	if err := secured.Handshake(); err != nil {
 		return nil, &handshakeError{err}
 	}
-	if direct && secured.ConnectionState().NegotiatedProtocol != tlsconf.ALPN {
+	if p.TLS.Direct && secured.ConnectionState().NegotiatedProtocol != tlsconf.ALPN {
 		return nil, errors.New("psyco: sslnegotiation=direct: the server did not agree to speak PostgreSQL's protocol (ALPN)")
 	}
-	if d.cfg.SSLCertMode == "require" {
+	if p.TLS.CertMode == "require" {
 		switch {
 		case !cert.requested:
-			return nil, errNoCertRequest
+			return nil, ErrNoCertRequest
 		case !cert.sent:
-			return nil, errNoCertSent
+			return nil, ErrNoCertSent
 		}
 	}
 	return secured, nil
@@ -168,10 +123,8 @@ func watchCertRequest(conf *tls.Config) *certRequest {
 }
 
 // requestTLS asks the server for TLS.
-func requestTLS(nc net.Conn, plain bool) error {
-	request := binary.BigEndian.AppendUint32(nil, 8)
-	request = binary.BigEndian.AppendUint32(request, sslRequestCode)
-	if _, err := nc.Write(request); err != nil {
+func (p *Params) requestTLS(nc net.Conn, plain bool) error {
+	if _, err := nc.Write(wire.AppendSSLRequest(nil)); err != nil {
 		return fmt.Errorf("psyco: asking for TLS: %w", err)
 	}
 	// A server says nothing more before the handshake: a second byte would be
@@ -193,7 +146,7 @@ func requestTLS(nc net.Conn, plain bool) error {
 		if plain {
 			return errPlaintext
 		}
-		return pq.ErrSSLNotSupported // lib/pq's programs compare with this value
+		return p.NoTLS
 	case 'E':
 		// Its text is not shown: nobody has vouched for the sender yet
 		// (CVE-2024-10977).

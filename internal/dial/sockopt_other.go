@@ -1,6 +1,6 @@
 //go:build !linux
 
-package psyco
+package dial
 
 import (
 	"net"

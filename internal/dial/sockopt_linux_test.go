@@ -1,4 +1,4 @@
-package psyco
+package dial
 
 import (
 	"net"
@@ -56,21 +56,20 @@ func TestSocketOptions(t *testing.T) {
 	on.on = 1
 
 	tests := []struct {
-		name, dsn string
-		want      values
+		name    string
+		options SocketOptions
+		want    values
 	}{
-		{"default", "", on},
-		{"off", "keepalives=0 keepalives_idle=5", system},
-		{"all", "keepalives=1 keepalives_idle=41 keepalives_interval=7 keepalives_count=3 tcp_user_timeout=1234", values{1, 41, 7, 3, 1234}},
-		{"zero is the system's", "keepalives_idle=0 keepalives_interval=0 keepalives_count=0 tcp_user_timeout=0", on},
-		{"negative is the system's", "keepalives_idle=-1 tcp_user_timeout=-5", on},
-		{"one", "keepalives_count=2", values{1, system.idle, system.interval, 2, system.userTimeout}},
+		{"default", SocketOptions{Keepalives: true}, on},
+		{"off", SocketOptions{Idle: 5 * time.Second}, system},
+		{"all", SocketOptions{true, 41 * time.Second, 7 * time.Second, 3, 1234 * time.Millisecond}, values{1, 41, 7, 3, 1234}},
+		{"negative is the system's", SocketOptions{Keepalives: true, Idle: -1, UserTimeout: -5}, on},
+		{"one", SocketOptions{Keepalives: true, Count: 2}, values{1, system.idle, system.interval, 2, system.userTimeout}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			c := mustParse(t, tt.dsn, nil)
 			tcp := loopback(t)
-			if err := c.applySocketOptions(tcp); err != nil {
+			if err := tt.options.apply(tcp); err != nil {
 				t.Fatal(err)
 			}
 			got := read(tcp)
@@ -85,9 +84,9 @@ func TestSocketOptions(t *testing.T) {
 }
 
 func TestSocketOptionsRoundUp(t *testing.T) {
-	c := &Config{TCPUserTimeout: 1500 * time.Microsecond}
+	c := &SocketOptions{UserTimeout: 1500 * time.Microsecond}
 	tcp := loopback(t)
-	if err := c.applySocketOptions(tcp); err != nil {
+	if err := c.apply(tcp); err != nil {
 		t.Fatal(err)
 	}
 	if got := sockoptInt(t, tcp, syscall.IPPROTO_TCP, tcpUserTimeout); got != 2 {
@@ -98,7 +97,7 @@ func TestSocketOptionsRoundUp(t *testing.T) {
 func TestSocketOptionsClosed(t *testing.T) {
 	tcp := loopback(t)
 	tcp.Close()
-	if err := NewConfig().applySocketOptions(tcp); err == nil {
+	if err := (&SocketOptions{Keepalives: true}).apply(tcp); err == nil {
 		t.Error("no error for a closed connection")
 	}
 }
@@ -107,8 +106,8 @@ func TestSocketOptionsOtherConnections(t *testing.T) {
 	a, b := net.Pipe()
 	defer a.Close()
 	defer b.Close()
-	c := &Config{Keepalives: true, KeepalivesIdle: time.Second, TCPUserTimeout: time.Second}
-	if err := c.applySocketOptions(a); err != nil {
+	c := &SocketOptions{Keepalives: true, Idle: time.Second, UserTimeout: time.Second}
+	if err := c.apply(a); err != nil {
 		t.Errorf("a pipe: %v", err)
 	}
 }

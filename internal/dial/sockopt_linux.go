@@ -1,4 +1,4 @@
-package psyco
+package dial
 
 import (
 	"net"

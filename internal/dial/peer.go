@@ -1,4 +1,4 @@
-package psyco
+package dial
 
 import (
 	"fmt"
@@ -8,11 +8,11 @@ import (
 )
 
 // checkPeer compares the owner of the server process at the other end of a
-// Unix-domain socket with requirepeer (libpq: PQconnectPoll). Connections of
+// Unix-domain socket with the one that requirepeer names (libpq: PQconnectPoll). Connections of
 // other kinds pass.
-func (c *Config) checkPeer(nc net.Conn) error {
+func checkPeer(nc net.Conn, required string) error {
 	socket, ok := nc.(*net.UnixConn)
-	if !ok || c.RequirePeer == "" {
+	if !ok || required == "" {
 		return nil
 	}
 	raw, err := socket.SyscallConn()
@@ -31,8 +31,8 @@ func (c *Config) checkPeer(nc net.Conn) error {
 	if err != nil {
 		return fmt.Errorf("psyco: could not look up local user ID %d: %w", uid, err)
 	}
-	if peer.Username != c.RequirePeer {
-		return fmt.Errorf("psyco: requirepeer specifies %q, but actual peer user name is %q", c.RequirePeer, peer.Username)
+	if peer.Username != required {
+		return fmt.Errorf("psyco: requirepeer specifies %q, but actual peer user name is %q", required, peer.Username)
 	}
 	return nil
 }
