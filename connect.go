@@ -20,6 +20,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/conninfo"
 	"github.com/psyco-go/psyco/internal/dial"
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -109,14 +110,10 @@ func noPassword() error {
 }
 
 func (d *dialer) passwordFor(ctx context.Context, host dial.Host) (string, error) {
-	switch {
-	case d.password != nil:
+	if d.password != nil {
 		return d.password(ctx, d.cfg.Clone(), Host(host))
-	case d.cfg.Password != "":
-		return d.cfg.Password, nil
-	default:
-		return host.Password, nil
 	}
+	return d.cfg.passwordFor(Host(host), conninfo.SystemSource()), nil
 }
 
 // start has lib/pq start a session on the wire, and looks which kind of server it is.

@@ -2,12 +2,17 @@ package psyco
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
+	"github.com/psyco-go/psyco/internal/testcert"
 )
 
 func TestRequireAuth(t *testing.T) {
@@ -83,4 +88,62 @@ func TestNoPassword(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPasswordChanges: a password that changes while a pool lives is what its next
+// connection logs in with, wherever it comes from.
+func TestPasswordChanges(t *testing.T) {
+	s := withoutTLS(t)
+	admin := mustConnect(t, newDialer(t, tcp(s, "")))
+	set := func(password string) { mustRun(t, admin, "ALTER ROLE scram_user PASSWORD '"+password+"'") }
+	defer set("sesame")
+	t.Setenv("HOME", t.TempDir())
+	dir := t.TempDir()
+	file := filepath.Join(dir, "pass")
+	token := ""
+	for _, tt := range []struct {
+		name string
+		give func(password string) // to the program
+		opts []Option
+	}{
+		{name: "passfile", give: func(p string) { testcert.Write(t, dir, "pass", []byte("*:*:*:*:"+p+"\n")) }},
+		{name: "function", give: func(p string) { token = p },
+			opts: []Option{WithPassword(func(context.Context, *Config, Host) (string, error) { return token, nil })}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			con, err := NewConnector(tcp(s, "user=scram_user passfile="+file), tt.opts...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := sql.OpenDB(con)
+			defer db.Close()
+			db.SetMaxIdleConns(0) // every use connects
+			for _, password := range []string{"first", "second", "third"} {
+				tt.give("wrong")
+				set(password)
+				if err := db.PingContext(t.Context()); pq.As(err, pqerror.InvalidPassword) == nil {
+					t.Errorf("with the wrong password: %v", err)
+				}
+				tt.give(password)
+				if err := db.PingContext(t.Context()); err != nil {
+					t.Errorf("with the new password: %v", err)
+				}
+			}
+		})
+	}
+	t.Run("the function goes before the passfile", func(t *testing.T) {
+		set("sesame")
+		testcert.Write(t, dir, "pass", []byte("*:*:*:*:wrong\n"))
+		token = "sesame"
+		con, err := NewConnector(tcp(s, "user=scram_user password=stale passfile="+file),
+			WithPassword(func(context.Context, *Config, Host) (string, error) { return token, nil }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(con)
+		defer db.Close()
+		if err := db.PingContext(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -402,7 +402,7 @@ func TestConnectPassword(t *testing.T) {
 		mustConnect(t, d)
 	})
 	t.Run("not from a file of lib/pq's choice", func(t *testing.T) {
-		d := newDialer(t, tcp(s, "user=scram_user"))
+		d := newDialer(t, tcp(s, "user=scram_user passfile=/none"))
 		testcert.Write(t, os.Getenv("HOME"), ".pgpass", []byte("*:*:*:*:sesame\n"))
 		if _, err := d.connect(t.Context()); err == nil || !strings.Contains(err.Error(), "28P01") {
 			t.Errorf("got %v", err)

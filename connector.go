@@ -45,7 +45,7 @@ func WithDialer(dial DialFunc) Option {
 }
 
 // WithPassword asks password for the password of each new connection, for
-// tokens that expire. cfg is a copy of the connection's configuration and host
+// tokens that expire. What it returns goes before every other password. cfg is a copy of the connection's configuration and host
 // the place that is being connected to. An error from it fails the attempt.
 func WithPassword(password func(ctx context.Context, cfg *Config, host Host) (string, error)) Option {
 	return func(c *Connector) { c.dialer.password = password }

@@ -32,8 +32,7 @@ type Host struct {
 	// 5432.
 	Port uint16
 	// Password is the password for this host alone. It is used when
-	// Config.Password is empty. A Connector fills it from the passfile; no
-	// connection string can hold it.
+	// Config.Password is empty. No connection string can hold it.
 	Password string
 }
 
@@ -66,8 +65,8 @@ type Config struct {
 	// User is the role to connect as. Empty: the name of the operating
 	// system's user that runs the process.
 	User string
-	// Password is sent when the server asks for one. Empty: Host.Password,
-	// which a connector takes from the passfile.
+	// Password is sent when the server asks for one. Empty: Host.Password, or
+	// else what the passfile says when the connection is made.
 	Password string
 	// Database is the database to connect to. Empty: the one named like User.
 	Database string
@@ -282,28 +281,21 @@ func (c *Config) apply(s conninfo.Settings) error {
 }
 
 // normalize makes c ready to connect with: it fills what is empty with the
-// defaults, checks every field, and looks the hosts' passwords up in the
-// passfile. Doing it twice changes nothing more.
+// defaults and checks every field. Doing it twice changes nothing more.
 func (c *Config) normalize() error {
-	src := conninfo.SystemSource()
-	if err := c.complete(src); err != nil {
+	if err := c.complete(conninfo.SystemSource()); err != nil {
 		return fmt.Errorf("psyco: %w", err)
 	}
-	c.readPassfile(src)
 	return nil
 }
 
-// readPassfile looks up a password for each host that has none.
-func (c *Config) readPassfile(src *conninfo.Source) {
-	if c.Password != "" || c.Passfile == "" {
-		return
+// passwordFor returns the password for a host. The passfile is read each time, so that a
+// change of it is seen.
+func (c *Config) passwordFor(h Host, src *conninfo.Source) string {
+	if known := cmp.Or(c.Password, h.Password); known != "" || c.Passfile == "" {
+		return known
 	}
-	file := conninfo.ReadPassfile(c.Passfile, src)
-	for i := range c.Hosts {
-		if h := &c.Hosts[i]; h.Password == "" {
-			h.Password = file.Password(cmp.Or(h.Host, h.Hostaddr), strconv.Itoa(int(h.Port)), c.Database, c.User)
-		}
-	}
+	return conninfo.ReadPassfile(c.Passfile, src).Password(cmp.Or(h.Host, h.Hostaddr), strconv.Itoa(int(h.Port)), c.Database, c.User)
 }
 
 // Clone returns a copy that shares nothing with c: hosts, run-time parameters

@@ -317,7 +317,7 @@ func TestParseDSNOfThisProcess(t *testing.T) {
 func TestPassfile(t *testing.T) {
 	for _, tt := range []struct {
 		name, dsn, file string
-		want            string // the hosts' passwords
+		want            string // the passwords for the hosts
 	}{
 		{"exact", "host=h port=1 dbname=d user=u", "h:1:d:u:pw\n", "pw"},
 		{"wildcards", "host=h", "*:*:*:*:pw\n", "pw"},
@@ -343,7 +343,7 @@ func TestPassfile(t *testing.T) {
 		{"Windows line ends", "host=h", "*:*:*:*:a\r\n", "a"},
 		{"too few fields", "host=h", "h\n*:*:*:*\nh:*:*\n", ""},
 		{"an empty password ends the search", "host=h", "*:*:*:*:\n*:*:*:*:b\n", ""},
-		{"a password in the string", "host=h password=p", "*:*:*:*:a\n", ""},
+		{"a password in the string", "host=h password=p", "*:*:*:*:a\n", "p"},
 		{"passfile=", "host=h passfile=/other", "*:*:*:*:a\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,8 +352,7 @@ func TestPassfile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.readPassfile(s.Source())
-			if got := passwords(c); got != tt.want {
+			if got := passwords(c, s.Source()); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 			if s.Warn.Len() > 0 {
@@ -363,16 +362,16 @@ func TestPassfile(t *testing.T) {
 	}
 }
 
-func passwords(c *Config) string {
+func passwords(c *Config, src *conninfo.Source) string {
 	var list []string
 	for _, h := range c.Hosts {
-		list = append(list, h.Password)
+		list = append(list, c.passwordFor(h, src))
 	}
 	return strings.Join(list, "|")
 }
 
-// TestNormalizeReadsPassfile goes through the real file system.
-func TestNormalizeReadsPassfile(t *testing.T) {
+// TestPassfileOfConfigByHand goes through the real file system.
+func TestPassfileOfConfigByHand(t *testing.T) {
 	home := t.TempDir()
 	t.Setenv("HOME", home)
 	t.Setenv("PGPASSFILE", "/nonexistent") // a Config by hand does not look there
@@ -386,7 +385,7 @@ func TestNormalizeReadsPassfile(t *testing.T) {
 		if err := c.normalize(); err != nil {
 			t.Fatal(err)
 		}
-		if got := passwords(c); got != "from the file|by hand" {
+		if got := passwords(c, conninfo.SystemSource()); got != "from the file|by hand" {
 			t.Errorf("got %q", got)
 		}
 	}
