@@ -81,7 +81,7 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 	case nil:
 		return nil, 0, pgform.OIDText, nil
 	case string:
-		if err := checkText(x); err != nil {
+		if err := pgform.CheckText(x); err != nil {
 			return nil, 0, 0, err
 		}
 		return v, 0, pgform.OIDText, nil
@@ -108,9 +108,9 @@ func (m *TypeMap) builtin(v any, nesting int) (value driver.Value, oid, fallback
 		}
 		// As a string, because binary_parameters would send []byte in the
 		// binary format, which jsonb has its own of.
-		return string(x), 0, pgform.OIDJSONB, checkText(string(x))
+		return string(x), 0, pgform.OIDJSONB, pgform.CheckText(string(x))
 	case json.Number:
-		if !isNumeric(string(x)) {
+		if !pgform.IsNumeric(string(x)) {
 			return nil, 0, 0, fmt.Errorf("json.Number %.40q is not a number", string(x))
 		}
 		return string(x), pgform.OIDNumeric, 0, nil
@@ -178,7 +178,7 @@ func (m *TypeMap) reflected(rv reflect.Value, nesting int) (value driver.Value, 
 		if err != nil {
 			return nil, 0, 0, fmt.Errorf("%s: %w", typ, err)
 		}
-		return string(b), 0, pgform.OIDText, checkText(string(b))
+		return string(b), 0, pgform.OIDText, pgform.CheckText(string(b))
 	}
 	switch rv.Kind() {
 	case reflect.Bool:
@@ -194,7 +194,7 @@ func (m *TypeMap) reflected(rv reflect.Value, nesting int) (value driver.Value, 
 	case reflect.Float32, reflect.Float64:
 		return rv.Float(), pgform.OIDFloat8, 0, nil
 	case reflect.String:
-		return rv.String(), 0, pgform.OIDText, checkText(rv.String())
+		return rv.String(), 0, pgform.OIDText, pgform.CheckText(rv.String())
 	case reflect.Slice, reflect.Array:
 		return m.list(rv, nesting)
 	case reflect.Struct:
@@ -311,17 +311,10 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 	// lib/pq writes a year BC by way of the same one AD, in which February has other days
 	// and the zone another offset, and loses the sign of offsets under a minute.
 	if x.Year() <= 0 || offset < 0 && offset > -60 {
-		return string(appendTimestamp(nil, x)), oid, fallback, nil
+		text, _, err := appendText(nil, v)
+		return string(text), oid, fallback, err
 	}
 	return v, oid, fallback, nil
-}
-
-// checkText refuses what the server cannot store in any text.
-func checkText(s string) error {
-	if i := strings.IndexByte(s, 0); i >= 0 {
-		return fmt.Errorf("text has a NUL byte at offset %d, which PostgreSQL cannot store: remove it, or pass []byte to a bytea column", i)
-	}
-	return nil
 }
 
 // isByteList reports whether typ is bytes and not an array of small numbers.

@@ -152,7 +152,7 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 		// The predeclared types, without boxing each element.
 		switch typ.Kind() {
 		case reflect.String:
-			if err := checkText(ev.String()); err != nil {
+			if err := pgform.CheckText(ev.String()); err != nil {
 				return err
 			}
 			w.buf = appendQuotedElement(w.buf, ev.String())
@@ -161,7 +161,7 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 			w.buf = strconv.AppendInt(w.buf, ev.Int(), 10)
 			return w.unify(typ, intOID(ev.Int()), 0)
 		case reflect.Float64, reflect.Float32:
-			w.buf = appendFloat(w.buf, ev.Float())
+			w.buf = pgform.AppendFloat(w.buf, ev.Float())
 			return w.unify(typ, pgform.OIDFloat8, 0)
 		}
 	}
@@ -176,12 +176,12 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 	case int64:
 		w.buf = strconv.AppendInt(w.buf, x, 10)
 	case float64:
-		w.buf = appendFloat(w.buf, x)
+		w.buf = pgform.AppendFloat(w.buf, x)
 	case bool:
 		w.buf = strconv.AppendBool(w.buf, x)
 	case time.Time:
 		w.buf = append(w.buf, '"')
-		w.buf = appendTimestamp(w.buf, x)
+		w.buf, _, _ = appendText(w.buf, value)
 		w.buf = append(w.buf, '"')
 	case string:
 		w.buf = appendQuotedElement(w.buf, x)
@@ -196,7 +196,7 @@ func (w *arrayWriter) leaf(ev reflect.Value) error {
 			w.buf = fmt.Appendf(w.buf, `"\\x%x"`, x)
 			break
 		}
-		if err := checkText(string(x)); err != nil {
+		if err := pgform.CheckText(string(x)); err != nil {
 			return err
 		}
 		w.buf = appendQuotedElement(w.buf, string(x))

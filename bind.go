@@ -109,29 +109,23 @@ func appendInstant(b []byte, t time.Time) ([]byte, bool) {
 	if year := t.Year(); year < 1 || year > 9999 || t.Nanosecond()%1000 == 500 {
 		return b, false
 	}
-	b, err := appendMicros(b, t, 0)
+	b, err := pgform.AppendMicros(b, t, 0)
 	return b, err == nil
 }
 
-// appendTextParameter appends a parameter as text, or says that it is NULL.
+// appendTextParameter appends a parameter as text, to the letter as lib/pq does, or
+// says that it is NULL. There infinity has a sign, bytes are themselves, and times are
+// pq.FormatTimestamp's.
 func appendTextParameter(b []byte, value driver.Value) (_ []byte, null bool, err error) {
 	switch x := value.(type) {
-	case nil:
-		return b, true, nil
-	case int64:
-		return strconv.AppendInt(b, x, 10), false, nil
 	case float64:
 		return strconv.AppendFloat(b, x, 'f', -1, 64), false, nil
-	case bool:
-		return strconv.AppendBool(b, x), false, nil
-	case string:
-		return append(b, x...), false, nil
 	case []byte:
 		return append(b, x...), x == nil, nil
 	case time.Time:
 		return appendTime(b, x), false, nil
 	}
-	return b, false, fmt.Errorf("%T is no value that can be sent", value)
+	return pgform.AppendText(b, value)
 }
 
 // appendTime is pq.FormatTimestamp, without its allocation for ordinary times.
@@ -143,6 +137,16 @@ func appendTime(b []byte, t time.Time) []byte {
 		return append(b, s...)
 	}
 	return append(b, pq.FormatTimestamp(t)...)
+}
+
+// appendText is pgform's, with what pq.EnableInfinityTs says of a time.
+func appendText(b []byte, value any) (_ []byte, null bool, err error) {
+	if t, ok := value.(time.Time); ok {
+		if s := infinityFor(t); s != "" {
+			return append(b, s...), false, nil
+		}
+	}
+	return pgform.AppendText(b, value)
 }
 
 // infinityState is what is known of pq.EnableInfinityTs, which must be called before the first

@@ -2,7 +2,6 @@ package psyco
 
 import (
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -39,8 +38,8 @@ var binaryEncoders = map[uint32]valueEncoder{
 	pgform.OIDInterval:    encodeInterval,
 	pgform.OIDJSON:        encodeJSON,
 	pgform.OIDJSONB:       encodeJSONB,
-	pgform.OIDInet:        encodeInet(0),
-	pgform.OIDCIDR:        encodeInet(1),
+	pgform.OIDInet:        encodeInet(false),
+	pgform.OIDCIDR:        encodeInet(true),
 }
 
 // binaryEncoder returns the encoder of a type, nil if it has none.
@@ -185,7 +184,7 @@ func floatOf(m *TypeMap, v any, typ string, bits int) (float64, error) {
 	case int64:
 		return float64(x), nil
 	case string:
-		if f, err := strconv.ParseFloat(x, bits); err == nil && isNumeric(x) {
+		if f, err := strconv.ParseFloat(x, bits); err == nil && pgform.IsNumeric(x) {
 			return f, nil
 		}
 	}
@@ -227,7 +226,7 @@ func byteaValue(m *TypeMap, v any) ([]byte, error) {
 	case []byte:
 		return x, nil
 	case string:
-		if raw, err := decodeBytea(x); err == nil {
+		if raw, err := pgform.ParseBytea(x); err == nil {
 			return raw, nil
 		}
 	}
@@ -258,21 +257,158 @@ func encodeUUID(m *TypeMap, b []byte, v any) ([]byte, error) {
 		value = string(x)
 	}
 	if text, ok := value.(string); ok {
-		text = strings.TrimSuffix(strings.TrimPrefix(text, "{"), "}")
-		if raw, err := hex.DecodeString(strings.ReplaceAll(text, "-", "")); err == nil && len(raw) == 16 {
-			return append(b, raw...), nil
+		if uuid, ok := pgform.ParseUUID(text); ok {
+			return append(b, uuid[:]...), nil
 		}
 	}
 	return b, misfit(v, "uuid")
 }
 
-func encodeInterval(m *TypeMap, b []byte, v any) ([]byte, error) {
-	var i Interval
+func encodeNumeric(m *TypeMap, b []byte, v any) ([]byte, error) {
+	var room [32]byte
+	if n, ok := integerOf(v); ok {
+		return pgform.AppendNumeric(b, string(strconv.AppendInt(room[:0], n, 10)))
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return b, err
+	}
+	switch x := textOf(value).(type) {
+	case int64:
+		return pgform.AppendNumeric(b, string(strconv.AppendInt(room[:0], x, 10)))
+	case float64:
+		return pgform.AppendNumeric(b, string(pgform.AppendFloat(room[:0], x)))
+	case string:
+		if pgform.IsNumeric(x) {
+			return pgform.AppendNumeric(b, x)
+		}
+	}
+	return b, misfit(v, "numeric")
+}
+
+// encodeTimestamptz appends an instant, in microseconds since the server's epoch.
+func encodeTimestamptz(m *TypeMap, b []byte, v any) ([]byte, error) {
+	if t, ok := v.(time.Time); ok && !hasInfinity() {
+		return pgform.AppendMicros(b, t, 0)
+	}
+	t, infinite, err := momentOf(m, v, "timestamptz")
+	if err != nil {
+		return b, err
+	}
+	if infinite != 0 {
+		return pgform.AppendInfinity(b, infinite), nil
+	}
+	return pgform.AppendMicros(b, t, 0)
+}
+
+// encodeTimestamp appends what the clock shows.
+func encodeTimestamp(m *TypeMap, b []byte, v any) ([]byte, error) {
+	t, ok := v.(time.Time)
+	if !ok || hasInfinity() {
+		var infinite int8
+		var err error
+		if t, infinite, err = momentOf(m, v, "timestamp"); err != nil {
+			return b, err
+		}
+		if infinite != 0 {
+			return pgform.AppendInfinity(b, infinite), nil
+		}
+	}
+	_, offset := t.Zone()
+	return pgform.AppendMicros(b, t, int64(offset))
+}
+
+func encodeDate(m *TypeMap, b []byte, v any) ([]byte, error) {
+	date, err := dateOf(m, v)
+	if err != nil {
+		return b, err
+	}
+	return pgform.Date(date).AppendBinary(b)
+}
+
+func dateOf(m *TypeMap, v any) (Date, error) {
+	if t, ok := v.(time.Time); ok && !hasInfinity() {
+		return DateOf(t), nil
+	}
+	value, err := basicValue(m, v)
+	if err != nil {
+		return Date{}, err
+	}
+	if text, ok := textOf(value).(string); ok {
+		if date, ok := pgform.ParseDate(text); ok {
+			return Date(date), nil
+		}
+	}
+	t, infinite, err := momentOf(m, v, "date")
+	if err != nil {
+		return Date{}, err
+	}
+	date := DateOf(t)
+	date.Infinity = infinite
+	return date, nil
+}
+
+// encodeTime appends the time of day that the clock shows.
+func encodeTime(m *TypeMap, b []byte, v any) ([]byte, error) {
+	var micros int64
 	switch x := v.(type) {
 	case time.Duration:
-		i = IntervalOf(x)
+		micros = x.Round(time.Microsecond).Microseconds()
+	case time.Time:
+		micros = pgform.ClockMicros(x)
+	default:
+		t, infinite, err := momentOf(m, v, "time")
+		switch {
+		case err != nil:
+			return b, err
+		case infinite != 0:
+			return b, errors.New("infinity is no time of day")
+		}
+		micros = pgform.ClockMicros(t)
+		if t.Year() == 0 && t.Day() == 2 { // as ParseClock gives 24:00:00
+			micros += pgform.MicrosPerDay
+		}
+	}
+	return pgform.AppendClock(b, micros)
+}
+
+// momentOf converts what is not plainly a time.Time.
+func momentOf(m *TypeMap, v any, typ string) (t time.Time, infinite int8, err error) {
+	value, err := basicValue(m, v)
+	if err != nil {
+		return time.Time{}, 0, err
+	}
+	switch x := textOf(value).(type) {
+	case time.Time:
+		infinite, _ := infinityOf(infinityFor(x))
+		return x, infinite, nil
+	case string:
+		if sign, ok := infinityOf(x); ok {
+			return time.Time{}, sign, nil
+		}
+		if typ == "timestamptz" && !pgform.HasZone(x) {
+			return time.Time{}, 0, fmt.Errorf("the timestamptz %.60q has no offset: add one, or pass a time.Time", x)
+		}
+		if t, err := time.Parse(time.RFC3339Nano, x); err == nil {
+			return t, 0, nil
+		}
+		if typ != "time" && !strings.ContainsRune(x, '-') {
+			break // a time of day
+		}
+		if t, err := parseTime(x); err == nil {
+			return t, 0, nil
+		}
+	}
+	return time.Time{}, 0, misfit(v, typ)
+}
+
+func encodeInterval(m *TypeMap, b []byte, v any) ([]byte, error) {
+	var i pgform.Interval
+	switch x := v.(type) {
+	case time.Duration:
+		i = pgform.Interval(IntervalOf(x))
 	case Interval:
-		i = x
+		i = pgform.Interval(x)
 	default:
 		value, err := basicValue(m, v)
 		if err != nil {
@@ -282,33 +418,24 @@ func encodeInterval(m *TypeMap, b []byte, v any) ([]byte, error) {
 		if !ok {
 			return b, misfit(v, "interval")
 		}
-		if i, err = parseInterval(text); err != nil {
+		if i, err = pgform.ParseInterval(text); err != nil {
 			return b, err
 		}
 	}
-	b = binary.BigEndian.AppendUint64(b, uint64(i.Microseconds))
-	b = binary.BigEndian.AppendUint32(b, uint32(i.Days))
-	return binary.BigEndian.AppendUint32(b, uint32(i.Months)), nil
+	return i.AppendBinary(b), nil
 }
 
 func encodeJSONB(m *TypeMap, b []byte, v any) ([]byte, error) {
 	return encodeJSON(m, append(b, 1), v) // the version of the format
 }
 
-func encodeInet(isCIDR byte) valueEncoder {
+func encodeInet(isCIDR bool) valueEncoder {
 	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
 		prefix, err := inetOf(m, v)
 		if err != nil {
 			return b, err
 		}
-		const inet4, inet6 = 2, 3 // PostgreSQL: PGSQL_AF_INET
-		addr := prefix.Addr().AsSlice()
-		family := byte(inet4)
-		if len(addr) == 16 {
-			family = inet6
-		}
-		b = append(b, family, byte(prefix.Bits()), isCIDR, byte(len(addr)))
-		return append(b, addr...), nil
+		return pgform.AppendInet(b, prefix, isCIDR), nil
 	}
 }
 
@@ -321,7 +448,7 @@ func inetOf(m *TypeMap, v any) (netip.Prefix, error) {
 	if !ok {
 		return netip.Prefix{}, misfit(v, "inet")
 	}
-	return parseInet(text)
+	return pgform.ParseInet(text)
 }
 
 // encodeArray gives the encoder of arrays whose elements are of type oid.

@@ -219,7 +219,7 @@ func textEncoder(kind columnKind) valueEncoder {
 			if err != nil {
 				return b, err
 			}
-			return appendText(b, raw)
+			return pgform.AppendBytea(b, raw), nil
 		}
 	case pgform.OIDJSON, pgform.OIDJSONB:
 		return encodeJSON
@@ -232,7 +232,7 @@ func textEncoder(kind columnKind) valueEncoder {
 func encodeText(m *TypeMap, b []byte, v any) ([]byte, error) {
 	switch x := v.(type) {
 	case string:
-		return append(b, x...), checkText(x)
+		return append(b, x...), pgform.CheckText(x)
 	case []byte:
 		if x == nil {
 			return b, errNull
@@ -246,14 +246,15 @@ func encodeText(m *TypeMap, b []byte, v any) ([]byte, error) {
 	if raw, ok := value.([]byte); ok {
 		return append(b, raw...), checkBytes(raw)
 	}
-	return appendText(b, value)
+	b, _, err = appendText(b, value)
+	return b, err
 }
 
 func checkBytes(b []byte) error {
 	if bytes.IndexByte(b, 0) < 0 {
 		return nil
 	}
-	return checkText(string(b))
+	return pgform.CheckText(string(b))
 }
 
 // encodeJSON appends a document. Go values that have no other meaning as

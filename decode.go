@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"database/sql/driver"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"math"
 	"reflect"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +64,7 @@ func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver
 	case pgform.OIDChar, pgform.OIDBpchar, pgform.OIDVarchar, pgform.OIDText:
 		return string(cell), nil
 	case pgform.OIDBytea:
-		return decodeBytea(string(cell))
+		return pgform.ParseBytea(string(cell))
 	case pgform.OIDTimestamptz:
 		return decodeTimestamp(location(), string(cell))
 	case pgform.OIDTimestamp, pgform.OIDDate:
@@ -106,20 +103,9 @@ func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
 	case typ == pgform.OIDInt2 && len(cell) == 2:
 		return int64(int16(binary.BigEndian.Uint16(cell))), nil
 	case typ == pgform.OIDUUID && len(cell) == 16:
-		return appendUUID(make([]byte, 0, 36), cell), nil
+		return pgform.AppendUUID(make([]byte, 0, 36), cell), nil
 	}
 	return nil, fmt.Errorf("%d bytes for a value of type %d", len(cell), typ)
-}
-
-// appendUUID appends the 16 bytes of a UUID as text.
-func appendUUID(b, uuid []byte) []byte {
-	for i, part := range [...][]byte{uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:]} {
-		if i > 0 {
-			b = append(b, '-')
-		}
-		b = hex.AppendEncode(b, part)
-	}
-	return b
 }
 
 func decodeTimestamp(location *time.Location, text string) (driver.Value, error) {
@@ -127,38 +113,6 @@ func decodeTimestamp(location *time.Location, text string) (driver.Value, error)
 		return []byte(text), nil
 	}
 	return pq.ParseTimestamp(location, text)
-}
-
-// decodeBytea reads both formats of bytea_output as the server does, which takes white
-// space between the digits of hex.
-func decodeBytea(text string) ([]byte, error) {
-	if len(text) >= 2 && text[:2] == `\x` {
-		b, err := hex.DecodeString(text[2:])
-		if err != nil && strings.ContainsAny(text, " \t\n\r") {
-			return hex.DecodeString(strings.Join(strings.Fields(text[2:]), ""))
-		}
-		return b, err
-	}
-	b := make([]byte, 0, len(text))
-	for i := 0; i < len(text); i++ {
-		switch {
-		case text[i] != '\\':
-			b = append(b, text[i])
-		case i+1 < len(text) && text[i+1] == '\\':
-			b = append(b, '\\')
-			i++
-		case i+3 < len(text):
-			n, err := strconv.ParseUint(text[i+1:i+4], 8, 8)
-			if err != nil {
-				return nil, fmt.Errorf("bytea with %.4q", text[i:])
-			}
-			b = append(b, byte(n))
-			i += 3
-		default:
-			return nil, errors.New("bytea that ends in the middle of a byte")
-		}
-	}
-	return b, nil
 }
 
 // location is the session's time zone, in which lib/pq gives timestamptz.

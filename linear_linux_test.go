@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
@@ -58,12 +59,12 @@ var readers = []struct {
 	{"range", func(text string) { new(Range[int]).Scan(text) }},
 	{"multirange", func(text string) { parseMultirange[int](text) }},
 	{"hstore", func(text string) { parseHStore(text) }},
-	{"interval", func(text string) { parseInterval(text) }},
-	{"inet", func(text string) { parseInet(text) }},
+	{"interval", func(text string) { pgform.ParseInterval(text) }},
+	{"inet", func(text string) { pgform.ParseInet(text) }},
 	{"numeric", func(text string) { new(Numeric).Scan(text) }},
 	{"time", func(text string) { parseTime(text) }},
-	{"date", func(text string) { parseDate(text) }},
-	{"bytea", func(text string) { decodeBytea(text) }},
+	{"date", func(text string) { pgform.ParseDate(text) }},
+	{"bytea", func(text string) { pgform.ParseBytea(text) }},
 	{"arguments of calls", func(text string) {
 		spots := parameters(text)
 		argumentsOf(text, spots)

@@ -140,7 +140,7 @@ func isBytes(typ reflect.Type) bool {
 // quoted writes text as a constant of a type; of type 0, or one that is not
 // known by name, its place in the query decides.
 func quoted(text string, declared uint32, typed bool) (literal, error) {
-	if err := checkText(text); err != nil {
+	if err := pgform.CheckText(text); err != nil {
 		return literal{}, err
 	}
 	var b strings.Builder
@@ -187,7 +187,7 @@ func valueText(value driver.Value) (string, error) {
 	if t, ok := value.(time.Time); ok {
 		return string(appendTime(nil, t)), nil
 	}
-	text, err := appendText(nil, value)
+	text, _, err := pgform.AppendText(nil, value)
 	return string(text), err
 }
 

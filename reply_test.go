@@ -292,7 +292,7 @@ func TestInstants(t *testing.T) {
 			for _, x := range b {
 				n = n<<8 | int64(x)
 			}
-			micros = append(micros, n+postgresEpoch*microsPerSecond)
+			micros = append(micros, n+pgform.Epoch*pgform.MicrosPerSecond)
 		}
 		rows, err := ours.QueryContext(t.Context(), `SELECT x, (extract(epoch FROM x::timestamptz) * 1000000)::int8, y
 			FROM unnest($1::text[], $2::int8[]) t (x, y) WHERE (extract(epoch FROM x::timestamptz) * 1000000)::int8 <> y`, texts, micros)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/pgform"
 )
 
 // Into makes a destination for Scan out of a pointer to any type that can be a
@@ -76,7 +78,7 @@ func setValue(dst reflect.Value, src any) error {
 	if x, ok := src.(time.Time); ok && indirectType(dst.Type()).Kind() == reflect.String {
 		return setText(dst, x.Format(time.RFC3339Nano)) // as database/sql does
 	}
-	text, err := appendText(nil, src)
+	text, _, err := appendText(nil, src)
 	if err != nil {
 		return err
 	}
@@ -135,14 +137,14 @@ func setText(dst reflect.Value, text string) error {
 		}
 		return err
 	case reflect.TypeFor[time.Duration]():
-		interval, err := parseInterval(text)
+		interval, err := pgform.ParseInterval(text)
 		if err != nil {
 			return err
 		}
 		if interval.Months != 0 {
 			return fmt.Errorf("interval %s has months, which are no fixed duration: use psyco.Interval", text)
 		}
-		d, err := interval.Duration()
+		d, err := Interval(interval).Duration()
 		dst.SetInt(int64(d))
 		return unprefixed(err)
 	case reflect.TypeFor[netip.Addr](), reflect.TypeFor[netip.Prefix](), reflect.TypeFor[net.IP](), reflect.TypeFor[net.IPNet](), reflect.TypeFor[net.HardwareAddr]():
@@ -254,8 +256,8 @@ func setBytes(dst reflect.Value, text string) error {
 	var b []byte
 	var err error
 	switch isUUID := dst.Kind() == reflect.Array && dst.Len() == 16; {
-	case strings.HasPrefix(text, `\x`), isEscapedBytea(text):
-		b, err = decodeBytea(text)
+	case strings.HasPrefix(text, `\x`), pgform.IsEscapedBytea(text):
+		b, err = pgform.ParseBytea(text)
 	case isUUID && len(text) != dst.Len():
 		b, err = hex.DecodeString(strings.ReplaceAll(text, "-", ""))
 	default:
@@ -272,21 +274,6 @@ func setBytes(dst reflect.Value, text string) error {
 	}
 	copy(dst.Bytes(), b)
 	return nil
-}
-
-// isEscapedBytea reports whether text is bytes as bytea_output=escape writes them: with a
-// backslash or three octal digits behind each backslash, and nothing but what can be printed.
-func isEscapedBytea(text string) bool {
-	if strings.IndexByte(text, '\\') < 0 {
-		return false // then it is the same as text
-	}
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	_, err := decodeBytea(text)
-	return err == nil
 }
 
 // prefixedError is an error of this package on its way to the caller. Where it
@@ -325,18 +312,7 @@ func parseTime(text string) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%s is no time.Time: use psyco.Timestamp or psyco.Date", text)
 	}
 	if len(text) > 2 && text[2] == ':' {
-		clock, zone := text, ""
-		if i := strings.IndexAny(text, "+-"); i >= 0 {
-			clock, zone = text[:i], "-07:00:00"[:min(len(text)-i, 9)]
-		}
-		t, err := time.Parse("15:04:05"+zone, strings.Replace(text, "24:", "00:", 1))
-		if err == nil && strings.HasPrefix(clock, "24:") {
-			t = t.Add(24 * time.Hour)
-		}
-		if err != nil {
-			return time.Time{}, fmt.Errorf("%.60q is no time", text)
-		}
-		return t, nil
+		return pgform.ParseClock(text)
 	}
 	t, err := pq.ParseTimestamp(nil, text)
 	if err != nil {
@@ -348,9 +324,8 @@ func parseTime(text string) (time.Time, error) {
 // appendParameterText appends what v, which is of a type that can be a parameter, is in text.
 func appendParameterText(b []byte, v any) (_ []byte, null bool, err error) {
 	value, _, _, err := (*TypeMap)(nil).convert(v, 0)
-	if err != nil || value == nil {
-		return b, value == nil, err
+	if err != nil {
+		return b, false, err
 	}
-	b, err = appendText(b, value)
-	return b, false, err
+	return appendText(b, value)
 }

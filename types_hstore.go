@@ -35,7 +35,7 @@ func (h HStore) Value() (driver.Value, error) {
 	var b []byte
 	for _, key := range slices.Sorted(maps.Keys(h)) {
 		value := h[key]
-		if err := errors.Join(checkText(key), checkText(value.V)); err != nil {
+		if err := errors.Join(pgform.CheckText(key), pgform.CheckText(value.V)); err != nil {
 			return nil, prefixed(fmt.Errorf("hstore key %q: %w", key, err))
 		}
 		if len(b) > 0 {

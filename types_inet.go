@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
-	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 )
@@ -33,22 +32,11 @@ func (n Inet) Value() (driver.Value, error) {
 	if n.Prefix == (netip.Prefix{}) {
 		return nil, nil
 	}
-	text, err := n.text()
+	text, err := pgform.InetText(n.Prefix)
 	if err != nil {
 		return nil, prefixed(err)
 	}
 	return text, nil
-}
-
-func (n Inet) text() (string, error) {
-	addr := n.Addr()
-	switch {
-	case !n.IsValid():
-		return "", fmt.Errorf("%s is no network address", n.Prefix)
-	case n.Bits() == addr.BitLen():
-		return addr.String(), nil
-	}
-	return n.String(), nil
 }
 
 func (Inet) parameterOID() (oid, fallback uint32) { return pgform.OIDInet, 0 }
@@ -59,27 +47,12 @@ func (n *Inet) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	prefix, err := parseInet(text)
+	prefix, err := pgform.ParseInet(text)
 	if err != nil {
 		return prefixed(err)
 	}
 	n.Prefix = prefix
 	return nil
-}
-
-func parseInet(text string) (netip.Prefix, error) {
-	if strings.Contains(text, "/") {
-		prefix, err := netip.ParsePrefix(text)
-		if err != nil {
-			return netip.Prefix{}, fmt.Errorf("%.60q is not an inet value: %w", text, err)
-		}
-		return prefix, nil
-	}
-	addr, err := netip.ParseAddr(text)
-	if err != nil || addr.Zone() != "" {
-		return netip.Prefix{}, fmt.Errorf("%.60q is not an inet value", text)
-	}
-	return netip.PrefixFrom(addr, addr.BitLen()), nil
 }
 
 // networkValue converts the address types of net and net/netip.
@@ -155,7 +128,7 @@ func setNetwork(dst reflect.Value, text string) error {
 		dst.SetBytes(mac)
 		return nil
 	}
-	prefix, err := parseInet(text)
+	prefix, err := pgform.ParseInet(text)
 	if err != nil {
 		return err
 	}

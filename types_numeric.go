@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"strconv"
-	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 )
@@ -29,7 +28,7 @@ var (
 
 // Value implements [driver.Valuer]. Text that is no number is an error.
 func (n Numeric) Value() (driver.Value, error) {
-	if !isNumeric(string(n)) {
+	if !pgform.IsNumeric(string(n)) {
 		return nil, prefixed(fmt.Errorf("Numeric(%.40q) is not a number", string(n)))
 	}
 	return string(n), nil
@@ -44,46 +43,19 @@ func (n *Numeric) Scan(src any) error {
 		*n = Numeric(strconv.FormatInt(x, 10))
 		return nil
 	case float64:
-		*n = Numeric(appendFloat(nil, x))
+		*n = Numeric(pgform.AppendFloat(nil, x))
 		return nil
 	}
 	text, err := scanText(src, "Numeric")
 	if err != nil {
 		return err
 	}
-	if !isNumeric(text) {
+	if !pgform.IsNumeric(text) {
 		return prefixed(fmt.Errorf("%.40q is not a number: to read a money column, select it as price::numeric", text))
 	}
 	*n = Numeric(text)
 	return nil
 }
-
-// isNumeric reports whether s is a decimal number, with an exponent or not, or
-// one of numeric's special values.
-func isNumeric(s string) bool {
-	_, s = cutSign(s)
-	switch strings.ToLower(s) {
-	case "nan", "infinity", "inf":
-		return true
-	}
-	mantissa, exponent := s, ""
-	if i := strings.IndexAny(s, "eE"); i >= 0 {
-		mantissa, exponent = s[:i], s[i+1:]
-		if _, exponent = cutSign(exponent); exponent == "" {
-			return false
-		}
-	}
-	whole, fraction, _ := strings.Cut(mantissa, ".")
-	return whole+fraction != "" && strings.Trim(whole+fraction+exponent, "0123456789") == ""
-}
-
-// The limits of numeric: digits before and after the point, and the bits of a
-// number with that many digits.
-const (
-	maxNumericWhole = 131072
-	maxNumericScale = 16383
-	maxNumericBits  = 435412
-)
 
 // bigValue converts the number types of math/big.
 func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
@@ -98,7 +70,7 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 	case big.Rat:
 		return bigValue(&x)
 	case *big.Int:
-		if x.BitLen() <= maxNumericBits {
+		if x.BitLen() <= pgform.MaxNumericBits {
 			return x.String(), pgform.OIDNumeric, 0, nil
 		}
 	case *big.Float:
@@ -107,7 +79,7 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 			return "-Infinity", pgform.OIDNumeric, 0, nil
 		case x.IsInf():
 			return "Infinity", pgform.OIDNumeric, 0, nil
-		case exponent <= maxNumericBits && exponent >= -maxNumericBits:
+		case exponent <= pgform.MaxNumericBits && exponent >= -pgform.MaxNumericBits:
 			return x.Text('g', -1), pgform.OIDNumeric, 0, nil
 		}
 	case *big.Rat:
@@ -115,9 +87,9 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		switch {
 		case !finite:
 			return nil, 0, 0, fmt.Errorf("the fraction %.60s has no finite decimal form: round it, psyco.Numeric(r.FloatString(20))", x)
-		case digits <= maxNumericScale && x.Num().BitLen() <= 2*maxNumericBits:
+		case digits <= pgform.MaxNumericScale && x.Num().BitLen() <= 2*pgform.MaxNumericBits:
 			return x.FloatString(digits), pgform.OIDNumeric, 0, nil
 		}
 	}
-	return nil, 0, 0, fmt.Errorf("%T is out of numeric's range, %d digits before the point and %d after it", v, maxNumericWhole, maxNumericScale)
+	return nil, 0, 0, fmt.Errorf("%T is out of numeric's range, %d digits before the point and %d after it", v, pgform.MaxNumericWhole, pgform.MaxNumericScale)
 }

@@ -4,8 +4,6 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/psyco-go/psyco/internal/pgform"
@@ -48,40 +46,21 @@ var (
 	_ parameter     = Date{}
 )
 
-const (
-	infinity         = "infinity"
-	negativeInfinity = "-infinity"
-)
-
-// infinityOf tells infinite text and values from finite ones.
+// infinityOf tells infinite values from finite ones.
 func infinityOf(src any) (sign int8, infinite bool) {
-	var text string
 	switch x := src.(type) {
 	case string:
-		text = x
+		return pgform.ParseInfinity(x)
 	case []byte:
-		text = string(x)
-	}
-	switch text {
-	case infinity:
-		return 1, true
-	case negativeInfinity:
-		return -1, true
+		return pgform.ParseInfinity(string(x))
 	}
 	return 0, false
-}
-
-func infinityText(sign int8) string {
-	if sign < 0 {
-		return negativeInfinity
-	}
-	return infinity
 }
 
 // Value implements [driver.Valuer].
 func (t Timestamp) Value() (driver.Value, error) {
 	if t.Infinity != 0 {
-		return infinityText(t.Infinity), nil
+		return pgform.InfinityText(t.Infinity), nil
 	}
 	value, _, _, err := timeValue(t.Time, t.Time)
 	return value, err
@@ -112,10 +91,7 @@ func (t *Timestamp) Scan(src any) error {
 }
 
 // DateOf gives the date on the wall clock of t.
-func DateOf(t time.Time) Date {
-	year, month, day := t.Date()
-	return Date{Year: year, Month: month, Day: day}
-}
+func DateOf(t time.Time) Date { return Date(pgform.DateOf(t)) }
 
 // In gives midnight of the date in loc. Without meaning for an infinite date.
 func (d Date) In(loc *time.Location) time.Time {
@@ -124,20 +100,11 @@ func (d Date) In(loc *time.Location) time.Time {
 
 // String gives the date as the server does with datestyle ISO: "2024-02-29",
 // "0044-03-15 BC", "infinity".
-func (d Date) String() string {
-	if d.Infinity != 0 {
-		return infinityText(d.Infinity)
-	}
-	b := appendDate(nil, d.Year, d.Month, d.Day)
-	if d.Year <= 0 {
-		b = append(b, " BC"...)
-	}
-	return string(b)
-}
+func (d Date) String() string { return string(pgform.Date(d).AppendText(nil)) }
 
 // Value implements [driver.Valuer]. A date that the calendar does not have is an error.
 func (d Date) Value() (driver.Value, error) {
-	if d.Infinity == 0 && DateOf(d.In(time.UTC)) != d {
+	if !pgform.Date(d).Exists() {
 		return nil, prefixed(fmt.Errorf("there is no date of year %d, month %d, day %d", d.Year, int(d.Month), d.Day))
 	}
 	return d.String(), nil
@@ -159,32 +126,10 @@ func (d *Date) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	got, ok := parseDate(text)
+	got, ok := pgform.ParseDate(text)
 	if !ok {
 		return prefixed(fmt.Errorf("%.60q is not a date in datestyle ISO", text))
 	}
-	*d = got
+	*d = Date(got)
 	return nil
-}
-
-// parseDate reads year-month-day, with a BC behind it for the years before 1.
-func parseDate(text string) (Date, bool) {
-	text, bc := strings.CutSuffix(text, " BC")
-	parts := strings.Split(text, "-")
-	if len(parts) != 3 {
-		return Date{}, false
-	}
-	var numbers [3]int
-	for i, part := range parts {
-		n, err := strconv.ParseUint(part, 10, 31)
-		if err != nil {
-			return Date{}, false
-		}
-		numbers[i] = int(n)
-	}
-	d := Date{Year: numbers[0], Month: time.Month(numbers[1]), Day: numbers[2]}
-	if bc {
-		d.Year = 1 - d.Year
-	}
-	return d, DateOf(d.In(time.UTC)) == d
 }

@@ -95,7 +95,7 @@ func literalBytea(types []uint32, args []driver.NamedValue) ([]driver.NamedValue
 	args = slices.Clone(args)
 	for i := range min(len(types), len(args)) {
 		if x, ok := args[i].Value.(string); ok && types[i] == pgform.OIDBytea {
-			raw, err := decodeBytea(x)
+			raw, err := pgform.ParseBytea(x)
 			if err != nil {
 				return nil, argumentError(&args[i], fmt.Errorf("%.40q is not the text of a bytea: %w", x, err))
 			}

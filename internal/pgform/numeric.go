@@ -1,4 +1,4 @@
-package psyco
+package pgform
 
 import (
 	"encoding/binary"
@@ -8,32 +8,10 @@ import (
 	"strings"
 )
 
-func encodeNumeric(m *TypeMap, b []byte, v any) ([]byte, error) {
-	var room [32]byte
-	if n, ok := integerOf(v); ok {
-		return appendNumeric(b, string(strconv.AppendInt(room[:0], n, 10)))
-	}
-	value, err := basicValue(m, v)
-	if err != nil {
-		return b, err
-	}
-	switch x := textOf(value).(type) {
-	case int64:
-		return appendNumeric(b, string(strconv.AppendInt(room[:0], x, 10)))
-	case float64:
-		return appendNumeric(b, string(appendFloat(room[:0], x)))
-	case string:
-		if isNumeric(x) {
-			return appendNumeric(b, x)
-		}
-	}
-	return b, misfit(v, "numeric")
-}
-
-// appendNumeric writes a decimal number that isNumeric accepts: the count of its
+// AppendNumeric writes a decimal number that IsNumeric accepts: the count of its
 // digits to base 10,000, the weight of the first of them, sign, display scale,
 // digits (PostgreSQL: numeric_recv).
-func appendNumeric(b []byte, text string) ([]byte, error) {
+func AppendNumeric(b []byte, text string) ([]byte, error) {
 	const (
 		negative    = 0x4000
 		notANumber  = 0xC000
@@ -63,7 +41,7 @@ func appendNumeric(b []byte, text string) ([]byte, error) {
 	exponent := 0
 	if i := strings.IndexAny(number, "eE"); i >= 0 {
 		var err error
-		if exponent, err = strconv.Atoi(number[i+1:]); err != nil || exponent > maxNumericWhole || exponent < -maxNumericWhole {
+		if exponent, err = strconv.Atoi(number[i+1:]); err != nil || exponent > MaxNumericWhole || exponent < -MaxNumericWhole {
 			return b, numericRange(text)
 		}
 		number = number[:i]
@@ -73,7 +51,7 @@ func appendNumeric(b []byte, text string) ([]byte, error) {
 	scale := max(0, -exponent)
 	digits := strings.TrimLeft(whole+fraction, "0")
 	if digits == "" {
-		if scale > maxNumericScale {
+		if scale > MaxNumericScale {
 			return b, numericRange(text)
 		}
 		return appendHead(b, 0, 0, 0, scale), nil
@@ -88,7 +66,7 @@ func appendNumeric(b []byte, text string) ([]byte, error) {
 	for groups > 1 && digits[len(digits)-4:] == "0000" {
 		digits, groups = digits[:len(digits)-4], groups-1
 	}
-	if scale > maxNumericScale || (weight+1)*4 > maxNumericWhole || groups > math.MaxUint16 {
+	if scale > MaxNumericScale || (weight+1)*4 > MaxNumericWhole || groups > math.MaxUint16 {
 		return b, numericRange(text)
 	}
 	b = appendHead(b, groups, weight, sign, scale)
@@ -103,5 +81,32 @@ func appendNumeric(b []byte, text string) ([]byte, error) {
 }
 
 func numericRange(text string) error {
-	return fmt.Errorf("%.40s is out of numeric's range, %d digits before the point and %d after it", text, maxNumericWhole, maxNumericScale)
+	return fmt.Errorf("%.40s is out of numeric's range, %d digits before the point and %d after it", text, MaxNumericWhole, MaxNumericScale)
 }
+
+// IsNumeric reports whether s is a decimal number, with an exponent or not, or
+// one of numeric's special values.
+func IsNumeric(s string) bool {
+	_, s = cutSign(s)
+	switch strings.ToLower(s) {
+	case "nan", "infinity", "inf":
+		return true
+	}
+	mantissa, exponent := s, ""
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		mantissa, exponent = s[:i], s[i+1:]
+		if _, exponent = cutSign(exponent); exponent == "" {
+			return false
+		}
+	}
+	whole, fraction, _ := strings.Cut(mantissa, ".")
+	return whole+fraction != "" && strings.Trim(whole+fraction+exponent, "0123456789") == ""
+}
+
+// The limits of numeric: digits before and after the point, and the bits of a
+// number with that many digits.
+const (
+	MaxNumericWhole = 131072
+	MaxNumericScale = 16383
+	MaxNumericBits  = 435412
+)

@@ -1,0 +1,207 @@
+package pgform
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	MicrosPerSecond = 1_000_000
+	MicrosPerMinute = 60 * MicrosPerSecond
+	MicrosPerHour   = 60 * MicrosPerMinute
+	MicrosPerDay    = 24 * MicrosPerHour
+
+	// Epoch is where the server's times begin: 2000-01-01, in Unix seconds.
+	Epoch = 946_684_800
+
+	secondsPerDay = 24 * 60 * 60
+)
+
+const (
+	infinity         = "infinity"
+	negativeInfinity = "-infinity"
+)
+
+// ParseInfinity tells infinite dates and times from finite ones.
+func ParseInfinity(text string) (sign int8, infinite bool) {
+	switch text {
+	case infinity:
+		return 1, true
+	case negativeInfinity:
+		return -1, true
+	}
+	return 0, false
+}
+
+// InfinityText is what ParseInfinity reads.
+func InfinityText(sign int8) string {
+	if sign < 0 {
+		return negativeInfinity
+	}
+	return infinity
+}
+
+// AppendInfinity writes an infinite timestamp in binary.
+func AppendInfinity(b []byte, sign int8) []byte {
+	if sign < 0 {
+		return binary.BigEndian.AppendUint64(b, 1<<63)
+	}
+	return binary.BigEndian.AppendUint64(b, math.MaxInt64)
+}
+
+// AppendTimestamp writes t with its offset, in years BC where Go counts zero and down.
+func AppendTimestamp(b []byte, t time.Time) []byte {
+	b = appendDay(b, t.Year(), t.Month(), t.Day())
+	b = t.AppendFormat(b, " 15:04:05.999999999")
+	_, offset := t.Zone()
+	sign := byte('+')
+	if offset < 0 {
+		sign, offset = '-', -offset
+	}
+	b = append(b, sign)
+	b = append2(b, offset/3600)
+	b = append2(append(b, ':'), offset/60%60)
+	if s := offset % 60; s != 0 {
+		b = append2(append(b, ':'), s)
+	}
+	if t.Year() <= 0 {
+		b = append(b, " BC"...)
+	}
+	return b
+}
+
+// AppendMicros writes a timestamp in binary: what the clock shows at an offset from UTC,
+// rounded to the microsecond, as the server does (PostgreSQL: timestamp_recv).
+func AppendMicros(b []byte, t time.Time, offset int64) ([]byte, error) {
+	const limit = math.MaxInt64/MicrosPerSecond - 1
+	seconds := t.Unix() + offset - Epoch
+	if seconds > limit || seconds < -limit {
+		return b, fmt.Errorf("the year %d is out of the range of a timestamp", t.Year())
+	}
+	micros := seconds*MicrosPerSecond + int64(t.Nanosecond()+500)/1000
+	return binary.BigEndian.AppendUint64(b, uint64(micros)), nil
+}
+
+// Date is a day of the calendar. Year 0 is 1 BC.
+type Date struct {
+	Year     int
+	Month    time.Month
+	Day      int
+	Infinity int8 // -1: -infinity, 1: infinity, 0: Year, Month and Day count
+}
+
+// DateOf gives the date on the wall clock of t.
+func DateOf(t time.Time) Date {
+	year, month, day := t.Date()
+	return Date{Year: year, Month: month, Day: day}
+}
+
+func (d Date) midnight() time.Time {
+	return time.Date(d.Year, d.Month, d.Day, 0, 0, 0, 0, time.UTC)
+}
+
+// Exists reports whether the calendar has the date, if it is finite.
+func (d Date) Exists() bool { return d.Infinity != 0 || DateOf(d.midnight()) == d }
+
+// ParseDate reads year-month-day, with a BC behind it for the years before 1.
+func ParseDate(text string) (Date, bool) {
+	text, bc := strings.CutSuffix(text, " BC")
+	parts := strings.Split(text, "-")
+	if len(parts) != 3 {
+		return Date{}, false
+	}
+	var numbers [3]int
+	for i, part := range parts {
+		n, err := strconv.ParseUint(part, 10, 31)
+		if err != nil {
+			return Date{}, false
+		}
+		numbers[i] = int(n)
+	}
+	d := Date{Year: numbers[0], Month: time.Month(numbers[1]), Day: numbers[2]}
+	if bc {
+		d.Year = 1 - d.Year
+	}
+	return d, d.Exists()
+}
+
+// AppendText writes the date as the server does with datestyle ISO: 2024-02-29,
+// 0044-03-15 BC, infinity.
+func (d Date) AppendText(b []byte) []byte {
+	if d.Infinity != 0 {
+		return append(b, InfinityText(d.Infinity)...)
+	}
+	b = appendDay(b, d.Year, d.Month, d.Day)
+	if d.Year <= 0 {
+		b = append(b, " BC"...)
+	}
+	return b
+}
+
+// AppendBinary writes the date in binary (PostgreSQL: date_recv).
+func (d Date) AppendBinary(b []byte) ([]byte, error) {
+	switch {
+	case d.Infinity < 0:
+		return binary.BigEndian.AppendUint32(b, 1<<31), nil
+	case d.Infinity > 0:
+		return binary.BigEndian.AppendUint32(b, math.MaxInt32), nil
+	}
+	days := (d.midnight().Unix() - Epoch) / secondsPerDay
+	if days >= math.MaxInt32 || days <= math.MinInt32 {
+		return b, fmt.Errorf("the year %d is out of the range of a date", d.Year)
+	}
+	return binary.BigEndian.AppendUint32(b, uint32(days)), nil
+}
+
+// appendDay writes a date without its era.
+func appendDay(b []byte, year int, month time.Month, day int) []byte {
+	if year <= 0 {
+		year = 1 - year
+	}
+	for limit := 1000; limit > 1 && year < limit; limit /= 10 {
+		b = append(b, '0')
+	}
+	b = strconv.AppendInt(b, int64(year), 10)
+	b = append2(append(b, '-'), int(month))
+	return append2(append(b, '-'), day)
+}
+
+// ClockMicros is the time of day that t's clock shows, in microseconds.
+func ClockMicros(t time.Time) int64 {
+	hour, minute, second := t.Clock()
+	return int64(hour*3600+minute*60+second)*MicrosPerSecond + int64(t.Nanosecond()+500)/1000
+}
+
+// AppendClock writes a time of day in binary (PostgreSQL: time_recv).
+func AppendClock(b []byte, micros int64) ([]byte, error) {
+	if micros < 0 || micros > MicrosPerDay {
+		return b, fmt.Errorf("%s is no time of day", time.Duration(micros)*time.Microsecond)
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(micros)), nil
+}
+
+// ParseClock reads a time of day, with an offset or without. 24:00 is on the day after.
+func ParseClock(text string) (time.Time, error) {
+	clock, zone := text, ""
+	if i := strings.IndexAny(text, "+-"); i >= 0 {
+		clock, zone = text[:i], "-07:00:00"[:min(len(text)-i, 9)]
+	}
+	t, err := time.Parse("15:04:05"+zone, strings.Replace(text, "24:", "00:", 1))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%.60q is no time", text)
+	}
+	if strings.HasPrefix(clock, "24:") {
+		t = t.Add(24 * time.Hour)
+	}
+	return t, nil
+}
+
+// HasZone reports whether a timestamp in text form says its offset.
+func HasZone(text string) bool {
+	clock := strings.IndexByte(text, ':')
+	return clock >= 0 && strings.ContainsAny(text[clock:], "+-Z")
+}
