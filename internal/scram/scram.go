@@ -25,6 +25,23 @@ const (
 // KeySize is the length of the keys of both sides.
 const KeySize = sha256.Size
 
+// What PostgreSQL makes verifiers with.
+const (
+	SaltSize   = 16
+	Iterations = 4096
+)
+
+// Verifier returns what the server stores for a password, which is given after SASLprep.
+func Verifier(ctx context.Context, password string, salt []byte, iterations int) (string, error) {
+	salted, err := saltedPassword(ctx, password, salt, iterations)
+	if err != nil {
+		return "", err
+	}
+	storedKey := sha256.Sum256(mac(salted, "Client Key"))
+	encode := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("%s$%d:%s$%s:%s", SHA256, iterations, encode(salt), encode(storedKey[:]), encode(mac(salted, "Server Key"))), nil
+}
+
 // Credentials are what the client knows: a password, or the keys that come of it and of
 // the salt and iteration count of the server's verifier.
 type Credentials struct {
@@ -208,7 +225,7 @@ func saltedPassword(ctx context.Context, password string, salt []byte, iteration
 	for i := 1; i < iterations; i++ {
 		if i%lookUp == 0 {
 			if err := context.Cause(ctx); err != nil {
-				return nil, fmt.Errorf("computing the SCRAM proof with the server's %d iterations: %w", iterations, err)
+				return nil, fmt.Errorf("computing SCRAM keys with the server's %d iterations: %w", iterations, err)
 			}
 		}
 		h.Reset()
