@@ -64,6 +64,11 @@ func setValue(dst reflect.Value, src any) error {
 		} else if isByteList(base) && base.Kind() == reflect.Array && base.Len() == len(x) && !isScanner(base) {
 			copy(allocate(dst).Bytes(), x)
 			return nil
+		} else if isNullOf(base) && isBytesItself(base.Field(0).Type) {
+			null := allocate(dst)
+			null.Field(0).SetBytes(append([]byte{}, x...))
+			null.FieldByName("Valid").SetBool(true)
+			return nil
 		}
 		return setText(dst, string(x))
 	case time.Time:

@@ -156,10 +156,17 @@ func TestScan(t *testing.T) {
 			if err := scanInto(tt.dest, src); err != nil {
 				t.Fatal(err)
 			}
+			field := fillField(t, reflect.TypeOf(tt.dest).Elem(), src)
 			for i := range b { // the driver uses its memory again
 				b[i] = '#'
 			}
 			got := reflect.ValueOf(tt.dest).Elem().Interface()
+			if b, ok := field.(big.Int); ok {
+				field = *new(big.Int).Set(&b) // without spare memory
+			}
+			if !reflect.DeepEqual(field, got) {
+				t.Errorf("a field of a row is %#v, Scan gives %#v", field, got)
+			}
 			if n, ok := got.(big.Int); ok {
 				want := tt.want.(big.Int)
 				if n.Cmp(&want) != 0 {
@@ -170,6 +177,21 @@ func TestScan(t *testing.T) {
 			}
 		})
 	}
+}
+
+// fillField gives what a field of a type becomes in a row of Query.
+func fillField(t *testing.T, typ reflect.Type, src any) any {
+	row := reflect.New(reflect.StructOf([]reflect.StructField{{Name: "V", Type: typ}}))
+	plan, err := planOf(row.Elem().Type(), []rowColumn{{name: "v"}}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := filler{plan: plan}
+	f.begin(row.UnsafePointer())
+	if err := errors.Join(f.put(0, src), f.end()); err != nil {
+		t.Fatal(err)
+	}
+	return row.Elem().Field(0).Interface()
 }
 
 func scanInto(dest, src any) error {

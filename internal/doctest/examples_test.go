@@ -26,7 +26,7 @@ var withoutExample = map[string]string{
 	"Open": "driver.Driver", "OpenConnector": "driver.DriverContext",
 	// Types of parameters that nobody has to name.
 	"Option": "the functions that return one", "MockOption": "the functions that return one",
-	"CopyOption": "the functions that return one", "OpenOption": "the functions that return one",
+	"CopyOption": "the functions that return one", "OpenOption": "the functions that return one", "RowOption": "the functions that return one",
 	"DialFunc": "WithDialer", "Beginner": "InTx, BeginTx",
 }
 

@@ -1,0 +1,303 @@
+package psyco
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"iter"
+	"reflect"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/lib/pq"
+)
+
+// Query runs a query and gives its rows as values of type T (psycopg: row factories). It
+// runs when the loop begins, each time anew; an error is the last thing that comes.
+// Leaving the loop closes the rows, as Rows.Close does.
+//
+//	for client, err := range psyco.Query[Client](ctx, db, "SELECT * FROM clients WHERE id IN %s", ids) {
+//
+// T may be
+//
+//   - a struct, or a pointer to one: each column goes to the field with its name in the
+//     db tag, else in snake_case. The fields of embedded structs belong to the struct.
+//     Those of a field that is a struct take the columns with its name in front,
+//     author_name or author.name; if it is a pointer and all its columns are NULL, it stays nil.
+//     A column without a field and a field without a column are errors, unless
+//     the field is tagged db:"-" or db:",optional" or [Lax] is among the arguments.
+//   - a type that takes one column: whatever [Into] accepts, and any;
+//   - []any, a row's values in their order, or map[string]any, by column.
+//
+// A field is filled as Scan and [Into] do it. Only a pointer, a sql.Null, a slice, a map and
+// what has a say in it may take NULL. A field tagged db:",json" is decoded with
+// encoding/json, as a [JSON] is.
+//
+// An any is given a value that one can use: int64, float64, bool, string, time.Time
+// (infinite ones [Timestamp] or [Date]), []byte for bytea only, [Numeric], [Interval], what
+// encoding/json makes of json, a string for a uuid, an enum or any other type, and for an
+// array a slice of these: []int64, []string, with NULLs []*int64, with more dimensions [][]int64.
+//
+// h may be whatever runs queries, also on other drivers. On psyco's own connections
+// the rows of a text that was used before come in the binary format and are decoded into the
+// fields without the detour by driver.Value; the strings of a row then share their memory.
+// [ServerSide] among the arguments works as always.
+func Query[T any](ctx context.Context, h Handle, query string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		r, err := openRows[T](ctx, h, query, args)
+		if err != nil {
+			var none T
+			yield(none, err)
+			return
+		}
+		defer r.rows.Close()
+		r.each(yield, true)
+	}
+}
+
+// QueryAll is [Query] for all rows at once. Without rows the slice is empty, not nil.
+func QueryAll[T any](ctx context.Context, h Handle, query string, args ...any) ([]T, error) {
+	r, err := openRows[T](ctx, h, query, args)
+	if err != nil {
+		return nil, err
+	}
+	defer r.rows.Close()
+	r.items = []T{}
+	for r.next() {
+	}
+	if err := r.close(); err != nil {
+		return nil, err
+	}
+	return r.items, nil
+}
+
+// ErrTooManyRows is the error of [QueryOne] for a query with more than one row.
+var ErrTooManyRows = errors.New("psyco: QueryOne met a second row: add LIMIT 1 to the query, or use QueryAll")
+
+// QueryOne is [Query] for exactly one row. Without one the error is sql.ErrNoRows, with
+// more [ErrTooManyRows].
+func QueryOne[T any](ctx context.Context, h Handle, query string, args ...any) (T, error) {
+	var none T
+	r, err := openRows[T](ctx, h, query, args)
+	if err != nil {
+		return none, err
+	}
+	defer r.rows.Close()
+	found := r.next()
+	many := found && r.next()
+	switch err := r.close(); {
+	case err != nil:
+		return none, err
+	case many:
+		return none, ErrTooManyRows
+	case !found:
+		return none, sql.ErrNoRows
+	}
+	return r.items[0], nil
+}
+
+// ScanRows gives the rows of the current result set, which someone else has opened, as
+// [Query] does. It does not close them.
+func ScanRows[T any](rows *sql.Rows, options ...RowOption) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		r := newTypedRows[T]()
+		r.rows = rows
+		for _, o := range options {
+			o.apply(&r.to)
+		}
+		r.each(yield, false)
+	}
+}
+
+// A RowOption is an argument for Query, QueryAll and QueryOne, at any place among those
+// of the query, or for ScanRows.
+type RowOption interface {
+	driver.Valuer
+	apply(*sink)
+}
+
+// Lax lets columns without a field pass, and fields without a column keep their zero value.
+func Lax() RowOption { return lax{} }
+
+type lax struct{}
+
+func (lax) apply(to *sink) { to.lax = true }
+
+// Value is called where the option means nothing.
+func (lax) Value() (driver.Value, error) {
+	return nil, errors.New("psyco: Lax is for Query, QueryAll and QueryOne, not for database/sql's own methods")
+}
+
+// typedRows are rows on their way into values of type T.
+type typedRows[T any] struct {
+	rows  *sql.Rows
+	to    sink
+	items []T // that were decoded and not given out
+	err   error
+}
+
+func newTypedRows[T any]() *typedRows[T] {
+	r := new(typedRows[T])
+	r.to.typ = reflect.TypeFor[T]()
+	r.to.add = func() unsafe.Pointer {
+		var zero T
+		r.items = append(r.items, zero)
+		return unsafe.Pointer(&r.items[len(r.items)-1])
+	}
+	r.to.restart = func() { r.items = r.items[:0] }
+	return r
+}
+
+// openRows runs a query. Its last argument is the sink, which psyco's connections
+// take out; whoever refuses it has sent nothing yet, and gets the query without.
+func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r *typedRows[T], err error) {
+	r = newTypedRows[T]()
+	plain := make([]any, 0, len(args)+1)
+	for _, a := range args {
+		if o, ok := a.(RowOption); ok {
+			o.apply(&r.to)
+		} else {
+			plain = append(plain, a)
+		}
+	}
+	r.rows, err = h.QueryContext(ctx, query, append(plain, &r.to)...)
+	if err != nil && refusesSink(err) {
+		r.rows, err = h.QueryContext(ctx, query, plain...)
+	}
+	return r, err
+}
+
+var errSink = errors.New("psyco: Query, QueryAll and QueryOne have an argument of their own, which got to a driver that does not know it")
+
+// refusesSink reports whether a statement was not sent because of the sink: another
+// driver asks for its value, a prepared statement counts its arguments.
+func refusesSink(err error) bool {
+	return errors.Is(err, errSink) || pq.As(err) == nil && strings.Contains(err.Error(), "expected ") && strings.Contains(err.Error(), " arguments, got ")
+}
+
+// next decodes a row and puts it behind r.items.
+func (r *typedRows[T]) next() bool {
+	if !r.rows.Next() {
+		r.err = r.rows.Err()
+		return false
+	}
+	if !r.to.direct {
+		r.err = r.to.scan(r.rows)
+	}
+	return r.err == nil
+}
+
+// close ends rows that are read, and returns what went wrong with them.
+func (r *typedRows[T]) close() error {
+	if err := r.rows.Close(); r.err == nil {
+		r.err = err
+	}
+	return r.err
+}
+
+// each gives out the rows. Where another driver has read ahead, r.items has more
+// than one of them.
+func (r *typedRows[T]) each(yield func(T, error) bool, closing bool) {
+	for given := 0; r.next(); {
+		item := r.items[given]
+		if given++; given == len(r.items) {
+			r.items, given = r.items[:0], 0
+		}
+		if !yield(item, nil) {
+			return
+		}
+	}
+	if closing {
+		_ = r.close()
+	}
+	if r.err != nil {
+		var none T
+		yield(none, r.err)
+	}
+}
+
+// sink is where the rows of a query go. It travels as the last argument of a
+// query, as an operation does.
+type sink struct {
+	queryMode
+	typ     reflect.Type          // T
+	add     func() unsafe.Pointer // makes room for one more T
+	restart func()                // drops the Ts that were made
+	lax     bool
+
+	direct bool // the connection decodes the rows
+	filler
+	cells []any // what database/sql scans into otherwise
+}
+
+var _ driver.Valuer = (*sink)(nil)
+
+// Value is called by database/sql for drivers that do not know the sink.
+func (*sink) Value() (driver.Value, error) { return nil, errSink }
+
+// takeSink takes the sink out of a query's arguments.
+func takeSink(args []driver.NamedValue) (rest []driver.NamedValue, to *sink) {
+	if n := len(args); n > 0 {
+		if to, ok := args[n-1].Value.(*sink); ok {
+			if to.direct { // database/sql tries again
+				to.direct, to.filler = false, filler{}
+				to.restart()
+			}
+			return slices.Clip(args[:n-1]), to
+		}
+	}
+	return args, nil
+}
+
+// scan decodes a row that database/sql has.
+func (to *sink) scan(rows *sql.Rows) error {
+	if to.plan == nil {
+		if err := to.describe(rows); err != nil {
+			return err
+		}
+	}
+	to.begin(to.add())
+	if err := rows.Scan(to.cells...); err != nil {
+		return err
+	}
+	return to.end()
+}
+
+// describe makes the plan for rows of database/sql.
+func (to *sink) describe(rows *sql.Rows) error {
+	types, err := rows.ColumnTypes()
+	if err != nil {
+		return err
+	}
+	columns := make([]rowColumn, len(types))
+	for i, t := range types {
+		columns[i] = rowColumn{t.Name(), oidOf(t.DatabaseTypeName())}
+	}
+	plan, err := planOf(to.typ, columns, to.lax)
+	if err != nil {
+		return err
+	}
+	to.filler = filler{plan: plan}
+	to.cells = make([]any, len(columns))
+	for i := range to.cells {
+		to.cells[i] = &scanCell{&to.filler, i}
+	}
+	return nil
+}
+
+// scanCell is the destination of a column's values. They are converted while Scan holds
+// them: later they are the driver's again.
+type scanCell struct {
+	to *filler
+	i  int
+}
+
+// Scan implements [sql.Scanner]. database/sql would wrap the error.
+func (c *scanCell) Scan(src any) error {
+	if c.to.err == nil {
+		c.to.err = c.to.put(c.i, src)
+	}
+	return nil
+}
