@@ -93,7 +93,7 @@ func newConn(con *Connector, s *session) *conn {
 	capacity := con.cfg.StatementCacheCapacity
 	if c.wire != nil {
 		c.binary = con.cfg.BinaryParameters
-		c.onePacket = c.binary || con.dialer.pooled.Load()
+		c.onePacket = c.binary || con.cfg.PgBouncer || con.dialer.pooled.Load()
 		c.wire.SetCopyAbort(c.abortCopy)
 		c.wire.SetStatementPrefix(statementPrefix())
 		c.suspectPooler()

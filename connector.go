@@ -4,11 +4,14 @@ import (
 	"context"
 	"crypto/tls"
 	"database/sql/driver"
+	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 )
 
 var _ driver.Connector = (*Connector)(nil)
@@ -200,9 +203,24 @@ func (c *Connector) open(ctx context.Context) (*conn, error) {
 	}
 	s, err := c.dialer.connect(ctx)
 	if err != nil {
+		c.explainParameter(err)
 		return nil, err
 	}
 	return newConn(c, s), nil
+}
+
+// explainParameter adds to the server's error about a parameter that it does not know
+// where the server has that from.
+func (c *Connector) explainParameter(err error) {
+	pe := pq.As(err, pqerror.UndefinedObject)
+	if pe == nil || pe.Hint != "" {
+		return
+	}
+	for name := range c.cfg.RuntimeParams {
+		if strings.Contains(pe.Message, name) {
+			pe.Hint = fmt.Sprintf("psyco sent %q as a run-time parameter, because it is no option of connection strings that psyco knows.", name)
+		}
+	}
 }
 
 // Driver returns the driver that is registered as "psyco".

@@ -42,7 +42,11 @@ func (h Host) String() string {
 	if name == "" {
 		name = h.Hostaddr
 	}
-	return net.JoinHostPort(name, strconv.Itoa(int(h.Port)))
+	port := strconv.Itoa(int(h.Port))
+	if strings.HasPrefix(name, "/") { // a socket's directory, which may have a colon in it
+		return name + ":" + port
+	}
+	return net.JoinHostPort(name, port)
 }
 
 // Config is everything a connection string can say. [ParseDSN] makes one from
@@ -197,6 +201,10 @@ type Config struct {
 	// (lib/pq's disable_prepared_binary_result).
 	DisablePreparedBinaryResult bool
 
+	// PgBouncer says that a pooler stands in front of the server which may give each
+	// transaction to another session: no statement is left prepared, from the first
+	// one on. Otherwise psyco finds out, at the cost of some round trips.
+	PgBouncer bool
 	// StatementCacheCapacity is the number of prepared statements to keep for
 	// each connection. 0 turns the cache off.
 	StatementCacheCapacity int

@@ -144,7 +144,7 @@ func testSockets(t *testing.T, port string) {
 		}
 	})
 	t.Run("a host name with @", func(t *testing.T) {
-		_, err := answerTo("postgres://postgres:half@secret@127.0.0.1:"+port+"/", "SELECT 1")
+		_, err := answerTo("postgres://postgres:half@b,secret@127.0.0.1:"+port+"/", "SELECT 1")
 		if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), "%40") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("got %v", err)
 		}
@@ -316,7 +316,8 @@ func testRunTimeParameters(t *testing.T, port string) {
 	wantAnswer(t, base+"TimeZone=Europe/Berlin", "SHOW timezone", "Europe/Berlin")
 	wantAnswer(t, base+"options='-c search_path=x -c geqo=off'", "SHOW geqo", "off")
 	_, err := answerTo(base+"no_such_parameter=1", "SELECT 1")
-	if pe, ok := err.(*pq.Error); !ok || pe.Code != "42704" || !strings.Contains(pe.Message, "no_such_parameter") {
+	if pe, ok := err.(*pq.Error); !ok || pe.Code != "42704" || !strings.Contains(pe.Message, "no_such_parameter") ||
+		!strings.HasPrefix(pe.Hint, `psyco sent "no_such_parameter" as a run-time parameter`) {
 		t.Errorf("a parameter that the server does not know: %v", err)
 	}
 	if _, err := answerTo(base+"serch_path=a", "SELECT 1"); err == nil {
@@ -338,7 +339,7 @@ func TestNoConnectionForBadDSN(t *testing.T) {
 	bareEnvironment(t)
 	dialled := false
 	for _, dsn := range []string{
-		"postgres://u:p@x@h/db", "host=a,b port=1,2,3", "port=0", "pasword=secret-word", "sslmode=maybe",
+		"postgres://u:p@x,y@h/db", "host=a,b port=1,2,3", "port=0", "pasword=secret-word", "sslmode=maybe",
 		"replication=true", "gssencmode=require", "channel_binding=perhaps", "client_encoding=LATIN1",
 	} {
 		c, err := psyco.NewConnector(dsn, psyco.WithDialer(func(context.Context, string, string) (net.Conn, error) {

@@ -134,6 +134,9 @@ var options = []*option{
 	{name: "timezone", env: []string{"PGTZ"}, param: true, codec: runtimeParam("timezone")},
 	{name: "geqo", env: []string{"PGGEQO"}, param: true, codec: runtimeParam("geqo")},
 
+	// Prisma's, Supabase's and Vercel's.
+	{name: "pgbouncer", codec: boolean("pgbouncer", func(c *Config) *bool { return &c.PgBouncer })},
+
 	// psyco's own.
 	{name: "statement_cache_capacity", codec: codec{
 		set: func(c *Config, v string) (err error) {
@@ -453,6 +456,9 @@ var sslModes = []string{"disable", "allow", "prefer", "require", "verify-ca", "v
 func checkSSLMode(v string) error {
 	if len(v) > len("pqgo-") && strings.HasPrefix(v, "pqgo-") {
 		return nil
+	}
+	if v == "no-verify" { // node-postgres's
+		return errors.New(`invalid sslmode value: "no-verify": write sslmode=require, which checks no certificate either`)
 	}
 	return checkChoice("sslmode", v, sslModes)
 }

@@ -674,7 +674,7 @@ func TestHosts(t *testing.T) {
 
 func TestHostErrors(t *testing.T) {
 	for _, tt := range []struct{ dsn, want string }{
-		{"postgres://u:sec@ret@h/db", `host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`},
+		{"postgres://u:sec@r,et@h/db", `host names hold no "@": in a URI, percent-encode the "@" of a user name or password as %40`},
 		{"host=a,b port=1,2,3", "could not match 3 port numbers to 2 hosts"},
 		{"host=a,b,c port=1,2", "could not match 2 port numbers to 3 hosts"},
 		{"port=1,2", "could not match 2 port numbers to 1 hosts"},

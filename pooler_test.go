@@ -157,7 +157,7 @@ func TestBulkPooler(t *testing.T) {
 // statement may run in another's place, be lost or run twice, and after the
 // first meetings none may fail.
 func TestPooler(t *testing.T) {
-	for _, extra := range []string{"", " binary_parameters=yes", " prepare_threshold=1"} {
+	for _, extra := range []string{"", " binary_parameters=yes", " prepare_threshold=1", " pgbouncer=true"} {
 		t.Run("transaction mode"+extra, func(t *testing.T) {
 			t.Parallel()
 			dsn, direct := pgbouncer(t, "transaction")
@@ -225,7 +225,7 @@ func TestPooler(t *testing.T) {
 // may be left behind on a server.
 func TestPoolerMixesUpNoStatements(t *testing.T) {
 	const servers, clients, rounds = 3, 8, 12
-	for _, extra := range []string{"", " binary_parameters=yes", " prepare_threshold=1", " statement_cache_capacity=0"} {
+	for _, extra := range []string{"", " binary_parameters=yes", " prepare_threshold=1", " pgbouncer=true", " statement_cache_capacity=0"} {
 		t.Run("mode"+extra, func(t *testing.T) {
 			t.Parallel()
 			dsn, _ := pgbouncer(t, "transaction", fmt.Sprintf("default_pool_size = %d", servers))

@@ -23,10 +23,12 @@ func (g *Grammar) parseString(dsn string) (Settings, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !IsURI(dsn) {
-		if pairs, err = g.expandDatabase(pairs); err != nil {
-			return nil, err
+	if IsURI(dsn) {
+		if again := g.reread(dsn); again != nil {
+			pairs = again
 		}
+	} else if pairs, err = g.expandDatabase(pairs); err != nil {
+		return nil, err
 	}
 	set := make(Settings, len(pairs))
 	for _, p := range pairs {
@@ -48,12 +50,10 @@ func (g *Grammar) ParsePairs(dsn string) ([]Pair, error) {
 		return nil, errors.New("connection string contains a NUL byte")
 	}
 	if IsURI(dsn) {
-		return g.parseURI(dsn)
+		return g.parseURI(dsn, false)
 	}
-	if scheme, _, ok := strings.Cut(dsn, "://"); ok && strings.HasPrefix(scheme, "postgres") {
-		if _, driver, ok := strings.Cut(scheme, "+"); ok && strings.Trim(driver, "abcdefghijklmnopqrstuvwxyz0123456789") == "" {
-			return nil, fmt.Errorf("invalid URI: drop %q from its beginning, which is meant for SQLAlchemy", "+"+driver)
-		}
+	if err := foreignScheme(dsn); err != nil {
+		return nil, err
 	}
 	return g.parseConninfo(dsn)
 }
@@ -74,6 +74,9 @@ func (g *Grammar) expandDatabase(pairs []Pair) ([]Pair, error) {
 	}
 	if db := pairs[last].Value; !IsURI(db) && !strings.Contains(db, "=") {
 		return pairs, nil
+	}
+	if err := pairs[last].mistake; err != nil {
+		return nil, err
 	}
 	inner, err := g.ParsePairs(pairs[last].Value)
 	if err != nil {
@@ -108,7 +111,11 @@ func (g *Grammar) parseConninfo(s string) ([]Pair, error) {
 			if i > afterEquals && g.startsWithOption(s[i:]) {
 				p.mistake = fmt.Errorf("connection option %q has no value, so the option after it would be taken for one (write '' for an empty value)", g.showKey(key))
 			}
+			start := i
 			p.Value, i = plainValue(s, i)
+			if p.mistake == nil && g.separatesBySemicolons(key, s[start:i]) {
+				p.mistake = errors.New("separate connection options with spaces, not with \";\"")
+			}
 		}
 		if err != nil {
 			return nil, err
@@ -190,6 +197,29 @@ func Show(value string) string {
 func (g *Grammar) startsWithOption(s string) bool {
 	name, _, ok := strings.Cut(s, "=")
 	return ok && g.isKeyword(strings.TrimRight(name, " \t\n\v\f\r"))
+}
+
+// separatesBySemicolons reports whether another option stands in the value of one, as in
+// host=a;port=1. In a password it may be the password's.
+func (g *Grammar) separatesBySemicolons(key, value string) bool {
+	if o := g.Option(key); o != nil && o.Secret {
+		return false
+	}
+	for {
+		_, after, ok := strings.Cut(value, ";")
+		if !ok {
+			return false
+		}
+		value = after
+		if name, _, ok := strings.Cut(value, "="); ok && g.isKeywordOrForeign(name) {
+			return true
+		}
+	}
+}
+
+func (g *Grammar) isKeywordOrForeign(name string) bool {
+	name = strings.ToLower(name)
+	return g.isKeyword(name) || otherNames[name] != "" || adviceFor(name) != ""
 }
 
 // translate maps the old names that libpq and lib/pq still take.

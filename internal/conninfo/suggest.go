@@ -6,12 +6,15 @@ import (
 	"strings"
 )
 
-// checkKey refuses a keyword that can be no parameter of the server, or that
-// looks like a misspelt option. Everything else that is not an option goes to
+// checkKey refuses a keyword that can be no parameter of the server, that is another
+// tool's, or that // looks like a misspelt option. Everything else that is not an option goes to
 // the server as a run-time parameter.
 func (g *Grammar) checkKey(key string) error {
 	if g.isKeyword(key) {
 		return nil
+	}
+	if advice := adviceFor(key); advice != "" {
+		return fmt.Errorf("invalid connection option %q: %s", key, advice)
 	}
 	if option := g.suggest(key); option != "" {
 		return fmt.Errorf("invalid connection option %q: did you mean %q?", key, option)

@@ -3,6 +3,7 @@ package conninfo
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -21,14 +22,16 @@ func uriPrefixLen(s string) int {
 }
 
 // parseURI reads postgresql://[user[:password]@][host][:port][,…][/dbname][?key=value&…]
-// (libpq: conninfo_uri_parse_options). Each part may be percent-encoded.
-func (g *Grammar) parseURI(uri string) ([]Pair, error) {
+// (libpq: conninfo_uri_parse_options). Each part may be percent-encoded. What lastAt means
+// is in userinfoEnd; libpq takes the first one.
+func (g *Grammar) parseURI(uri string, lastAt bool) ([]Pair, error) {
 	u := &uriParser{g: g}
+	uri = strings.TrimRight(uri, "\r\n") // of the file that it was read from
 	rest := uri[uriPrefixLen(uri):]
 
-	// Userinfo ends at the first "@" that comes before any "/".
 	withPassword := false
-	if i := strings.IndexAny(rest, "@/"); i >= 0 && rest[i] == '@' {
+	i := userinfoEnd(rest, lastAt)
+	if i >= 0 {
 		user, password, _ := strings.Cut(rest[:i], ":")
 		withPassword = password != ""
 		rest = rest[i+1:]
@@ -57,6 +60,38 @@ func (g *Grammar) parseURI(uri string) ([]Pair, error) {
 	}
 	u.query(query)
 	return u.pairs, u.err
+}
+
+// userinfoEnd returns where the "@" is that ends user and password, or -1: the first one
+// that comes before any "/", or the last one in front of the "/" or the "?".
+func userinfoEnd(s string, last bool) int {
+	end := strings.IndexAny(s, "@/")
+	if end < 0 || s[end] == '/' {
+		return -1
+	}
+	if last {
+		authority, _ := cutAny(s[end:], "/?")
+		end += strings.LastIndexByte(authority, '@')
+	}
+	return end
+}
+
+// reread reads a URI again that has more than one "@" in front of the first "/", where
+// libpq takes the rest of a password, or of a user's name, for the name of a host. Unlike
+// that, and like net/url, it takes all up to the last "@". Where that is not certainly
+// what was meant it returns nil: an abstract socket's name begins with an "@", and where a
+// comma stands between them, each may be the end of what was written for one host.
+func (g *Grammar) reread(uri string) []Pair {
+	rest := uri[uriPrefixLen(uri):]
+	first, last := userinfoEnd(rest, false), userinfoEnd(rest, true)
+	if first == last || rest[first+1] == '@' || strings.Contains(rest[first:last], ",") {
+		return nil
+	}
+	pairs, err := g.parseURI(uri, true)
+	if err != nil || slices.ContainsFunc(pairs, func(p Pair) bool { return p.mistake != nil }) {
+		return nil
+	}
+	return pairs
 }
 
 // splitHosts reads the list of host[:port] entries and returns its two
@@ -138,6 +173,10 @@ func (u *uriParser) query(query string) {
 		rawKey, rawValue, ok := strings.Cut(param, "=")
 		if !ok {
 			u.err = fmt.Errorf("missing key/value separator \"=\" in URI query parameter: %q", u.show(rawKey))
+			return
+		}
+		if strings.Contains(rawValue, ";") && strings.Contains(rawValue, "=") {
+			u.err = fmt.Errorf("separate the options of a URI with \"&\", not with \";\": after %q", u.show(rawKey))
 			return
 		}
 		if strings.Contains(rawValue, "=") {
