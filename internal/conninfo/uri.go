@@ -207,6 +207,9 @@ func (u *uriParser) badEscape(err error, key, encoded string) error {
 	if o := u.g.Option(key); u.hide || o != nil && o.Secret {
 		encoded = Hidden
 	}
+	if err == errSpaces {
+		return fmt.Errorf("%w in %q, use percent-encoded spaces (%%20) instead", err, encoded)
+	}
 	return fmt.Errorf("%w: %q (write %%25 for a \"%%\")", err, encoded)
 }
 
@@ -220,16 +223,23 @@ func (u *uriParser) show(key string) string {
 
 var (
 	errBadEscape = errors.New("invalid percent-encoded token")
+	errSpaces    = errors.New("unexpected spaces found")
 	errNulEscape = errors.New("forbidden value %00 in percent-encoded value")
 )
 
-// unescape replaces %xy by the byte it stands for (libpq: conninfo_uri_decode).
+// unescape replaces %xy by the byte it stands for, and drops spaces at both ends (libpq
+// 17: conninfo_uri_decode).
 func unescape(s string) (string, error) {
-	if !strings.Contains(s, "%") {
+	s = strings.Trim(s, " ")
+	spaces := strings.IndexByte(s, ' ')
+	if spaces < 0 && !strings.Contains(s, "%") {
 		return s, nil
 	}
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
+		if i == spaces {
+			return "", errSpaces
+		}
 		if s[i] != '%' {
 			b.WriteByte(s[i])
 			continue
