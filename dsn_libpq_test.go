@@ -76,7 +76,7 @@ func TestParseLikeLibpq(t *testing.T) {
 		}
 		recordCorpus(t, parseCorpus, "parse", asked)
 	}
-	known := make(map[string]bool) // to libpq 15
+	known := make(map[string]bool) // to libpq
 	answers := readCorpus(t, parseCorpus)
 	for _, a := range answers {
 		for key := range a.options {
