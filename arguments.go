@@ -60,7 +60,7 @@ func (c *conn) bindTo(st *statement, q *query, args []driver.NamedValue) (err er
 	return q.orByName(c.adapt(st))
 }
 
-func (c *conn) clientBinding() bool { return c.con.cfg.Binding == "client" }
+func (c *conn) clientBinding() bool { return c.sess.cfg.Binding == "client" }
 
 // adapt converts the arguments of a psycopg-style statement in place.
 func (c *conn) adapt(st *statement) error {

@@ -90,10 +90,10 @@ var background = context.Background()
 func newConn(con *Connector, s *session) *conn {
 	settleInfinity()
 	c := &conn{con: con, sess: s, base: s.base, wire: s.wire}
-	capacity := con.cfg.StatementCacheCapacity
+	capacity := s.cfg.StatementCacheCapacity
 	if c.wire != nil {
-		c.binary = con.cfg.BinaryParameters
-		c.onePacket = c.binary || con.cfg.PgBouncer || con.dialer.pooled.Load()
+		c.binary = s.cfg.BinaryParameters
+		c.onePacket = c.binary || s.cfg.PgBouncer || con.dialer.pooled.Load()
 		c.wire.SetCopyAbort(c.abortCopy)
 		c.wire.SetStatementPrefix(statementPrefix())
 		c.suspectPooler()

@@ -31,6 +31,7 @@ type dialer struct {
 	dial           DialFunc    // nil: net.Dialer
 	tls            *tls.Config // nil: by sslmode
 	password       func(ctx context.Context, cfg *Config, host Host) (string, error)
+	before         func(ctx context.Context, cfg *Config) error
 	onNotice       func(*pq.Error)
 	onNotification func(*pq.Notification)
 
@@ -44,6 +45,7 @@ type dialer struct {
 
 // session is an open connection: lib/pq's, and what it runs on.
 type session struct {
+	cfg  *Config
 	base driver.Conn
 	wire *wire.Conn
 	link *dial.Conn // nil behind Wrap, as is wire
@@ -52,8 +54,12 @@ type session struct {
 // connect opens a session on the first host that can be reached and is of the
 // wanted kind.
 func (d *dialer) connect(ctx context.Context) (*session, error) {
+	cfg, err := d.nextConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
 	s := new(session)
-	link, err := d.params(s).Connect(ctx)
+	link, err := d.params(cfg, s).Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -61,9 +67,27 @@ func (d *dialer) connect(ctx context.Context) (*session, error) {
 	return s, nil
 }
 
+// nextConfig returns the configuration of the next connection.
+func (d *dialer) nextConfig(ctx context.Context) (*Config, error) {
+	if d.before == nil {
+		return d.cfg, nil
+	}
+	cfg := d.cfg.Clone()
+	if err := d.before(ctx, cfg); err != nil {
+		return nil, err
+	}
+	if cfg.Placeholders != d.cfg.Placeholders {
+		return nil, fmt.Errorf("psyco: WithBeforeConnect: Placeholders cannot change from %q to %q: "+
+			"queries are read in one way for all connections of a connector", d.cfg.Placeholders, cfg.Placeholders)
+	}
+	if err := cfg.normalize(); err != nil {
+		return nil, err
+	}
+	return cfg, nil
+}
+
 // params are for one connection, whose session is s in the end.
-func (d *dialer) params(s *session) *dial.Params {
-	cfg := d.cfg
+func (d *dialer) params(cfg *Config, s *session) *dial.Params {
 	p := &dial.Params{
 		Hosts:          make([]dial.Host, len(cfg.Hosts)),
 		Random:         cfg.LoadBalanceHosts == "random",
@@ -77,15 +101,16 @@ func (d *dialer) params(s *session) *dial.Params {
 		RequirePeer: cfg.RequirePeer,
 		TLS: dial.TLS{
 			Mode: cfg.SSLMode, Direct: cfg.SSLNegotiation == "direct", CertMode: cfg.SSLCertMode,
-			Own: d.ownTLS() != nil, Config: d.tlsConfig,
+			Own:    d.ownTLS(cfg) != nil,
+			Config: func(host dial.Host) (*tls.Config, error) { return d.tlsConfig(cfg, host) },
 		},
 		Auth: dial.Auth{
 			Require: cfg.RequireAuth, ChannelBinding: cfg.ChannelBinding,
 			ClientKey: cfg.SCRAMClientKey, ServerKey: cfg.SCRAMServerKey,
 		},
-		Password: d.passwordFor,
+		Password: func(ctx context.Context, host dial.Host) (string, error) { return d.passwordFor(ctx, cfg, Host(host)) },
 		Start: func(_ context.Context, c *dial.Conn, wanted string) error {
-			*s = session{wire: c.Conn, link: c}
+			*s = session{cfg: cfg, wire: c.Conn, link: c}
 			return s.start(d, target(wanted))
 		},
 		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq compare with this value
@@ -109,16 +134,16 @@ func noPassword() error {
 			"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile"}
 }
 
-func (d *dialer) passwordFor(ctx context.Context, host dial.Host) (string, error) {
+func (d *dialer) passwordFor(ctx context.Context, cfg *Config, host Host) (string, error) {
 	if d.password != nil {
-		return d.password(ctx, d.cfg.Clone(), Host(host))
+		return d.password(ctx, cfg.Clone(), host)
 	}
-	return d.cfg.passwordFor(Host(host), conninfo.SystemSource()), nil
+	return cfg.passwordFor(host, conninfo.SystemSource()), nil
 }
 
 // start has lib/pq start a session on the wire, and looks which kind of server it is.
 func (s *session) start(d *dialer, t target) error {
-	base, err := s.startup(d.cfg)
+	base, err := s.startup()
 	if err != nil {
 		return err
 	}
@@ -141,8 +166,8 @@ func (s *session) start(d *dialer, t target) error {
 }
 
 // startup has lib/pq open a session on the wire.
-func (s *session) startup(cfg *Config) (driver.Conn, error) {
-	con, err := pq.NewConnectorConfig(s.pqConfig(cfg))
+func (s *session) startup() (driver.Conn, error) {
+	con, err := pq.NewConnectorConfig(s.pqConfig())
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +215,8 @@ func (s *session) onNotification(h func(*pq.Notification)) {
 }
 
 // pqConfig is what is left for lib/pq to do: no hosts, no TLS, no time limit.
-func (s *session) pqConfig(cfg *Config) pq.Config {
+func (s *session) pqConfig() pq.Config {
+	cfg := s.cfg
 	name := cfg.ApplicationName
 	if name == "" {
 		name = cfg.FallbackApplicationName

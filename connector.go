@@ -54,6 +54,16 @@ func WithPassword(password func(ctx context.Context, cfg *Config, host Host) (st
 	return func(c *Connector) { c.dialer.password = password }
 }
 
+// WithBeforeConnect calls f before each new connection. f may change cfg, a copy of the
+// connector's configuration, for this connection: the user, the database, the hosts, the
+// password, and all else but Placeholders. It is complete already: Database, for example,
+// is not empty, and does not follow User any more. An error from f is returned to whoever
+// asked for the connection. A pool does not tell its connections apart, so each of them must
+// be good for every use.
+func WithBeforeConnect(f func(ctx context.Context, cfg *Config) error) Option {
+	return func(c *Connector) { c.dialer.before = f }
+}
+
 // WithTLSConfig uses t, as it is, for every TLS handshake, in place of the
 // sslrootcert, sslcert, sslkey, sslcrl and protocol version settings.
 // sslmode=disable turns TLS off; with any other value TLS is required. An empty ServerName is filled in with the
@@ -199,7 +209,7 @@ func (c *Connector) open(ctx context.Context) (*conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return newConn(c, &session{base: base}), nil
+		return newConn(c, &session{cfg: c.cfg, base: base}), nil
 	}
 	s, err := c.dialer.connect(ctx)
 	if err != nil {

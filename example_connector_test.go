@@ -141,6 +141,20 @@ func ExampleWithPassword() {
 	// Output: <nil>
 }
 
+// Who looks at the server sees when each connection was made.
+func ExampleWithBeforeConnect() {
+	db, done := exampleDB(psyco.WithBeforeConnect(func(ctx context.Context, cfg *psyco.Config) error {
+		cfg.ApplicationName = "shop " + time.Date(2026, 11, 29, 8, 0, 0, 0, time.UTC).Format("15:04")
+		return nil
+	}))
+	defer done()
+
+	var name string
+	err := db.QueryRow("SHOW application_name").Scan(&name)
+	fmt.Println(name, err)
+	// Output: shop 08:00 <nil>
+}
+
 // What every session is to have set.
 func ExampleWithOnConnect() {
 	db, done := exampleDB(psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {

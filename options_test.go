@@ -94,6 +94,76 @@ func TestWithPassword(t *testing.T) {
 	}
 }
 
+// TestWithBeforeConnect: each connection has the configuration that the function gave it,
+// and the connector's stays what it was.
+func TestWithBeforeConnect(t *testing.T) {
+	s, err := pgserver.Shared(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var change func(cfg *psyco.Config) error
+	con, err := psyco.NewConnector(s.DSN()+" application_name=before password=stale", psyco.WithBeforeConnect(
+		func(ctx context.Context, cfg *psyco.Config) error {
+			if ctx.Value(callerKey{}) != "caller" {
+				t.Error("not the caller's context")
+			}
+			return change(cfg)
+		}),
+		psyco.WithPassword(func(_ context.Context, cfg *psyco.Config, host psyco.Host) (string, error) {
+			if cfg.Password != "new" || cfg.ApplicationName != "after" || len(cfg.Hosts) != 1 || cfg.Hosts[0] != host {
+				t.Errorf("WithPassword gets %v for %v", cfg, host)
+			}
+			return cfg.Password, nil
+		}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := con.Config()
+	db := sql.OpenDB(con)
+	t.Cleanup(func() { db.Close() })
+	db.SetMaxIdleConns(0) // every use connects
+	ctx := context.WithValue(t.Context(), callerKey{}, "caller")
+	vault := errors.New("the vault is shut")
+	for _, tt := range []struct {
+		name, want string // "": an error
+		err        string
+		change     func(cfg *psyco.Config) error
+	}{
+		{"another database", "template1 after", "", func(cfg *psyco.Config) error { cfg.Database = "template1"; return nil }},
+		{"nothing more", "postgres after", "", func(cfg *psyco.Config) error { return nil }},
+		{"hosts", "postgres after", "", func(cfg *psyco.Config) error {
+			cfg.Hosts = append([]psyco.Host{{Host: "127.0.0.1", Port: 1}}, cfg.Hosts...)[1:]
+			return nil
+		}},
+		{"defaults are filled in", "postgres after", "", func(cfg *psyco.Config) error { cfg.TargetSessionAttrs = ""; return nil }},
+		{"settings of its own", "postgres after", "", func(cfg *psyco.Config) error { cfg.Binding, cfg.StatementCacheCapacity = "client", 0; return nil }},
+		{"error", "", "the vault is shut", func(*psyco.Config) error { return vault }},
+		{"invalid", "", `psyco: invalid sslmode value: "always"`, func(cfg *psyco.Config) error { cfg.SSLMode = "always"; return nil }},
+		{"placeholders", "", "psyco: WithBeforeConnect: Placeholders cannot change", func(cfg *psyco.Config) error { cfg.Placeholders = "psycopg"; return nil }},
+		{"user", "", "nobody_of_this_name", func(cfg *psyco.Config) error { cfg.User = "nobody_of_this_name"; return nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			change = func(cfg *psyco.Config) error {
+				cfg.Password, cfg.ApplicationName = "new", "after"
+				return tt.change(cfg)
+			}
+			var got string
+			err := db.QueryRowContext(ctx, "SELECT current_database() || ' ' || current_setting('application_name') WHERE $1", true).Scan(&got)
+			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("got %q, %v", got, err)
+			}
+			if tt.name == "error" && !errors.Is(err, vault) {
+				t.Errorf("%v is not the function's error", err)
+			}
+			if after := con.Config(); after.FormatDSN() != before.FormatDSN() {
+				t.Errorf("the connector's configuration became %v", after)
+			}
+		})
+	}
+}
+
+type callerKey struct{}
+
 func TestWithOnConnect(t *testing.T) {
 	var pids []string
 	db := testDB(t, psyco.WithOnConnect(func(_ context.Context, c *psyco.Conn) error {

@@ -59,7 +59,7 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 	formats := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))
 	for i := range fields {
 		f := &fields[i]
-		if decodesBinary(f.TypeOID) && !c.con.cfg.DisablePreparedBinaryResult {
+		if decodesBinary(f.TypeOID) && !c.sess.cfg.DisablePreparedBinaryResult {
 			f.Format = 1
 		}
 		formats = binary.BigEndian.AppendUint16(formats, uint16(f.Format))

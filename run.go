@@ -151,7 +151,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	fresh := false
 	switch {
-	case e == nil, !e.Ready && e.Uses < c.con.cfg.PrepareThreshold:
+	case e == nil, !e.Ready && e.Uses < c.sess.cfg.PrepareThreshold:
 		c.stats.CacheMisses++
 		return runUncached(c, m, st)
 	case e.Ready:

@@ -348,7 +348,7 @@ const maxClosing = 8
 // to be kept.
 func (c *conn) closeStatements() error {
 	waiting := c.wire.Closing()
-	if waiting == 0 || waiting <= maxClosing && c.con.cfg.StatementCacheCapacity > 0 || c.rows != nil || c.copy != nil {
+	if waiting == 0 || waiting <= maxClosing && c.sess.cfg.StatementCacheCapacity > 0 || c.rows != nil || c.copy != nil {
 		return nil
 	}
 	return c.bounded(func() error { return c.roundTrip("", wire.AppendSync(nil)) })

@@ -48,17 +48,17 @@ func registeredTLSConfig(name string) (*tls.Config, error) {
 }
 
 // ownTLS returns the program's own tls.Config, if there is one.
-func (d *dialer) ownTLS() *tls.Config {
+func (d *dialer) ownTLS(cfg *Config) *tls.Config {
 	if d.tls != nil {
 		return d.tls
 	}
-	return d.cfg.TLSConfig
+	return cfg.TLSConfig
 }
 
 // tlsConfig makes the configuration of a handshake with host.
-func (d *dialer) tlsConfig(host dial.Host) (*tls.Config, error) {
-	settings := d.cfg.tlsSettings()
-	settings.Own = d.ownTLS()
+func (d *dialer) tlsConfig(cfg *Config, host dial.Host) (*tls.Config, error) {
+	settings := cfg.tlsSettings()
+	settings.Own = d.ownTLS(cfg)
 	conf, err := settings.Config(host.Host, host.Hostaddr)
 	for ours, theirs := range map[error]error{
 		tlsconf.ErrKeyUnknownOwnership:    pq.ErrSSLKeyUnknownOwnership,

@@ -214,6 +214,7 @@ func (s *tracing) on(c *conn) {
 	if s.c = c; c == nil || c.wire == nil {
 		return
 	}
+	s.Database = c.sess.cfg.Database
 	at := c.sess.link.Endpoint
 	s.Server, s.Port = cmp.Or(at.Host.Host, at.Host.Hostaddr, at.Address), cmp.Or(at.Host.Port, 5432)
 	s.Peer, s.PID = at.Address, c.wire.PID()
