@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
 )
 
 // maxNesting ends chains of pointers, Valuers and adapters that never arrive at
@@ -318,13 +319,7 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 }
 
 // isByteList reports whether typ is bytes and not an array of small numbers.
-func isByteList(typ reflect.Type) bool {
-	if typ.Kind() != reflect.Slice && typ.Kind() != reflect.Array {
-		return false
-	}
-	elem := typ.Elem()
-	return elem.Kind() == reflect.Uint8 && !elem.Implements(valuerType) && !elem.Implements(textMarshalerType)
-}
+func isByteList(typ reflect.Type) bool { return placeholder.IsByteList(typ) }
 
 // isKnownMarshaler tells the types that builtin converts from other TextMarshalers.
 func isKnownMarshaler(typ reflect.Type) bool {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+
+	"github.com/psyco-go/psyco/internal/placeholder"
 )
 
 // What follows runs statements on the connections of another driver, behind
@@ -44,16 +46,16 @@ func (c *conn) baseQuery(ctx context.Context, st *statement) (driver.Rows, error
 }
 
 func (c *conn) basePrepare(ctx context.Context, q *query) (driver.Stmt, error) {
-	if q.rows {
+	if q.Expands {
 		return nil, errBasePrepare
 	}
-	c.baseObserves(q.text, q.sql)
+	c.baseObserves(q.Text, q.SQL)
 	var s driver.Stmt
 	var err error
 	if p, ok := c.base.(driver.ConnPrepareContext); ok {
-		s, err = p.PrepareContext(ctx, q.sql)
+		s, err = p.PrepareContext(ctx, q.SQL)
 	} else {
-		s, err = c.base.Prepare(q.sql)
+		s, err = c.base.Prepare(q.SQL)
 	}
 	if err != nil {
 		return nil, c.explain(q.statement(), err)
@@ -76,17 +78,17 @@ type baseStmt struct {
 }
 
 func (s *baseStmt) NumInput() int {
-	if s.q.style != styleNative {
+	if s.q.Style != placeholder.Native {
 		return -1
 	}
 	return s.Stmt.NumInput()
 }
 
-func (s *baseStmt) bind(st *statement, args []driver.NamedValue) ([]driver.NamedValue, error) {
-	if err := s.c.bind(st, s.q, args); err != nil {
+func (s *baseStmt) arguments(st *statement, args []driver.NamedValue) ([]driver.NamedValue, error) {
+	if err := s.c.build(st, s.q, args); err != nil {
 		return nil, err
 	}
-	if st.sql != s.q.sql {
+	if st.sql != s.q.SQL {
 		return nil, errBasePrepare
 	}
 	return baseArguments(st), nil
@@ -94,7 +96,7 @@ func (s *baseStmt) bind(st *statement, args []driver.NamedValue) ([]driver.Named
 
 func (s *baseStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
 	var st statement
-	args, err := s.bind(&st, args)
+	args, err := s.arguments(&st, args)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +113,7 @@ func (s *baseStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (d
 func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	var st statement
 	args, _ = takeSink(args)
-	args, err := s.bind(&st, args)
+	args, err := s.arguments(&st, args)
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +167,7 @@ func (c *conn) baseOnce(ctx context.Context, st *statement) (driver.Result, erro
 	if err != driver.ErrSkip {
 		return res, err
 	}
-	s, err := c.basePrepare(ctx, &query{sql: st.sql, style: styleNative})
+	s, err := c.basePrepare(ctx, nativeQuery(st.sql))
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +179,7 @@ func (c *conn) baseOnce(ctx context.Context, st *statement) (driver.Result, erro
 func (c *conn) baseRows(ctx context.Context, st *statement) (affected int64, set resultSet, err error) {
 	base, err := c.baseQuery(ctx, st)
 	if err == driver.ErrSkip {
-		s, err := c.basePrepare(ctx, &query{sql: st.sql, style: styleNative})
+		s, err := c.basePrepare(ctx, nativeQuery(st.sql))
 		if err != nil {
 			return 0, set, err
 		}

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // ErrPipelineAborted is the error of statements in a Batch that were not run
@@ -215,7 +217,7 @@ func (r *batchRun) bind() ([]statement, error) {
 	statements := make([]statement, len(r.b.statements))
 	for i, s := range r.b.statements {
 		st := &statements[i]
-		if err := r.c.resolve(st, s.query, appendArguments(nil, s.args)); err != nil {
+		if err := r.c.resolve(st, s.query, numbered(nil, s.args)); err != nil {
 			return nil, r.failed(i, err)
 		}
 		st.types, st.open = slices.Clone(st.types), slices.Clone(st.open)
@@ -235,8 +237,8 @@ func cutBatch(statements []statement, plans []*plan) []int {
 			n, defined, changed = 0, false, false
 		}
 		sql := statements[i].sql
-		defined = defined || !isQuery(sql)
-		changed = changed || changesNames(sql)
+		defined = defined || !sqllex.IsQuery(sql)
+		changed = changed || sqllex.ChangesNames(sql)
 		n++
 	}
 	return append(parts, n)
@@ -271,7 +273,7 @@ func (r *batchRun) part(ctx context.Context, first int, statements []statement, 
 func (r *batchRun) oneByOne(ctx context.Context) error {
 	for i, s := range r.b.statements {
 		var st statement
-		if err := r.c.resolve(&st, s.query, appendArguments(nil, s.args)); err != nil {
+		if err := r.c.resolve(&st, s.query, numbered(nil, s.args)); err != nil {
 			return r.failed(i, err)
 		}
 		n, set, err := r.c.once(ctx, &st, s.each != nil)

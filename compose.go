@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/placeholder"
 )
 
 // Composable is a part of a query that [Compose] puts together: an [Identifier],
@@ -45,7 +47,7 @@ func Compose(template string, parts ...any) (string, error) {
 	if err != nil || !strings.Contains(doubled, "%%") {
 		return doubled, err
 	}
-	if q, err := rewrite(doubled, placeholdersAuto); err == nil && q.style != styleNative {
+	if q, err := rewrite(doubled, placeholder.Auto); err == nil && q.Style != placeholder.Native {
 		return doubled, nil
 	}
 	return c.query(false)

@@ -3,6 +3,7 @@ package psyco
 import (
 	"testing"
 
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -55,8 +56,8 @@ func FuzzCompose(f *testing.F) {
 
 // bare is what the server gets for a query: with placeholders, %% is a %.
 func bare(text string) string {
-	if q, err := rewrite(text, placeholdersAuto); err == nil && q.style != styleNative {
-		return q.sql
+	if q, err := rewrite(text, placeholder.Auto); err == nil && q.Style != placeholder.Native {
+		return q.SQL
 	}
 	return text
 }

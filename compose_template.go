@@ -74,10 +74,10 @@ func (c *composer) format(template string, parts []any) error {
 		}
 		first := len(c.pieces)
 		if err := c.part(value); err != nil {
-			if inner := (*queryError)(nil); errors.As(err, &inner) {
+			if inner := (*sqllex.Error)(nil); errors.As(err, &inner) {
 				return err // of a template in this one
 			}
-			return errorAt(template, brace, "%v", err)
+			return sqllex.ErrorAt(template, brace, "%v", err)
 		}
 		for i := range c.pieces[first:] {
 			if p := &c.pieces[first+i]; p.template == "" {
@@ -101,7 +101,7 @@ type fields struct {
 // field returns the value for the field that begins at offset, and where it ends.
 func (f *fields) field(offset int) (value any, stop int, err error) {
 	fail := func(format string, args ...any) (any, int, error) {
-		return nil, 0, errorAt(f.template, offset, format, args...)
+		return nil, 0, sqllex.ErrorAt(f.template, offset, format, args...)
 	}
 	name, _, closed := strings.Cut(f.template[offset+1:], "}")
 	if f.template[offset] == '}' || !closed || strings.Contains(name, "{") {
@@ -136,7 +136,7 @@ func (f *fields) field(offset int) (value any, stop int, err error) {
 func (f *fields) checkUsed() error {
 	for i, used := range f.used {
 		if !used {
-			return errorAt(f.template, len(f.template), "no field of the template takes part {%d}: %d were passed without a name", i, len(f.numbered))
+			return sqllex.ErrorAt(f.template, len(f.template), "no field of the template takes part {%d}: %d were passed without a name", i, len(f.numbered))
 		}
 	}
 	return nil
@@ -209,7 +209,7 @@ func (c *composer) checkPlain(text string, marks []mark) error {
 			if p.kind == literalPiece {
 				what = "a literal"
 			}
-			return errorAt(p.template, p.offset, "%s inside quotes or a comment of the template: it brings its own quotes, "+
+			return sqllex.ErrorAt(p.template, p.offset, "%s inside quotes or a comment of the template: it brings its own quotes, "+
 				"drop those around it, or write psyco.Raw for a piece of SQL", what)
 		}
 	}

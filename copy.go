@@ -2,7 +2,6 @@ package psyco
 
 import (
 	"context"
-	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -40,7 +39,7 @@ func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...an
 		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
 	}
 	return doCopy(ctx, h, "CopyFrom", func(ctx context.Context, c *conn) (int64, error) {
-		return c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, copyArguments(args))
+		return c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, numbered(nil, args))
 	})
 }
 
@@ -66,7 +65,7 @@ func CopyTo(ctx context.Context, h Handle, w io.Writer, sql string, args ...any)
 		return 0, errors.New("psyco: CopyTo was given a nil io.Writer")
 	}
 	return doCopy(ctx, h, "CopyTo", func(ctx context.Context, c *conn) (int64, error) {
-		return c.copyTo(c.announce(ctx, sql), "CopyTo", sql, w, copyArguments(args))
+		return c.copyTo(c.announce(ctx, sql), "CopyTo", sql, w, numbered(nil, args))
 	})
 }
 
@@ -97,18 +96,6 @@ func doCopy(ctx context.Context, h Handle, name string, op func(ctx context.Cont
 type hiddenError struct {
 	driver.Result
 	err error
-}
-
-// copyArguments numbers arguments as database/sql does.
-func copyArguments(args []any) []driver.NamedValue {
-	named := make([]driver.NamedValue, len(args))
-	for i, a := range args {
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
-		if n, ok := a.(sql.NamedArg); ok {
-			named[i].Name, named[i].Value = n.Name, n.Value
-		}
-	}
-	return named
 }
 
 // execCopy runs a COPY statement whose last argument is its reader or writer. It

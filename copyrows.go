@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -112,8 +113,8 @@ func StructColumns[T any]() []string {
 		return nil
 	}
 	var columns []string
-	for _, field := range fieldsOf(typ).list {
-		columns = append(columns, field.name)
+	for _, field := range placeholder.FieldsOf(typ).List {
+		columns = append(columns, field.Name)
 	}
 	return columns
 }
@@ -127,15 +128,15 @@ func StructRows[T any](columns []string, items iter.Seq[T]) iter.Seq2[[]any, err
 			yield(nil, prefixed(fmt.Errorf("StructRows: %s is no struct", reflect.TypeFor[T]())))
 			return
 		}
-		fields := fieldsOf(typ)
+		fields := placeholder.FieldsOf(typ)
 		indexes := make([][]int, len(columns))
 		for i, name := range columns {
-			at, ok := fields.byName[name]
+			at, ok := fields.ByName[name]
 			if !ok {
 				yield(nil, prefixed(fmt.Errorf("StructRows: %s has no field for the column %q", typ, name)))
 				return
 			}
-			indexes[i] = fields.list[at].index
+			indexes[i] = fields.List[at].Index
 		}
 		row := make([]any, len(columns))
 		for item := range items {

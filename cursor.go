@@ -66,7 +66,7 @@ func DeclareCursor(ctx context.Context, h Handle, name string, opts *CursorOptio
 	_, err := do(ctx, h, "DeclareCursor", func(ctx context.Context, c *conn) (driver.Result, error) {
 		declare := opts.declare(name)
 		ctx = c.announce(ctx, declare, query)
-		st, err := c.cursorStatement(declare, query, namedArguments(args))
+		st, err := c.cursorStatement(declare, query, numbered(nil, args))
 		if err != nil {
 			return nil, err
 		}
@@ -109,9 +109,7 @@ func (o *CursorOptions) declare(name string) string {
 
 // cursorStatement makes a DECLARE statement of a query and its arguments.
 func (c *conn) cursorStatement(declare, query string, args []driver.NamedValue) (*statement, error) {
-	switch keyword := sqllex.Keyword(query); keyword {
-	case "SELECT", "VALUES", "TABLE", "WITH":
-	default:
+	if keyword := sqllex.Keyword(query); !sqllex.MayBeCursor(keyword) {
 		return nil, fmt.Errorf("psyco: a cursor is for SELECT, VALUES, TABLE or WITH, not for %s", cmp.Or(keyword, "this query"))
 	}
 	if !sqllex.Single(query) {
@@ -129,18 +127,6 @@ func (c *conn) cursorStatement(declare, query string, args []driver.NamedValue) 
 		st.trial.before = declare
 	}
 	return st, nil
-}
-
-// namedArguments is what database/sql makes of the arguments of a query.
-func namedArguments(args []any) []driver.NamedValue {
-	named := make([]driver.NamedValue, len(args))
-	for i, v := range args {
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
-		if n, ok := v.(sql.NamedArg); ok {
-			named[i].Name, named[i].Value = n.Name, n.Value
-		}
-	}
-	return named
 }
 
 // AdoptCursor takes over a cursor that something else has opened on the

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // ValuesOptions are the choices that ExecValues leaves.
@@ -72,7 +74,7 @@ func ExecValues(ctx context.Context, h Handle, query string, rows iter.Seq2[[]an
 		return 0, src.error(0, 1, err)
 	}
 	v.each = opts.Each != nil
-	page := min(max(1, cmp.Or(opts.PageSize, defaultPage)), max(1, maxParams/v.width))
+	page := min(max(1, cmp.Or(opts.PageSize, defaultPage)), max(1, placeholder.MaxParams/v.width))
 	limit := page * max(1, chunkRows/page)
 	if err := src.fill(limit); err != nil {
 		return 0, err
@@ -113,28 +115,28 @@ type valuesQuery struct {
 }
 
 func newValuesQuery(text, template string) (*valuesQuery, error) {
-	q, err := rewrite(text, placeholdersPsycopg)
+	q, err := rewrite(text, placeholder.OnlyPsycopg)
 	if err != nil {
 		return nil, err
 	}
-	if q.style != stylePositional || len(q.slots) != 1 || q.slots[0].kind != slotValue {
+	if q.Style != placeholder.Positional || len(q.Placeholders) != 1 || q.Placeholders[0].Kind != placeholder.Value {
 		at := 0
-		if len(q.slots) > 0 {
-			at = q.slots[len(q.slots)-1].offset
+		if len(q.Placeholders) > 0 {
+			at = q.Placeholders[len(q.Placeholders)-1].Offset
 		}
-		return nil, errorAt(text, at, "ExecValues takes a query with one %%s, where the list of rows goes, as in INSERT INTO t VALUES %%s; this one has %d placeholders", len(q.slots))
+		return nil, sqllex.ErrorAt(text, at, "ExecValues takes a query with one %%s, where the list of rows goes, as in INSERT INTO t VALUES %%s; this one has %d placeholders", len(q.Placeholders))
 	}
-	at := q.slots[0].span
-	v := &valuesQuery{whole: q, before: percents(q.sql[:at.start]), after: percents(q.sql[at.stop:])}
+	at := q.Placeholders[0].Span
+	v := &valuesQuery{whole: q, before: percents(q.SQL[:at.Start]), after: percents(q.SQL[at.Stop:])}
 	if template == "" {
 		return v, nil
 	}
-	if v.template, err = rewrite(template, placeholdersPsycopg); err != nil {
+	if v.template, err = rewrite(template, placeholder.OnlyPsycopg); err != nil {
 		return nil, err
 	}
-	v.width = len(v.template.slots)
+	v.width = len(v.template.Placeholders)
 	if v.width == 0 {
-		return nil, errorAt(template, 0, "the template has no placeholder")
+		return nil, sqllex.ErrorAt(template, 0, "the template has no placeholder")
 	}
 	return v, nil
 }
@@ -149,11 +151,11 @@ func (v *valuesQuery) setWidth(n int) (err error) {
 		return nil
 	case n == 0:
 		return errors.New("the row has no values")
-	case n > maxParams:
-		return fmt.Errorf("the row has %d values, PostgreSQL takes %d parameters", n, maxParams)
+	case n > placeholder.MaxParams:
+		return fmt.Errorf("the row has %d values, PostgreSQL takes %d parameters", n, placeholder.MaxParams)
 	}
 	v.width = n
-	v.template, err = rewrite("("+strings.Repeat("%s, ", n-1)+"%s)", placeholdersPsycopg)
+	v.template, err = rewrite("("+strings.Repeat("%s, ", n-1)+"%s)", placeholder.OnlyPsycopg)
 	return err
 }
 
@@ -166,14 +168,14 @@ func (v *valuesQuery) page(n int) (*query, error) {
 	}
 	row := new(strings.Builder)
 	at := 0
-	for _, s := range v.template.slots {
-		row.WriteString(percents(v.template.sql[at:s.start]))
+	for _, s := range v.template.Placeholders {
+		row.WriteString(percents(v.template.SQL[at:s.Start]))
 		row.WriteString("%s")
-		at = s.stop
+		at = s.Stop
 	}
-	row.WriteString(percents(v.template.sql[at:]))
+	row.WriteString(percents(v.template.SQL[at:]))
 	text := v.before + row.String() + strings.Repeat(", "+row.String(), n-1) + v.after
-	q, err := rewrite(text, placeholdersPsycopg)
+	q, err := rewrite(text, placeholder.OnlyPsycopg)
 	if err != nil {
 		return nil, err
 	}
@@ -181,26 +183,26 @@ func (v *valuesQuery) page(n int) (*query, error) {
 	return q, nil
 }
 
-// bind fills st with rows [i, i+n) of the chunk.
-func (v *valuesQuery) bind(m *many, st *statement, i, n int) error {
+// build makes st of rows [i, i+n) of the chunk.
+func (v *valuesQuery) build(m *many, st *statement, i, n int) error {
 	q, err := v.page(n)
 	if err != nil {
 		return err
 	}
 	args := make([]driver.NamedValue, 0, n*v.width)
 	for r := i; r < i+n; r++ {
-		row, err := v.template.arrange(m.src.arguments(r))
+		row, err := v.template.Arrange(m.src.arguments(r))
 		if err != nil {
 			return m.src.error(r, 1, err)
 		}
-		for _, s := range v.template.slots {
-			args = append(args, driver.NamedValue{Ordinal: s.arg + 1, Value: row[s.arg].Value})
+		for _, s := range v.template.Placeholders {
+			args = append(args, driver.NamedValue{Ordinal: s.Arg + 1, Value: row[s.Arg].Value})
 		}
 	}
-	if err := m.c.bind(st, q, args); err != nil {
+	if err := m.c.build(st, q, args); err != nil {
 		return v.blame(m, i, n, err)
 	}
-	st.outer = func(offset int) (string, int) { return v.locate(len(q.text), offset) }
+	st.outer = func(offset int) (string, int) { return v.locate(len(q.Text), offset) }
 	v.unify(st)
 	return nil
 }
@@ -208,22 +210,22 @@ func (v *valuesQuery) bind(m *many, st *statement, i, n int) error {
 // locate returns the program's query, and where in it is what stands at an offset of
 // a page, whose text has size bytes. The rows are its placeholder.
 func (v *valuesQuery) locate(size, offset int) (text string, in int) {
-	list := &v.whole.slots[0]
+	list := &v.whole.Placeholders[0]
 	part, start := v.before, 0
 	if after := size - len(v.after); offset >= after {
 		offset -= after
-		part, start = v.after, list.stop
+		part, start = v.after, list.Stop
 	} else if offset >= len(v.before) {
-		return v.whole.text, list.offset
+		return v.whole.Text, list.Offset
 	}
 	offset -= (strings.Count(part[:offset], "%") + 1) / 2 // they are written twice, see percents
-	return v.whole.text, v.whole.stretches().source(start + offset)
+	return v.whole.Text, v.whole.Stretches().Source(start + offset)
 }
 
 // blame finds the row that err is about, an error of converting a value.
 func (v *valuesQuery) blame(m *many, i, n int, err error) error {
 	for r := i; r < i+n; r++ {
-		row, rowErr := v.template.arrange(m.src.arguments(r))
+		row, rowErr := v.template.Arrange(m.src.arguments(r))
 		for a := 0; a < len(row) && rowErr == nil; a++ {
 			if _, _, _, rowErr = m.c.con.types.convert(row[a].Value, 0); rowErr != nil {
 				rowErr = argumentError(&row[a], rowErr)
@@ -280,7 +282,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 	var plans []*plan
 	for i := 0; i < m.src.len(); i += m.page {
 		var st statement
-		if err := v.bind(m, &st, i, min(m.page, m.src.len()-i)); err != nil {
+		if err := v.build(m, &st, i, min(m.page, m.src.len()-i)); err != nil {
 			return err
 		}
 		plans = append(plans, p.find(&st))
@@ -312,7 +314,7 @@ func (v *valuesQuery) oneByOne(ctx context.Context, m *many) error {
 	for i := 0; i < m.src.len(); i += m.page {
 		var st statement
 		n := min(m.page, m.src.len()-i)
-		if err := v.bind(m, &st, i, n); err != nil {
+		if err := v.build(m, &st, i, n); err != nil {
 			return err
 		}
 		affected, set, err := m.c.once(ctx, &st, v.each)

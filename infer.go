@@ -15,6 +15,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -55,14 +56,7 @@ func (in *inferences) store(st *statement, types []uint32) {
 // storesFloats reports whether a float may be meant for a column that takes numeric, but no
 // float8: money is the one.
 func (st *statement) storesFloats() bool {
-	if !slices.Contains(st.types, pgform.OIDFloat8) {
-		return false
-	}
-	switch sqllex.Keyword(st.sql) {
-	case "INSERT", "UPDATE", "MERGE", "WITH":
-		return true
-	}
-	return false
+	return slices.Contains(st.types, pgform.OIDFloat8) && sqllex.StoresValues(sqllex.Keyword(st.sql))
 }
 
 // forget drops what is remembered of st.
@@ -147,7 +141,7 @@ func (s *search) retry(err error) bool {
 }
 
 // retryAs is retry for a statement that was sent as text, with its parameters in spots.
-func (s *search) retryAs(err error, text string, spots []spot) bool {
+func (s *search) retryAs(err error, text string, spots []placeholder.Spot) bool {
 	if err == nil {
 		return false
 	}
@@ -171,7 +165,7 @@ func (s *search) retryAs(err error, text string, spots []spot) bool {
 		return s.next()
 	}
 	if !literals {
-		spots = parameters(text)
+		spots = placeholder.Spots(text)
 	}
 	ambiguous := complaint.Code == pqerror.AmbiguousParameter // has a type in another place
 	if !literals && !ambiguous {
@@ -189,13 +183,13 @@ func (s *search) retryAs(err error, text string, spots []spot) bool {
 
 // floats adds the steps that declare the float at an offset as numeric, and all of them, as
 // the rows of a list of VALUES have the same type.
-func (s *search) floats(at int, spots []spot) {
-	i := slices.IndexFunc(spots, func(p spot) bool { return p.start <= at && at < p.stop })
-	if i < 0 || s.types[spots[i].param] != pgform.OIDFloat8 {
+func (s *search) floats(at int, spots []placeholder.Spot) {
+	i := slices.IndexFunc(spots, func(p placeholder.Spot) bool { return p.Start <= at && at < p.Stop })
+	if i < 0 || s.types[spots[i].Arg] != pgform.OIDFloat8 {
 		return
 	}
 	one, all := slices.Clone(s.types), slices.Clone(s.types)
-	one[spots[i].param] = pgform.OIDNumeric
+	one[spots[i].Arg] = pgform.OIDNumeric
 	for n, t := range all {
 		if t == pgform.OIDFloat8 {
 			all[n] = pgform.OIDNumeric
@@ -220,7 +214,7 @@ func (s *search) splitUp(complaint *pq.Error, text string) bool {
 	types := slices.Clone(st.types)
 	if complaint != nil {
 		at := offsetOf(text, complaint.Position)
-		if i := slices.IndexFunc(parameters(text), func(p spot) bool { return p.start == at }); i >= 0 {
+		if i := slices.IndexFunc(placeholder.Spots(text), func(p placeholder.Spot) bool { return p.Start == at }); i >= 0 {
 			types[i] = st.open[i]
 		}
 	}
@@ -232,16 +226,16 @@ func (s *search) splitUp(complaint *pq.Error, text string) bool {
 // one of st it was. It returns nil if no parameter of st whose type is open stands in
 // several places.
 func (st *statement) splitUp() (*statement, []int) {
-	spots := parameters(st.sql)
+	spots := placeholder.Spots(st.sql)
 	seen, several := make([]bool, len(st.types)), false
 	for _, p := range spots {
-		if p.param >= len(seen) {
+		if p.Arg >= len(seen) {
 			return nil, nil
 		}
-		several = several || seen[p.param] && st.types[p.param] == 0
-		seen[p.param] = true
+		several = several || seen[p.Arg] && st.types[p.Arg] == 0
+		seen[p.Arg] = true
 	}
-	if !several || len(spots) > maxParams {
+	if !several || len(spots) > placeholder.MaxParams {
 		return nil, nil
 	}
 	apart := *st
@@ -250,10 +244,10 @@ func (st *statement) splitUp() (*statement, []int) {
 	var sql []byte
 	at := 0
 	for i, p := range spots {
-		split[i], apart.types[i], apart.open[i] = p.param, st.types[p.param], st.open[p.param]
-		sql = append(sql, st.sql[at:p.start]...)
+		split[i], apart.types[i], apart.open[i] = p.Arg, st.types[p.Arg], st.open[p.Arg]
+		sql = append(sql, st.sql[at:p.Start]...)
 		sql = strconv.AppendInt(append(sql, '$'), int64(i+1), 10)
-		at = p.stop
+		at = p.Stop
 	}
 	apart.sql = string(append(sql, st.sql[at:]...))
 	if st.args != nil {
@@ -398,7 +392,7 @@ func ofAnalysis(pe *pq.Error) bool {
 // misreadAt returns which value the server could not read as one of the type that it has
 // inferred, or -1. Then nothing has run: it was reading Bind or, if the values are literals
 // in spots, the text.
-func misreadAt(err error, text string, spots []spot) int {
+func misreadAt(err error, text string, spots []placeholder.Spot) int {
 	pe := pq.As(err, pqerror.InvalidTextRepresentation)
 	if pe == nil {
 		return -1
@@ -408,8 +402,8 @@ func misreadAt(err error, text string, spots []spot) int {
 		return n - 1
 	}
 	if at := offsetOf(text, pe.Position); at >= 0 && pe.Where == "" {
-		if i := slices.IndexFunc(spots, func(p spot) bool { return p.start <= at && at < p.stop }); i >= 0 {
-			return spots[i].param
+		if i := slices.IndexFunc(spots, func(p placeholder.Spot) bool { return p.Start <= at && at < p.Stop }); i >= 0 {
+			return spots[i].Arg
 		}
 	}
 	return -1
@@ -427,35 +421,19 @@ func isSingle(oid uint32) bool {
 	return false
 }
 
-// spot is where a text has a parameter, or its literal.
-type spot struct{ start, stop, param int }
-
-// parameters returns where $1, $2 and so on are.
-func parameters(text string) (spots []spot) {
-	scan := sqllex.NewScanner(text)
-	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
-		if t.Kind == sqllex.Param {
-			if n, err := strconv.Atoi(text[t.Start+1 : t.Stop]); err == nil && n > 0 {
-				spots = append(spots, spot{t.Start, t.Stop, n - 1})
-			}
-		}
-	}
-	return spots
-}
-
 // suspects returns the parameters that a complaint may be about, as sets, the
 // likeliest first.
 //
 // It names a parameter, or has the position of a function or an operator, whose
 // arguments they then are, or nothing. A function that takes arguments of any type would
 // be complained of once for each of them, so they are tried together first.
-func suspects(complaint *pq.Error, text string, spots []spot, st *statement) (sets [][]int) {
+func suspects(complaint *pq.Error, text string, spots []placeholder.Spot, st *statement) (sets [][]int) {
 	calls := argumentsOf(text, spots)
 	among := func(belongs func(i int) bool) {
 		var set []int
 		for i, p := range spots {
-			if p.param < len(st.types) && st.types[p.param] == 0 && belongs(i) && !slices.Contains(set, p.param) {
-				set = append(set, p.param)
+			if p.Arg < len(st.types) && st.types[p.Arg] == 0 && belongs(i) && !slices.Contains(set, p.Arg) {
+				set = append(set, p.Arg)
 			}
 		}
 		if set != nil {
@@ -466,11 +444,11 @@ func suspects(complaint *pq.Error, text string, spots []spot, st *statement) (se
 		if _, number, ok := strings.Cut(complaint.Message, "$"); ok {
 			number = number[:len(number)-len(strings.TrimLeft(number, "0123456789"))]
 			n, _ := strconv.Atoi(number) // 0 is no parameter's
-			if i := slices.IndexFunc(spots, func(p spot) bool { return p.param == n-1 }); i >= 0 {
+			if i := slices.IndexFunc(spots, func(p placeholder.Spot) bool { return p.Arg == n-1 }); i >= 0 {
 				if calls[i] >= 0 {
 					among(func(j int) bool { return calls[j] == calls[i] })
 				}
-				among(func(j int) bool { return spots[j].param == n-1 })
+				among(func(j int) bool { return spots[j].Arg == n-1 })
 				return sets
 			}
 		}
@@ -478,16 +456,16 @@ func suspects(complaint *pq.Error, text string, spots []spot, st *statement) (se
 	if at := offsetOf(text, complaint.Position); at >= 0 {
 		if start, stop := callAt(text, at); start >= 0 {
 			among(func(i int) bool { return calls[i] == start })
-			among(func(i int) bool { return start < spots[i].start && spots[i].start < stop })
+			among(func(i int) bool { return start < spots[i].Start && spots[i].Start < stop })
 		} else {
 			among(func(i int) bool {
-				return spots[i].stop <= at && strings.Trim(text[spots[i].stop:at], " \t\r\n()") == "" ||
-					spots[i].start > at && strings.Trim(text[at:spots[i].start], " \t\r\n()+-*/<>=~!@#%^&|`?") == ""
+				return spots[i].Stop <= at && strings.Trim(text[spots[i].Stop:at], " \t\r\n()") == "" ||
+					spots[i].Start > at && strings.Trim(text[at:spots[i].Start], " \t\r\n()+-*/<>=~!@#%^&|`?") == ""
 			})
 		}
 	}
 	if sets == nil { // functions of arrays are complained of without a position
-		among(func(i int) bool { return pgform.IsArrayOID(st.open[spots[i].param]) })
+		among(func(i int) bool { return pgform.IsArrayOID(st.open[spots[i].Arg]) })
 		for i := range spots {
 			among(func(j int) bool { return i == j })
 		}
@@ -535,7 +513,7 @@ func callAt(text string, at int) (start, stop int) {
 
 // argumentsOf returns for each place where the parenthesis of the call is that it is an
 // argument of, as a whole; -1 if it is none.
-func argumentsOf(text string, spots []spot) []int {
+func argumentsOf(text string, spots []placeholder.Spot) []int {
 	calls := slices.Repeat([]int{-1}, len(spots))
 	open := []int{-1} // the parentheses around; -1 for those of no call
 	var prev sqllex.Token
@@ -553,11 +531,11 @@ func argumentsOf(text string, spots []spot) []int {
 		}
 		waiting = -1
 		switch {
-		case next < len(spots) && t.Start == spots[next].start:
+		case next < len(spots) && t.Start == spots[next].Start:
 			if is(prev, "(,") {
 				waiting = next
 			}
-			scan.Seek(spots[next].stop)
+			scan.Seek(spots[next].Stop)
 			next++
 		case is(t, "("):
 			name := prev.Kind == sqllex.Ident || prev.Kind == sqllex.Word && !sqllex.Reserved(prev.Text(text))

@@ -1,10 +1,10 @@
 package psyco
 
 import (
-	"database/sql"
 	"database/sql/driver"
 	"strings"
 
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -38,18 +38,11 @@ func Mogrify(query string, args ...any) (string, error) {
 	if len(args) == 0 {
 		return query, nil
 	}
-	q, err := rewrite(query, placeholdersAuto)
+	q, err := rewrite(query, placeholder.Auto)
 	if err != nil {
 		return "", err
 	}
-	named := make([]driver.NamedValue, len(args))
-	for i, arg := range args {
-		named[i] = driver.NamedValue{Ordinal: i + 1, Value: arg}
-		if a, ok := arg.(sql.NamedArg); ok {
-			named[i].Name, named[i].Value = a.Name, a.Value
-		}
-	}
-	return (&conn{con: &Connector{}}).mogrify(q, named)
+	return (&conn{con: &Connector{}}).mogrify(q, numbered(nil, args))
 }
 
 // mogrify returns q's text with the arguments in place of the placeholders.
@@ -67,7 +60,7 @@ func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 	if err := c.checkEncoding(); err != nil {
 		return nil, err
 	}
-	native := q.style == styleNative
+	native := q.Style == placeholder.Native
 	if native {
 		if err := c.nativeValues(q, args); err != nil {
 			return nil, err
@@ -76,7 +69,7 @@ func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 	l := &literals{binder: binder{types: c.con.types, native: native, conforming: c.conformingStrings()}}
 	// How a literal is written depends on both sides of it: first its place is marked.
 	var err error
-	l.text, l.made, err = q.render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
+	l.text, l.made, err = q.Render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
 		value, err := l.binder.constant(arg)
 		if err != nil {
 			return dst, argumentError(&arg, err)
@@ -116,7 +109,7 @@ type binder struct {
 // a number, an operator, and a literal, also one on another line.
 func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (string, error) {
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		return "", errorAt(text, i, "a query cannot have a NUL byte")
+		return "", sqllex.ErrorAt(text, i, "a query cannot have a NUL byte")
 	}
 	var (
 		out  = make([]byte, 0, 2*len(text))
@@ -132,7 +125,7 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 			value = argument(t)
 		case sqllex.String:
 			if !b.conforming && endsElsewhere(t.Text(text)) {
-				return "", errorAt(text, t.Start, "with standard_conforming_strings off this literal would end elsewhere: "+
+				return "", sqllex.ErrorAt(text, t.Start, "with standard_conforming_strings off this literal would end elsewhere: "+
 					`write it as E'…' with \\ for each backslash, which is always the same`)
 			}
 		}
@@ -140,7 +133,7 @@ func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (strin
 			out = append(out, t.Text(text)...)
 		} else {
 			lit, err := b.literal(value, expr.allowed())
-			if err == nil && lit.text[0] == '-' && expr.allowed() && endsOperand(prev.Kind, prev.Text(text), dot) {
+			if err == nil && lit.text[0] == '-' && expr.allowed() && sqllex.EndsOperand(prev.Kind, prev.Text(text), dot) {
 				lit, err = quoted(lit.text, 0, true) // a parameter is a mistake here, and a -1 a subtraction
 			}
 			if err != nil {

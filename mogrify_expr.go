@@ -44,7 +44,7 @@ func (x *expressions) word(word string) {
 	if x.begin {
 		x.begin, x.keyword = false, word
 		for i := range x.nested {
-			x.nested[i] = place{expr: isExpressive(word)}
+			x.nested[i] = place{expr: sqllex.TakesExpressions(word)}
 		}
 		return
 	}
@@ -94,15 +94,4 @@ func (x *expressions) symbol(c byte, prev string) {
 			*at, x.begin = place{}, true
 		}
 	}
-}
-
-// isExpressive reports whether the statements that begin with a keyword take
-// expressions wherever they take constants.
-func isExpressive(keyword string) bool {
-	switch keyword {
-	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "WITH", "VALUES", "TABLE",
-		"DECLARE", "CALL", "EXPLAIN", "PREPARE", "EXECUTE":
-		return true
-	}
-	return false
 }

@@ -6,12 +6,15 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/placeholder/placeholdertest"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -25,11 +28,11 @@ func FuzzMogrify(f *testing.F) {
 		f.Add(query, `it's \ " $1 -- %s`, int64(-5))
 	}
 	f.Fuzz(func(t *testing.T, query, s string, n int64) {
-		q, err := rewrite(query, placeholdersAuto)
-		if err != nil || q.rows || q.lists {
+		q, err := rewrite(query, placeholder.Auto)
+		if err != nil || slices.ContainsFunc(q.Placeholders, func(p placeholder.Placeholder) bool { return p.Kind != placeholder.Value }) {
 			return
 		}
-		params := max(q.params, maxParam(q.sql))
+		params := max(q.Params, maxParam(q.SQL))
 		if params == 0 || params > 20 {
 			return
 		}
@@ -41,9 +44,9 @@ func FuzzMogrify(f *testing.F) {
 			}
 		}
 		args := values
-		if q.style == styleNamed {
+		if q.Style == placeholder.Named {
 			named := map[string]any{}
-			for i, name := range q.names {
+			for i, name := range q.Names {
 				named[name] = values[i]
 			}
 			args = []any{named}
@@ -55,14 +58,14 @@ func FuzzMogrify(f *testing.F) {
 			}
 			return
 		}
-		if l, err := (&conn{con: &Connector{}}).literals(q, namedArguments(args)); err == nil {
-			checkStretches(t, text, l.text, l.stretches(nil))
+		if l, err := (&conn{con: &Connector{}}).literals(q, numbered(nil, args)); err == nil {
+			placeholdertest.CheckStretches(t, text, l.text, l.stretches(nil))
 		}
 		got := elements(text)
-		for _, want := range elements(q.sql) {
+		for _, want := range elements(q.SQL) {
 			if want.kind != sqllex.Param {
 				if len(got) == 0 || got[0] != want {
-					t.Fatalf("%q with %q and %d becomes %q: want %v, got %v", q.sql, s, n, text, want, got)
+					t.Fatalf("%q with %q and %d becomes %q: want %v, got %v", q.SQL, s, n, text, want, got)
 				}
 				got = got[1:]
 				continue
@@ -70,12 +73,12 @@ func FuzzMogrify(f *testing.F) {
 			number, _ := strconv.Atoi(want.text[1:])
 			value, rest := readLiteral(got)
 			if value != fmt.Sprint(values[number-1]) {
-				t.Fatalf("%q with %q and %d becomes %q: %s is %q", q.sql, s, n, text, want.text, value)
+				t.Fatalf("%q with %q and %d becomes %q: %s is %q", q.SQL, s, n, text, want.text, value)
 			}
 			got = rest
 		}
 		if len(got) > 0 {
-			t.Fatalf("%q with %q and %d becomes %q: %v is left over", q.sql, s, n, text, got)
+			t.Fatalf("%q with %q and %d becomes %q: %v is left over", q.SQL, s, n, text, got)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -17,16 +18,18 @@ import (
 // converted once, and written as often as it takes.
 type literals struct {
 	binder binder
-	text   string     // with a $1 in the place of each literal
-	made   stretches  // of text: where it is in the query's sql
-	values []constant // for the places, in their order
+	text   string                // with a $1 in the place of each literal
+	made   placeholder.Stretches // of text: where it is in the query's sql
+	values []constant            // for the places, in their order
 }
 
 // sql returns the query's text, and where its literals are. types, if not nil, are
 // what they have a cast to.
-func (l *literals) sql(types []uint32) (text string, spots []spot, err error) {
+func (l *literals) sql(types []uint32) (text string, spots []placeholder.Spot, err error) {
 	b, values := l.binder, l.values
-	b.placed = func(start, stop int) { spots = append(spots, spot{start, stop, len(spots)}) }
+	b.placed = func(start, stop int) {
+		spots = append(spots, placeholder.Spot{Span: placeholder.Span{Start: start, Stop: stop}, Arg: len(spots)})
+	}
 	text, err = b.bind(l.text, func(sqllex.Token) *constant {
 		if len(values) == 0 {
 			return nil
@@ -50,20 +53,20 @@ type trial struct {
 	unclear   bool // see binder.unclear
 }
 
-// bindLiterals fills st with the text of a query that takes parameters, but has
+// buildLiterals makes st of the text of a query that takes parameters, but has
 // literals instead.
-func (c *conn) bindLiterals(st *statement, q *query, args []driver.NamedValue) error {
+func (c *conn) buildLiterals(st *statement, q *query, args []driver.NamedValue) error {
 	l, err := c.literals(q, args)
 	if err != nil {
 		return err
 	}
 	var types []uint32
-	t := &trial{statement: statement{sql: q.sql}, literals: l}
-	t.unclear = !q.utility && q.natives >= 0 && slices.ContainsFunc(l.values, func(k constant) bool { return l.binder.unclear(&k) })
+	t := &trial{statement: statement{sql: q.SQL}, literals: l}
+	t.unclear = !q.Utility && q.Natives >= 0 && slices.ContainsFunc(l.values, func(k constant) bool { return l.binder.unclear(&k) })
 	if t.unclear {
 		st.trial = t
 	}
-	if !l.binder.native && !q.utility {
+	if !l.binder.native && !q.Utility {
 		for _, v := range l.values {
 			t.types = append(t.types, v.declared)
 			if v.declared == 0 {
@@ -102,8 +105,8 @@ func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 		for i := range spots {
-			spots[i].start += len(t.before)
-			spots[i].stop += len(t.before)
+			spots[i].Start += len(t.before)
+			spots[i].Stop += len(t.before)
 		}
 		text = t.before + text
 		if err := c.flush(); err != nil {

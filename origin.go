@@ -4,12 +4,12 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strconv"
 	"unicode/utf8"
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -21,52 +21,13 @@ import (
 type origin struct {
 	q        *query                                 // what the program wrote; nil if nothing was changed in it
 	before   string                                 // put in front: DECLARE … FOR
-	expanded stretches                              // of a text with row lists, or of literals.text: where it is in q.sql
+	expanded placeholder.Stretches                  // of a text with row lists, or of literals.text: where it is in q.SQL
 	literals *literals                              // of the arguments, if they were put into the text
 	types    []uint32                               // with which literals.sql was called
-	outer    func(offset int) (text string, at int) // where q.text is in the program's text, if it is not that
+	outer    func(offset int) (text string, at int) // where q.Text is in the program's text, if it is not that
 }
 
-// stretches lead from places in a text to those in another one that it was made
-// of, in the order of the text.
-type stretches []stretch
-
-// stretch begins at an offset of the text. What stands there is copied from an
-// offset of the other one or, if it is new, was put in the place of what is there.
-type stretch struct {
-	at, from int
-	new      bool
-}
-
-// add adds the next stretch, which may overwrite the last ones. If s is nil nobody
-// wants to know.
-func (s *stretches) add(next stretch) {
-	if s == nil {
-		return
-	}
-	list := *s
-	for len(list) > 0 && list[len(list)-1].at >= next.at {
-		list = list[:len(list)-1]
-	}
-	*s = append(list, next)
-}
-
-// source returns where the text at an offset came from.
-func (s stretches) source(offset int) int {
-	i, found := slices.BinarySearchFunc(s, offset, func(x stretch, offset int) int { return x.at - offset })
-	if !found {
-		i--
-	}
-	switch {
-	case i < 0:
-		return offset
-	case s[i].new:
-		return s[i].from
-	}
-	return s[i].from + offset - s[i].at
-}
-
-// locate finds where in q.sql, and where in the program's text, is what the server got
+// locate finds where in q.SQL, and where in the program's text, is what the server got
 // at an offset of sql.
 func (o *origin) locate(sql string, offset int) (inner int, text string, outer int) {
 	offset = max(0, offset-len(o.before))
@@ -74,46 +35,38 @@ func (o *origin) locate(sql string, offset int) (inner int, text string, outer i
 		return offset, sql[len(o.before):], offset
 	}
 	if o.literals != nil {
-		offset = o.literals.stretches(o.types).source(offset)
+		offset = o.literals.stretches(o.types).Source(offset)
 	}
-	inner = o.expanded.source(offset)
+	inner = o.expanded.Source(offset)
 	outer = inner
-	if o.q.style != styleNative {
-		outer = o.q.stretches().source(inner)
+	if o.q.Style != placeholder.Native {
+		outer = o.q.Stretches().Source(inner)
 	}
 	if o.outer != nil {
 		text, outer = o.outer(outer)
 	} else {
-		text = o.q.text
+		text = o.q.Text
 	}
 	return inner, text, min(outer, len(text))
 }
 
-// stretches are those of q.sql.
-func (q *query) stretches() stretches {
-	p := newParser(q.text)
-	p.made = new(stretches)
-	p.run()
-	return *p.made
-}
-
 // stretches are those of what sql has returned.
-func (l *literals) stretches(types []uint32) (made stretches) {
+func (l *literals) stretches(types []uint32) (made placeholder.Stretches) {
 	_, spots, _ := l.sql(types) // has no error, as it had none before
 	at, from := 0, 0
-	for i, p := range parameters(l.text) {
-		made.add(stretch{at: at, from: from})
-		made.add(stretch{spots[i].start, p.start, true})
-		at, from = spots[i].stop, p.stop
+	for i, p := range placeholder.Spots(l.text) {
+		made.Add(placeholder.Stretch{At: at, From: from})
+		made.Add(placeholder.Stretch{At: spots[i].Start, From: p.Start, New: true})
+		at, from = spots[i].Stop, p.Stop
 	}
-	made.add(stretch{at: at, from: from})
+	made.Add(placeholder.Stretch{At: at, From: from})
 	return made
 }
 
 // statement is q without its arguments.
 func (q *query) statement() *statement {
-	st := &statement{sql: q.sql}
-	if q.style != styleNative {
+	st := &statement{sql: q.SQL}
+	if q.Style != placeholder.Native {
 		st.q = q
 	}
 	return st
@@ -149,7 +102,7 @@ func (c *conn) explained(st *statement, pe *pq.Error, relocate bool) *pq.Error {
 	hint := pe.Hint
 	switch {
 	case hint != "":
-	case st.q != nil && st.q.style != styleNative:
+	case st.q != nil && st.q.Style != placeholder.Native:
 		hint = st.hint(pe, inner)
 	case st.q == nil && len(st.args) == 0 && placed:
 		hint = c.forgottenHint(text, outer)
@@ -159,7 +112,7 @@ func (c *conn) explained(st *statement, pe *pq.Error, relocate bool) *pq.Error {
 		pe = withText(pe, text)
 		pe.Position = strconv.Itoa(utf8.RuneCountInString(text[:outer]) + 1)
 	case relocate && st.literals != nil: // the text has the values in it
-		pe = withText(pe, st.q.text)
+		pe = withText(pe, st.q.Text)
 	case hint != pe.Hint:
 		copied := *pe
 		pe = &copied

@@ -28,7 +28,7 @@ func (c *conn) observe() {
 	}
 	over := events.Has(wire.EventCommit | wire.EventRollback | wire.EventPrepareTransaction)
 	switch {
-	case hidden, events.Has(wire.EventDDL | wire.EventSearchPath), events.Has(wire.EventSet) && setsNames(c.text):
+	case hidden, events.Has(wire.EventDDL | wire.EventSearchPath), events.Has(wire.EventSet) && sqllex.SetsNames(c.text):
 		c.renew()
 		c.redefined = true
 	case over && c.redefined:
@@ -56,72 +56,6 @@ func (c *conn) renew() {
 	c.plans.Outdate()
 	c.letGo()
 	c.renewals++
-}
-
-// setsNames reports whether a text that has SET or RESET something may have set where names
-// are looked for. The search_path depends on the role, too. "" is a text that is
-// not known.
-func setsNames(text string) bool {
-	if text == "" {
-		return true
-	}
-	for s := sqllex.NewScanner(text); ; {
-		switch t := s.Next(); t.Kind {
-		case sqllex.End:
-			return false
-		case sqllex.Word, sqllex.Ident:
-			switch strings.ToUpper(strings.Trim(t.Text(text), `"`)) {
-			case "SEARCH_PATH", "SCHEMA", "ROLE", "AUTHORIZATION", "ALL":
-				return true
-			}
-		}
-	}
-}
-
-// redefines reports whether a statement may change what names mean although its command
-// tag does not say so: SELECT INTO, CREATE … AS, and set_config.
-func redefines(text string) bool {
-	if !mentions(text, "into") && !mentions(text, "create") && !mentions(text, "set_config") {
-		return false
-	}
-	before := ""
-	for s := sqllex.NewScanner(text); ; {
-		t := s.Next()
-		switch {
-		case t.Kind == sqllex.End:
-			return false
-		case t.Kind == sqllex.Word, t.Kind == sqllex.Ident:
-			word := strings.ToUpper(strings.Trim(t.Text(text), `"`))
-			switch {
-			case word == "SET_CONFIG", word == "CREATE", word == "INTO" && before != "INSERT" && before != "MERGE":
-				return true
-			}
-			before = word
-		case !t.Kind.IsSpace():
-			before = ""
-		}
-	}
-}
-
-// changesNames reports whether a statement is known to change what names mean.
-func changesNames(text string) bool {
-	switch sqllex.Keyword(text) {
-	case "CREATE", "ALTER", "DROP", "IMPORT", "DO", "CALL", "DISCARD", "ROLLBACK", "COMMIT":
-		return true
-	case "SET", "RESET":
-		return setsNames(text)
-	}
-	return redefines(text)
-}
-
-// mentions reports whether a text has a word in it, which is in lower case, in any case.
-func mentions(text, word string) bool {
-	for i := 0; i+len(word) <= len(text); i++ {
-		if text[i]|0x20 == word[0] && strings.EqualFold(text[i:i+len(word)], word) {
-			return true
-		}
-	}
-	return false
 }
 
 // evict forgets a prepared statement that failed in a way that may be its age's

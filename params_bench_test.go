@@ -3,6 +3,8 @@ package psyco
 import (
 	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/placeholder"
 )
 
 const benchText = "SELECT id, name, email FROM clients WHERE id = %s AND name LIKE 'A%%' AND city IN %s ORDER BY date LIMIT %s"
@@ -38,31 +40,7 @@ func BenchmarkRewriteMiss(b *testing.B) {
 			b.SetBytes(int64(len(text)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := rewrite(text, placeholdersAuto); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
-	}
-}
-
-func BenchmarkBindNamed(b *testing.B) {
-	q, err := rewrite("UPDATE clients SET name = %(name)s, email = %(email)s WHERE id = %(id)s", placeholdersAuto)
-	if err != nil {
-		b.Fatal(err)
-	}
-	for name, v := range map[string]any{
-		"map": map[string]any{"name": "a", "email": "b", "id": 1},
-		"struct": struct {
-			Name, Email string
-			ID          int
-		}{"a", "b", 1},
-	} {
-		args := values(v)
-		b.Run(name, func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, _, _, err := q.bind(args); err != nil {
+				if _, err := rewrite(text, placeholder.Auto); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -196,25 +196,6 @@ func (p *pipeline) failed(err error) (outdated bool) {
 	return outdated && (p.answered == 0 || !p.mayCommit)
 }
 
-// mayCommit reports whether a statement can end the transaction it runs in.
-func mayCommit(sql string) bool { return !isQuery(sql) && !isDefinition(sql) }
-
-func isQuery(sql string) bool {
-	switch sqllex.Keyword(sql) {
-	case "SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "VALUES", "WITH", "TABLE":
-		return true
-	}
-	return false
-}
-
-func isDefinition(sql string) bool {
-	switch sqllex.Keyword(sql) {
-	case "CREATE", "ALTER", "DROP", "TRUNCATE", "GRANT", "REVOKE", "COMMENT", "SET", "NOTIFY":
-		return true
-	}
-	return false
-}
-
 // pipelined reports whether the connection can do pipelines. Behind Wrap there
 // is no wire, and behind a pooler or with binding=client nothing may be prepared.
 func (c *conn) pipelined() bool {
@@ -315,8 +296,8 @@ func newPlanner(c *conn) planner {
 // arguments: then its text goes with the pipeline.
 func (p *planner) find(st *statement) *plan {
 	if len(st.args) == 0 {
-		p.mayCommit = p.mayCommit || mayCommit(st.sql)
-		p.hidden = p.hidden || redefines(st.sql)
+		p.mayCommit = p.mayCommit || sqllex.MayCommit(st.sql)
+		p.hidden = p.hidden || sqllex.Redefines(st.sql)
 		return nil
 	}
 	p.hidden = p.hidden || st.redefines
@@ -329,7 +310,7 @@ func (p *planner) find(st *statement) *plan {
 		p.last = known[i]
 		return p.last
 	}
-	p.mayCommit = p.mayCommit || mayCommit(st.sql)
+	p.mayCommit = p.mayCommit || sqllex.MayCommit(st.sql)
 	types, open := slices.Clone(st.types), slices.Clone(st.open)
 	adopt(types, open, st, known)
 	pl := &plan{statement: statement{sql: st.sql, types: types, open: open}}

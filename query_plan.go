@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync"
 	"unsafe"
+
+	"github.com/psyco-go/psyco/internal/placeholder"
 )
 
 // rowColumn is what a plan is made from. oid is 0 for types without a fixed one.
@@ -199,7 +201,7 @@ func (p *rowPlanner) fields(typ reflect.Type, at fieldPlace) {
 			continue
 		}
 		if name == "" {
-			name = snakeCase(f.Name)
+			name = placeholder.SnakeCase(f.Name)
 		}
 		t := fieldTarget{
 			rowTarget: rowTarget{field: path, typ: f.Type, offset: at.offset + f.Offset, group: at.group, json: hasOption(options, "json")},

@@ -14,6 +14,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -249,7 +250,7 @@ func (r *rows) drain() (canceled bool, err error) {
 		}
 	}
 	r.c.wire.SkipRows()
-	if r.c.inTransaction() || !readsOnly(r.text) {
+	if r.c.inTransaction() || !sqllex.ReadsOnly(r.text) {
 		return false, nil
 	}
 	if err := r.c.sess.cancelWithin(r.c.con.grace); err != nil && r.c.sess.link.Cancellable() {

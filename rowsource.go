@@ -107,19 +107,8 @@ func (s *rowSource) row(i int) []any {
 // arguments returns the row's values as database/sql would pass them. They are
 // valid until the next call.
 func (s *rowSource) arguments(i int) []driver.NamedValue {
-	s.args = appendArguments(s.args[:0], s.row(i))
+	s.args = numbered(s.args[:0], s.row(i))
 	return s.args
-}
-
-func appendArguments(args []driver.NamedValue, values []any) []driver.NamedValue {
-	for i, v := range values {
-		nv := driver.NamedValue{Ordinal: i + 1, Value: v}
-		if named, ok := v.(sql.NamedArg); ok {
-			nv.Name, nv.Value = named.Name, named.Value
-		}
-		args = append(args, nv)
-	}
-	return args
 }
 
 // error says that err is about rows of the chunk.

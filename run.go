@@ -10,6 +10,8 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/stmtcache"
 )
 
@@ -25,7 +27,7 @@ type statement struct {
 	params  []uint32 // the parameters' types, where the server was asked for them
 	counted bool     // the text has as many parameters as there are arguments
 
-	redefines bool // see redefines
+	redefines bool // see sqllex.Redefines
 }
 
 // literal reports whether the placeholders are psycopg's, see appendBind.
@@ -123,9 +125,9 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if st.trial != nil {
 		return runTrial(c, m, st)
 	}
-	if len(st.args) > maxParams {
+	if len(st.args) > placeholder.MaxParams {
 		// lib/pq says so itself, but takes no statement after that.
-		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), maxParams)
+		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), placeholder.MaxParams)
 	}
 	c.text = st.sql
 	if len(st.args) == 0 {
@@ -133,7 +135,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 			return zero, err
 		}
 		c.letGo()
-		c.hidden = redefines(st.sql)
+		c.hidden = sqllex.Redefines(st.sql)
 		res, err := m.text(c, st.sql, nil)
 		c.observe()
 		return res, err

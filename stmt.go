@@ -10,6 +10,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco/internal/pgform"
+	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/wire"
 )
@@ -35,19 +36,19 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	if err != nil {
 		return nil, err
 	}
-	psycopg := q.style != styleNative
+	psycopg := q.Style != placeholder.Native
 	if c.wire == nil {
 		return c.basePrepare(ctx, q)
 	}
 	if sqllex.Keyword(text) == "COPY" {
 		return c.prepareCopy(ctx, text)
 	}
-	if psycopg && (q.utility || q.rows || c.clientBinding()) {
+	if psycopg && (q.Utility || q.Expands || c.clientBinding()) {
 		return &psycopgStmt{c: c, q: q}, nil
 	}
 	k := c.watch(ctx)
 	if !psycopg {
-		s := &nativeStmt{c: c, text: q.sql, redefines: q.redefines}
+		s := &nativeStmt{c: c, text: q.SQL, redefines: q.redefines}
 		err := s.prepare()
 		if err = c.finish(k, err); err != nil {
 			return nil, err
@@ -74,7 +75,7 @@ type nativeStmt struct {
 	closed bool
 
 	renewals  int  // conn.renewals when it was prepared
-	redefines bool // see redefines
+	redefines bool // see sqllex.Redefines
 }
 
 // prepare has the server parse the statement, and keeps it there if that may be.
@@ -215,7 +216,7 @@ type variant struct {
 // types, works or has another error, that depends on the arguments.
 func (s *psycopgStmt) check() error {
 	c := s.c
-	st := &statement{sql: s.q.sql, types: make([]uint32, s.q.params), open: slices.Repeat([]uint32{pgform.OIDText}, s.q.params)}
+	st := &statement{sql: s.q.SQL, types: make([]uint32, s.q.Params), open: slices.Repeat([]uint32{pgform.OIDText}, s.q.Params)}
 	var types []uint32
 	var first *pq.Error
 	guard := c.guardParse(true)
@@ -282,7 +283,7 @@ func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue
 	if err != nil {
 		return nil, s.c.finish(k, err)
 	}
-	return s.c.openFor(&st, r, k, s.q.text), nil
+	return s.c.openFor(&st, r, k, s.q.Text), nil
 }
 
 // Exec is ExecContext without a context.
@@ -303,7 +304,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 	if err := c.start(ctx); err != nil {
 		return res, nil, err
 	}
-	if err := c.bind(st, s.q, args); err != nil {
+	if err := c.build(st, s.q, args); err != nil {
 		return res, nil, err
 	}
 	k = c.watch(ctx)

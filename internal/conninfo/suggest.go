@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/spelling"
 )
 
 // checkKey refuses a keyword that can be no parameter of the server, that is another
@@ -67,50 +69,12 @@ func (g *Grammar) suggest(key string) string {
 		return name
 	}
 	for _, o := range g.options {
-		if Misspells(key, o.Name) {
+		if spelling.Misspells(key, o.Name) {
 			return o.Name
 		}
 	}
-	if Misspells(key, "database") {
+	if spelling.Misspells(key, "database") {
 		return "dbname"
 	}
 	return ""
-}
-
-var dropDashes = strings.NewReplacer("_", "", "-", "")
-
-// Misspells reports whether a key is perhaps meant for a name. It allows one slip in a short name and two in a long one, and any
-// number of underscores and hyphens.
-func Misspells(key, name string) bool {
-	key, name = dropDashes.Replace(key), dropDashes.Replace(name)
-	allowed := 1
-	if len(name) >= 8 {
-		allowed = 2
-	}
-	return distance(key, name) <= allowed
-}
-
-// distance is the number of insertions, deletions, replacements and swaps of
-// neighbours that turn a into b.
-func distance(a, b string) int {
-	// Three rows of the usual table: the one being filled and the two above.
-	above2, above, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		above2, above, row = above, row, above2
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			change := 1
-			if a[i-1] == b[j-1] {
-				change = 0
-			}
-			row[j] = min(above[j]+1, row[j-1]+1, above[j-1]+change)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], above2[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }

@@ -16,6 +16,7 @@ type room struct {
 // floors are the packages that the driver is made of, from the ground up. Each may
 // import what stands below it, and nothing else of the module.
 var floors = []room{
+	{pkg: "internal/spelling", floor: 0},
 	{pkg: "internal/sqllex", floor: 1},
 	{pkg: "internal/stmtcache", floor: 1},
 	{pkg: "internal/pemkey", floor: 1},
@@ -24,6 +25,7 @@ var floors = []room{
 	{pkg: "internal/conninfo", floor: 1},
 	{pkg: "internal/pgform", floor: 1},
 	{pkg: "internal/wire", floor: 1},
+	{pkg: "internal/placeholder", floor: 2},
 	{pkg: "internal/tlsconf", floor: 2},
 	{pkg: "internal/dial", floor: 3},
 	{pkg: "", floor: 4},

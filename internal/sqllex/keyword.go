@@ -63,6 +63,28 @@ func Reserved(word string) bool {
 	return keywords[string(upper(buf[:0], word))].reserved
 }
 
+// EndsOperand reports whether an expression can end with an element. dot says that it
+// stands behind a dot, where a word is a name.
+func EndsOperand(kind Kind, text string, dot bool) bool {
+	switch kind {
+	case Symbol:
+		return text == ")" || text == "]"
+	case Word:
+		if dot {
+			return true
+		}
+		switch word := Upper(text); word {
+		case "NULL", "TRUE", "FALSE", "END", "USER", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP":
+			return true
+		case "BETWEEN", "BY", "ESCAPE", "ILIKE", "LIKE", "SET", "SIMILAR", "VALUES", "ZONE":
+			return false
+		default:
+			return !Reserved(word)
+		}
+	}
+	return kind != End
+}
+
 func upper(dst []byte, word string) []byte {
 	for i := range len(word) {
 		c := word[i]

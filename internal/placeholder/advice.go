@@ -1,34 +1,33 @@
-package psyco
+package placeholder
 
 import (
 	"database/sql/driver"
-	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 
-	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/spelling"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // hasNames reports whether arguments are for named placeholders.
 func hasNames(args []driver.NamedValue) bool {
-	return len(args) > 0 && (args[0].Name != "" || len(args) == 1 && args[0].Value != nil && isContainer(reflect.TypeOf(args[0].Value)))
+	return len(args) > 0 && (args[0].Name != "" || len(args) == 1 && args[0].Value != nil && IsContainer(reflect.TypeOf(args[0].Value)))
 }
 
-// nameless is the error of arguments with names for a query that has no parameters,
+// Nameless is the error of arguments with names for a query that has no parameters,
 // or nil if it has some: psyco does not know the names that other drivers and libraries
 // put into queries.
-func (q *query) nameless(args []driver.NamedValue) error {
-	if q.natives != 0 || q.nativeOnly || !hasNames(args) {
+func (q *Query) Nameless(args []driver.NamedValue) error {
+	if q.Natives != 0 || q.onlyNative || !hasNames(args) {
 		return nil
 	}
-	at, name := foreignName(q.text)
+	at, name := foreignName(q.Text)
 	if name == "" {
-		return errorAt(q.text, 0, "the query has no placeholder for the parameters: write %%(name)s where a value goes")
+		return sqllex.ErrorAt(q.Text, 0, "the query has no placeholder for the parameters: write %%(name)s where a value goes")
 	}
 	word := strings.Trim(name, ":@{}$")
-	return errorAt(q.text, at, "the query has no %%(name)s placeholder: write %%(%s)s, not %s", word, name)
+	return sqllex.ErrorAt(q.Text, at, "the query has no %%(name)s placeholder: write %%(%s)s, not %s", word, name)
 }
 
 // foreignName finds the first :name, @name, {name} or $name.
@@ -66,19 +65,6 @@ func foreignName(text string) (at int, name string) {
 	return 0, ""
 }
 
-// orByName adds to the error of a map or struct for the only %s that it may have been
-// meant to hold values by name.
-func (q *query) orByName(err error) error {
-	var (
-		untyped *untypedError
-		value   *valueError
-	)
-	if err != nil && q.style == stylePositional && len(q.slots) == 1 && errors.As(err, &untyped) && isContainer(untyped.typ) && errors.As(err, &value) {
-		return &valueError{value.where, fmt.Errorf("%w, or write %%(key)s in the query to take values from it by name", err)}
-	}
-	return err
-}
-
 // nameAdvice is what to say of a name that args have no value for: another spelling,
 // or a field that holds no parameter; "" if there is nothing alike.
 func nameAdvice(args []driver.NamedValue, name string) string {
@@ -96,20 +82,20 @@ func nameAdvice(args []driver.NamedValue, name string) string {
 		}
 		return meant(name, known)
 	}
-	fields := fieldsOf(rv.Type())
-	for _, f := range fields.list {
-		known = append(known, f.name)
+	fields := FieldsOf(rv.Type())
+	for _, f := range fields.List {
+		known = append(known, f.Name)
 	}
 	for _, field := range reflect.VisibleFields(rv.Type()) {
 		parameter, _, _ := strings.Cut(field.Tag.Get("db"), ",")
 		tag, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		if !strings.EqualFold(name, field.Name) && name != tag && name != snakeCase(field.Name) {
+		if !strings.EqualFold(name, field.Name) && name != tag && name != SnakeCase(field.Name) {
 			continue
 		}
 		if parameter == "" {
-			parameter = snakeCase(field.Name)
+			parameter = SnakeCase(field.Name)
 		}
-		if _, ok := fields.byName[parameter]; ok {
+		if _, ok := fields.ByName[parameter]; ok {
 			return fmt.Sprintf("did you mean %%(%s)s, the field %s?", parameter, field.Name)
 		}
 		switch {
@@ -127,7 +113,7 @@ func meant(name string, known []string) string {
 	low := strings.ToLower(name)
 	for _, other := range known {
 		// In a name of two letters every other one is alike.
-		if strings.EqualFold(name, other) || min(len(name), len(other)) > 2 && conninfo.Misspells(low, strings.ToLower(other)) {
+		if strings.EqualFold(name, other) || min(len(name), len(other)) > 2 && spelling.Misspells(low, strings.ToLower(other)) {
 			return fmt.Sprintf("did you mean %%(%s)s?", other)
 		}
 	}

@@ -1,4 +1,4 @@
-package psyco
+package placeholder
 
 import (
 	"slices"
@@ -8,52 +8,53 @@ import (
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
-// rewrite takes a text apart. What it says of style, slots and SQL is in query.
-func rewrite(text string, mode placeholders) (*query, error) {
-	q := &query{text: text, style: styleNative, sql: text, redefines: redefines(text), nativeOnly: mode == placeholdersNative}
-	if mode == placeholdersNative || mode == placeholdersAuto && !strings.ContainsAny(text, "%?") {
-		q.natives = countNative(text)
+// Rewrite takes a text apart. The error is a [sqllex.Error].
+func Rewrite(text string, styles Styles) (Query, error) {
+	q := Query{Text: text, SQL: text, onlyNative: styles == OnlyNative}
+	if styles == OnlyNative || styles == Auto && !strings.ContainsAny(text, "%?") {
+		q.Natives = countNative(text)
 		return q, nil
 	}
 	p := newParser(text)
 	p.run()
-	if mode == placeholdersAuto {
+	if styles == Auto {
 		switch {
-		case p.style == styleVerbatim:
+		case p.style == Native:
 			if p.question >= 0 {
 				p.fail(p.question, "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on")
 			}
-			if p.native < 0 {
-				q.misuse = p.err.orNil()
+			if p.native < 0 && p.err != nil {
+				q.Misuse = p.err
 			}
-			q.natives = countNative(text)
+			q.Natives = countNative(text)
 			return q, nil
 		case p.native >= 0 && p.operators:
-			q.natives = countNative(text)
+			q.Natives = countNative(text)
 			return q, nil
 		}
 	}
 	if p.native >= 0 {
-		return nil, p.mixed()
+		return Query{}, p.mixed()
 	}
 	if p.err != nil {
-		return nil, p.err
+		return Query{}, p.err
 	}
 	if i := strings.IndexByte(text, 0); i >= 0 {
-		return nil, errorAt(text, i, "a query cannot have a NUL byte")
+		return Query{}, sqllex.ErrorAt(text, i, "a query cannot have a NUL byte")
 	}
-	q.style = max(p.style, stylePositional)
-	q.sql = string(p.out)
-	q.slots, q.names = p.slots, p.names
-	q.params = len(p.slots)
-	if q.style == styleNamed {
-		q.params = len(p.names)
+	q.Style = max(p.style, Positional)
+	q.SQL = string(p.out)
+	q.Placeholders, q.Names = p.found, p.names
+	q.Params = len(p.found)
+	if q.Style == Named {
+		q.Params = len(p.names)
 	}
-	for i := range q.slots {
-		q.lists = q.lists || q.slots[i].kind == slotList || q.slots[i].kind == slotAlone
-		q.rows = q.rows || q.slots[i].kind == slotRows
+	for i := range q.Placeholders {
+		kind := q.Placeholders[i].Kind
+		q.lists = q.lists || kind == List || kind == Alone
+		q.Expands = q.Expands || kind == Rows
 	}
-	q.utility = clientBound(q.sql)
+	q.Utility = clientBound(q.SQL)
 	return q, nil
 }
 
@@ -66,15 +67,15 @@ type parser struct {
 	out  []byte // the rewritten text, as far as it is known
 	done int    // text[:done] is in out
 
-	style   style // of the placeholders, styleVerbatim without any
-	slots   []slot
+	style   Style // of the placeholders, Native without any
+	found   []Placeholder
 	names   []string
 	numbers map[string]int // the argument of each name
 	formats []byte         // the letter of each name's first placeholder
 	native  int            // where the first $n is, or -1
-	closing span           // see placeholderAt
-	err     *queryError
-	made    *stretches // where out came from, if somebody wants to know
+	closing Span           // see placeholderAt
+	err     *sqllex.Error
+	made    *Stretches // where out came from, if somebody wants to know
 
 	question int // where the first ? is that stands in the place of an operand, or -1
 
@@ -86,17 +87,17 @@ type parser struct {
 	prev   [3]syntax // the last elements, the latest first
 	groups []group   // the open parentheses and brackets
 	commas []int     // the commas in them, at their places in out
-	row    []span    // the elements of the row that the last closed parenthesis ended
+	row    []Span    // the elements of the row that the last closed parenthesis ended
 }
 
 // syntax is an element of the text that is not white space, at its place in out.
 type syntax struct {
-	span
+	Span
 	kind   sqllex.Kind
 	symbol byte // of a Symbol
 	dot    bool // stands behind a dot
 	row    bool // a closing parenthesis that ended a row of several elements
-	text   span // its place in the text
+	text   Span // its place in the text
 }
 
 // group is an open parenthesis or bracket.
@@ -137,13 +138,13 @@ func (p *parser) run() {
 
 // copy brings the text before stop into out.
 func (p *parser) copy(stop int) {
-	p.made.add(stretch{at: len(p.out), from: p.done})
+	p.made.Add(Stretch{At: len(p.out), From: p.done})
 	p.out = append(p.out, p.text[p.done:stop]...)
 	p.done = stop
 }
 
 // insert says that what comes next stands for what is at an offset.
-func (p *parser) insert(offset int) { p.made.add(stretch{len(p.out), offset, true}) }
+func (p *parser) insert(offset int) { p.made.Add(Stretch{len(p.out), offset, true}) }
 
 // place returns where an offset that is not copied yet will be in out.
 func (p *parser) place(offset int) int { return len(p.out) + offset - p.done }
@@ -151,7 +152,7 @@ func (p *parser) place(offset int) int { return len(p.out) + offset - p.done }
 // fail keeps the first mistake.
 func (p *parser) fail(offset int, format string, args ...any) {
 	if p.err == nil {
-		p.err = errorAt(p.text, offset, format, args...)
+		p.err = sqllex.ErrorAt(p.text, offset, format, args...)
 	}
 }
 
@@ -163,11 +164,11 @@ func (p *parser) percent(at int) bool {
 	case ok:
 		p.placeholder(ph)
 		return true
-	case ph.stop == at+1: // an operator
+	case ph.Stop == at+1: // an operator
 	case p.text[at+1] == '%':
 		p.copy(at + 1)
-		p.done = ph.stop
-		p.scan.Seek(ph.stop)
+		p.done = ph.Stop
+		p.scan.Seek(ph.Stop)
 	case p.text[at+1] == '(' && ph.name == "":
 		p.fail(at, "incomplete placeholder: '%s'; it is written %%(name)s, and %% as an operator as %%%%", firstField(p.text[at:]))
 	case p.err == nil:
@@ -175,11 +176,11 @@ func (p *parser) percent(at int) bool {
 		if ph.name != "" {
 			right = "%(" + ph.name + ")s"
 		}
-		for ph.stop < len(p.text) && sqllex.IsIdentPart(p.text[ph.stop]) {
-			ph.stop++
+		for ph.Stop < len(p.text) && sqllex.IsIdentPart(p.text[ph.Stop]) {
+			ph.Stop++
 		}
 		p.fail(at, "only '%%s', '%%b', '%%t' are allowed as placeholders, got '%s'; %% as an operator needs a space after it, or is written %%%%; "+
-			"a placeholder for a value of any type is %s", p.text[at:ph.stop], right)
+			"a placeholder for a value of any type is %s", p.text[at:ph.Stop], right)
 	}
 	return false
 }
@@ -205,27 +206,27 @@ func (p *parser) quoted(t sqllex.Token) {
 		switch {
 		case ok && t.Kind == sqllex.Ident:
 			p.fail(i, "the placeholder '%[1]s' is inside a quoted identifier, and names cannot be parameters: build the query with psyco.Compose and psyco.Identifier, "+
-				"or write %%%[1]s if the name has a percent sign", p.text[i:ph.stop])
+				"or write %%%[1]s if the name has a percent sign", p.text[i:ph.Stop])
 		case ok && t.Kind == sqllex.DollarString:
 			p.fail(i, "the placeholder '%[1]s' is inside a literal, and a $$ body takes no parameters: put the value into the body with psyco.Compose, "+
-				"and pass the whole as one parameter, as in DO %%s; or write %%%[1]s if a percent sign is meant", p.text[i:ph.stop])
+				"and pass the whole as one parameter, as in DO %%s; or write %%%[1]s if a percent sign is meant", p.text[i:ph.Stop])
 		case ok:
 			p.fail(i, "the placeholder '%[1]s' is inside a literal, where it is text: drop the quotes around it, "+
-				"or write %%%[1]s if a percent sign is meant", p.text[i:ph.stop])
+				"or write %%%[1]s if a percent sign is meant", p.text[i:ph.Stop])
 		case i+1 < t.Stop && p.text[i+1] == '%':
 			p.copy(i + 1)
 			p.done = i + 2
-			ph.stop = i + 2
+			ph.Stop = i + 2
 		default:
-			ph.stop = i + 1
+			ph.Stop = i + 1
 		}
-		i = ph.stop
+		i = ph.Stop
 	}
 }
 
-// placeholder is one that was found.
-type placeholder struct {
-	span
+// written is a placeholder as it stands in a text.
+type written struct {
+	Span
 	name   string // "" for a positional one
 	format byte   // s, b or t; another letter is a mistake
 }
@@ -239,38 +240,38 @@ type placeholder struct {
 //
 // closing remembers where the last parenthesis was found that closes a name, and from where
 // on there is no other, so that no text is searched twice.
-func placeholderAt(text string, at, stop int, closing *span) (ph placeholder, ok bool) {
-	ph.span = span{at, at + 1}
-	if ph.stop >= stop {
+func placeholderAt(text string, at, stop int, closing *Span) (ph written, ok bool) {
+	ph.Span = Span{at, at + 1}
+	if ph.Stop >= stop {
 		return ph, false
 	}
-	switch c := text[ph.stop]; {
+	switch c := text[ph.Stop]; {
 	case c == '%':
-		ph.stop++
+		ph.Stop++
 		return ph, false
 	case c == '(':
-		if ph.stop < closing.start || ph.stop > closing.stop {
-			n := strings.IndexByte(text[ph.stop:], ')')
+		if ph.Stop < closing.Start || ph.Stop > closing.Stop {
+			n := strings.IndexByte(text[ph.Stop:], ')')
 			if n < 0 {
-				n = len(text) - ph.stop
+				n = len(text) - ph.Stop
 			}
-			*closing = span{ph.stop, ph.stop + n}
+			*closing = Span{ph.Stop, ph.Stop + n}
 		}
-		if closing.stop >= stop || closing.stop == ph.stop+1 {
-			ph.stop++
+		if closing.Stop >= stop || closing.Stop == ph.Stop+1 {
+			ph.Stop++
 			return ph, false
 		}
-		ph.name = text[ph.stop+1 : closing.stop]
-		ph.stop = closing.stop + 1
+		ph.name = text[ph.Stop+1 : closing.Stop]
+		ph.Stop = closing.Stop + 1
 	case !sqllex.IsIdentStart(c):
 		return ph, false
 	}
-	if ph.stop >= stop || !sqllex.IsIdentPart(text[ph.stop]) {
+	if ph.Stop >= stop || !sqllex.IsIdentPart(text[ph.Stop]) {
 		return ph, false
 	}
-	ph.format = text[ph.stop]
-	ph.stop++
-	return ph, strings.IndexByte("sbt", ph.format) >= 0 && (ph.stop == stop || !sqllex.IsIdentPart(text[ph.stop]))
+	ph.format = text[ph.Stop]
+	ph.Stop++
+	return ph, strings.IndexByte("sbt", ph.format) >= 0 && (ph.Stop == stop || !sqllex.IsIdentPart(text[ph.Stop]))
 }
 
 // firstField returns what psycopg shows of an incomplete placeholder.
@@ -283,47 +284,47 @@ func firstField(text string) string {
 }
 
 // placeholder puts $n in the place of a placeholder.
-func (p *parser) placeholder(ph placeholder) {
+func (p *parser) placeholder(ph written) {
 	p.operators = p.operators && p.operand(&p.prev[0])
-	style := stylePositional
+	style := Positional
 	if ph.name != "" {
-		style = styleNamed
+		style = Named
 	}
-	if p.style != styleVerbatim && p.style != style {
-		p.fail(ph.start, "positional and named placeholders cannot be mixed")
+	if p.style != Native && p.style != style {
+		p.fail(ph.Start, "positional and named placeholders cannot be mixed")
 	}
 	p.style = max(p.style, style)
 
-	p.copy(ph.start)
-	s := slot{offset: ph.start, arg: p.argument(ph)}
+	p.copy(ph.Start)
+	s := Placeholder{Offset: ph.Start, Arg: p.argument(ph)}
 	open := p.behindIn(&s)
-	if p.prev[0].symbol == '(' && p.isWord(&p.prev[1], "IN") && strings.HasPrefix(strings.TrimLeft(p.text[ph.stop:], " \t\r\n"), ")") {
-		s.kind = slotAlone
+	if p.prev[0].symbol == '(' && p.isWord(&p.prev[1], "IN") && strings.HasPrefix(strings.TrimLeft(p.text[ph.Stop:], " \t\r\n"), ")") {
+		s.Kind = Alone
 	}
-	p.insert(ph.start)
+	p.insert(ph.Start)
 	if open {
 		p.out = append(p.out, '(')
 	} else if n := len(p.out); n > 0 && sqllex.IsIdentPart(p.out[n-1]) {
 		p.out = append(p.out, ' ') // LIMIT%s
 	}
-	s.start = len(p.out)
+	s.Start = len(p.out)
 	p.out = append(p.out, '$')
-	p.out = strconv.AppendInt(p.out, int64(s.arg)+1, 10)
-	s.stop = len(p.out)
+	p.out = strconv.AppendInt(p.out, int64(s.Arg)+1, 10)
+	s.Stop = len(p.out)
 	if open {
 		p.out = append(p.out, ')')
 	}
-	p.slots = append(p.slots, s)
+	p.found = append(p.found, s)
 
-	p.done = ph.stop
-	p.scan.Seek(ph.stop)
-	p.shift(syntax{span: s.span, kind: sqllex.Param})
+	p.done = ph.Stop
+	p.scan.Seek(ph.Stop)
+	p.shift(syntax{Span: s.Span, kind: sqllex.Param})
 }
 
 // argument returns which argument a placeholder takes.
-func (p *parser) argument(ph placeholder) int {
+func (p *parser) argument(ph written) int {
 	if ph.name == "" {
-		return len(p.slots)
+		return len(p.found)
 	}
 	n, known := p.numbers[ph.name]
 	switch {
@@ -336,7 +337,7 @@ func (p *parser) argument(ph placeholder) int {
 		p.names = append(p.names, ph.name)
 		p.formats = append(p.formats, ph.format)
 	case p.formats[n] != ph.format:
-		p.fail(ph.start, "placeholder '%s' cannot have different formats", ph.name)
+		p.fail(ph.Start, "placeholder '%s' cannot have different formats", ph.name)
 	}
 	return n
 }
@@ -344,7 +345,7 @@ func (p *parser) argument(ph placeholder) int {
 // behindIn sees to a placeholder behind IN or NOT IN. With a row on the left it
 // takes rows; else IN becomes = ANY and NOT IN <> ALL, with the white space and
 // comments between kept, and the placeholder belongs into parentheses.
-func (p *parser) behindIn(s *slot) (open bool) {
+func (p *parser) behindIn(s *Placeholder) (open bool) {
 	in, not := &p.prev[0], &p.prev[1]
 	if !p.isWord(in, "IN") || len(p.groups) > 0 && p.groups[len(p.groups)-1].position {
 		return false
@@ -354,18 +355,18 @@ func (p *parser) behindIn(s *slot) (open bool) {
 		left = &p.prev[2]
 	}
 	if left.row {
-		s.kind, s.left = slotRows, slices.Clone(p.row)
+		s.Kind, s.left = Rows, slices.Clone(p.row)
 		return false
 	}
-	s.kind = slotList
-	between, gap := "", string(p.out[in.stop:])
+	s.Kind = List
+	between, gap := "", string(p.out[in.Stop:])
 	first := in
 	if negated {
-		first, between = not, string(p.out[not.stop:in.start])
+		first, between = not, string(p.out[not.Stop:in.Start])
 	}
-	start := first.start
+	start := first.Start
 	p.out = p.out[:start]
-	p.insert(first.text.start)
+	p.insert(first.text.Start)
 	if start > 0 && sqllex.IsOperator(p.out[start-1]) {
 		p.out = append(p.out, ' ') // t.*IN %s
 	}
@@ -381,30 +382,30 @@ func (p *parser) behindIn(s *slot) (open bool) {
 }
 
 // mixed is the error for a text with both $n and psycopg's placeholders.
-func (p *parser) mixed() *queryError {
-	if len(p.slots) == 0 {
-		return errorAt(p.text, p.native, "the query has a $n parameter, but placeholders=psycopg takes %%s and %%(name)s only")
+func (p *parser) mixed() *sqllex.Error {
+	if len(p.found) == 0 {
+		return sqllex.ErrorAt(p.text, p.native, "the query has a $n parameter, but placeholders=psycopg takes %%s and %%(name)s only")
 	}
-	at := p.slots[0].offset
-	return errorAt(p.text, at, "the query mixes $n parameters with the placeholder '%s': use one kind only, "+
+	at := p.found[0].Offset
+	return sqllex.ErrorAt(p.text, at, "the query mixes $n parameters with the placeholder '%s': use one kind only, "+
 		"or write the operator %% with a space after it (a %% b), or set placeholders=native", p.text[at:placeholderEnd(p.text, at)])
 }
 
 func placeholderEnd(text string, at int) int {
-	ph, _ := placeholderAt(text, at, len(text), new(span))
-	return ph.stop
+	ph, _ := placeholderAt(text, at, len(text), new(Span))
+	return ph.Stop
 }
 
 // note remembers an element for behindIn, which asks words, commas and
 // parentheses for their places.
 func (p *parser) note(t sqllex.Token) {
 	e := syntax{
-		span: span{p.place(t.Start), p.place(t.Stop)},
+		Span: Span{p.place(t.Start), p.place(t.Stop)},
 		kind: t.Kind,
 		dot:  p.prev[0].symbol == '.',
-		text: span{t.Start, t.Stop},
+		text: Span{t.Start, t.Stop},
 	}
-	if n := len(p.groups); n > 0 && p.prev[0].stop == p.groups[n-1].start && p.startsQuery(&e) {
+	if n := len(p.groups); n > 0 && p.prev[0].Stop == p.groups[n-1].start && p.startsQuery(&e) {
 		p.groups[n-1].row = false
 	}
 	if e.kind == sqllex.Symbol {
@@ -412,17 +413,17 @@ func (p *parser) note(t sqllex.Token) {
 		switch e.symbol {
 		case '(', '[':
 			p.groups = append(p.groups, group{
-				start:    e.stop,
+				start:    e.Stop,
 				commas:   len(p.commas),
 				row:      e.symbol == '(' && p.beforeRow(&p.prev[0]),
 				position: p.isWord(&p.prev[0], "POSITION"),
 			})
 		case ',':
 			if len(p.groups) > 0 {
-				p.commas = append(p.commas, e.start)
+				p.commas = append(p.commas, e.Start)
 			}
 		case ')', ']':
-			e.row = p.closeGroup(e.start)
+			e.row = p.closeGroup(e.Start)
 		}
 	}
 	p.shift(e)
@@ -447,43 +448,22 @@ func (p *parser) closeGroup(stop int) bool {
 	p.row = p.row[:0]
 	start := g.start
 	for _, comma := range commas {
-		p.row = append(p.row, span{start, comma})
+		p.row = append(p.row, Span{start, comma})
 		start = comma + 1
 	}
-	p.row = append(p.row, span{start, stop})
+	p.row = append(p.row, Span{start, stop})
 	return true
 }
 
-func (p *parser) word(e *syntax) string { return p.text[e.text.start:e.text.stop] }
+func (p *parser) word(e *syntax) string { return p.text[e.text.Start:e.text.Stop] }
 
 func (p *parser) isWord(e *syntax, word string) bool {
-	return e.kind == sqllex.Word && e.text.stop-e.text.start == len(word) && strings.EqualFold(p.word(e), word)
+	return e.kind == sqllex.Word && e.text.Stop-e.text.Start == len(word) && strings.EqualFold(p.word(e), word)
 }
 
 // operand reports whether an expression can end with e.
 func (p *parser) operand(e *syntax) bool {
-	return endsOperand(e.kind, p.word(e), e.dot)
-}
-
-// endsOperand is operand for an element and whether it stands behind a dot.
-func endsOperand(kind sqllex.Kind, text string, dot bool) bool {
-	switch kind {
-	case sqllex.Symbol:
-		return text == ")" || text == "]"
-	case sqllex.Word:
-		if dot {
-			return true
-		}
-		switch word := sqllex.Upper(text); word {
-		case "NULL", "TRUE", "FALSE", "END", "USER", "CURRENT_DATE", "CURRENT_TIME", "CURRENT_TIMESTAMP", "LOCALTIME", "LOCALTIMESTAMP":
-			return true
-		case "BETWEEN", "BY", "ESCAPE", "ILIKE", "LIKE", "SET", "SIMILAR", "VALUES", "ZONE":
-			return false
-		default:
-			return !sqllex.Reserved(word)
-		}
-	}
-	return kind != sqllex.End
+	return sqllex.EndsOperand(e.kind, p.word(e), e.dot)
 }
 
 // beforeRow reports whether a parenthesis behind e is one of an expression,

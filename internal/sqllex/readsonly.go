@@ -1,13 +1,9 @@
-package psyco
+package sqllex
 
-import (
-	"slices"
-
-	"github.com/psyco-go/psyco/internal/sqllex"
-)
+import "slices"
 
 // harmless are functions without side effects that long results are often made
-// of. A name that is missing here costs time only, see readsOnly.
+// of. A name that is missing here costs time only, see ReadsOnly.
 var harmless = []string{
 	"abs", "array_agg", "avg", "cast", "ceil", "coalesce", "concat", "count", "cume_dist", "date_trunc",
 	"dense_rank", "exists", "extract", "first_value", "floor", "format", "generate_series", "greatest",
@@ -18,19 +14,14 @@ var harmless = []string{
 	"to_timestamp", "trim", "trunc", "unnest", "upper",
 }
 
-// readsOnly reports whether a statement certainly changes nothing, so that
+// ReadsOnly reports whether a statement certainly changes nothing, so that
 // cancelling it in the middle undoes nothing: a single SELECT, TABLE or VALUES
-// that calls none but harmless functions.
-func readsOnly(text string) bool {
-	switch sqllex.Keyword(text) {
-	case "SELECT", "TABLE", "VALUES":
-	default:
+// that calls only harmless functions.
+func ReadsOnly(text string) bool {
+	if !is(Keyword(text), reads) || !Single(text) {
 		return false
 	}
-	if !sqllex.Single(text) {
-		return false
-	}
-	for name := range sqllex.Calls(text) {
+	for name := range Calls(text) {
 		if !slices.Contains(harmless, name) {
 			return false
 		}

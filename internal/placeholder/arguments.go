@@ -1,13 +1,15 @@
-package psyco
+package placeholder
 
 import (
 	"cmp"
 	"database/sql/driver"
+	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unicode"
 )
 
@@ -47,7 +49,7 @@ func containerSource(v any) (argumentSource, error) {
 			return value, ok, nil
 		}, nil
 	}
-	if v == nil || !isContainer(reflect.TypeOf(v)) {
+	if v == nil || !IsContainer(reflect.TypeOf(v)) {
 		return nil, nil
 	}
 	rv := reflect.ValueOf(v)
@@ -67,13 +69,13 @@ func containerSource(v any) (argumentSource, error) {
 			return value.Interface(), true, nil
 		}, nil
 	}
-	fields := fieldsOf(rv.Type())
+	fields := FieldsOf(rv.Type())
 	return func(name string) (any, bool, error) {
-		i, ok := fields.byName[name]
+		i, ok := fields.ByName[name]
 		if !ok {
 			return nil, false, nil
 		}
-		field, err := rv.FieldByIndexErr(fields.list[i].index)
+		field, err := rv.FieldByIndexErr(fields.List[i].Index)
 		if err != nil {
 			return nil, false, fmt.Errorf("parameter %s is in an embedded struct, of %s, that is a nil pointer", name, rv.Type())
 		}
@@ -81,9 +83,9 @@ func containerSource(v any) (argumentSource, error) {
 	}, nil
 }
 
-// isContainer reports whether a type's values hold values by name: maps with
+// IsContainer reports whether a type's values hold values by name: maps with
 // string keys and structs, unless they stand for one value of their own.
-func isContainer(typ reflect.Type) bool {
+func IsContainer(typ reflect.Type) bool {
 	if isValue(typ) {
 		return false
 	}
@@ -99,59 +101,75 @@ func isContainer(typ reflect.Type) bool {
 	return false
 }
 
+var (
+	valuerType        = reflect.TypeFor[driver.Valuer]()
+	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
+	timeType          = reflect.TypeFor[time.Time]()
+)
+
 // isValue reports whether a type says itself what single value it stands for.
 func isValue(typ reflect.Type) bool {
 	return typ.Implements(valuerType) || typ.Implements(textMarshalerType) || typ.ConvertibleTo(timeType) ||
 		typ.Kind() == reflect.Struct && (reflect.PointerTo(typ).Implements(valuerType) || reflect.PointerTo(typ).Implements(textMarshalerType))
 }
 
-// structFields are the fields of a struct type that hold parameters.
-type structFields struct {
-	list   []structField // in the order of the struct, embedded ones in their place
-	byName map[string]int
+// IsByteList reports whether typ is bytes and not an array of small numbers.
+func IsByteList(typ reflect.Type) bool {
+	if typ.Kind() != reflect.Slice && typ.Kind() != reflect.Array {
+		return false
+	}
+	elem := typ.Elem()
+	return elem.Kind() == reflect.Uint8 && !elem.Implements(valuerType) && !elem.Implements(textMarshalerType)
 }
 
-type structField struct {
-	name  string
-	index []int
+// StructFields are the fields of a struct type that hold parameters.
+type StructFields struct {
+	List   []Field        // in the order of the struct, embedded ones in their place
+	ByName map[string]int // where each is in List
 }
 
-var fieldCache sync.Map // reflect.Type → *structFields
+// Field is the field of a struct that holds a parameter.
+type Field struct {
+	Name  string // of the parameter
+	Index []int  // for reflect.Value.FieldByIndex
+}
 
-// fieldsOf returns the exported fields of a struct type under the names of their
+var fieldCache sync.Map // reflect.Type → *StructFields
+
+// FieldsOf returns the exported fields of a struct type under the names of their
 // db tags, else under their own in snake_case. The fields of embedded structs
 // belong to it, as in Go: a name at a lesser depth hides the deeper ones, and
 // one that is there twice at the same depth is none.
-func fieldsOf(typ reflect.Type) *structFields {
+func FieldsOf(typ reflect.Type) *StructFields {
 	if f, ok := fieldCache.Load(typ); ok {
-		return f.(*structFields)
+		return f.(*StructFields)
 	}
 	all := appendFields(nil, typ, nil, nil)
-	f := &structFields{byName: make(map[string]int)}
+	f := &StructFields{ByName: make(map[string]int)}
 	byDepth := slices.Clone(all)
-	slices.SortStableFunc(byDepth, func(a, b structField) int { return cmp.Compare(len(a.index), len(b.index)) })
-	winner := make(map[string]structField)
+	slices.SortStableFunc(byDepth, func(a, b Field) int { return cmp.Compare(len(a.Index), len(b.Index)) })
+	winner := make(map[string]Field)
 	for _, field := range byDepth {
-		switch first, taken := winner[field.name]; {
+		switch first, taken := winner[field.Name]; {
 		case !taken:
-			winner[field.name] = field
-		case len(first.index) == len(field.index):
-			winner[field.name] = structField{index: first.index}
+			winner[field.Name] = field
+		case len(first.Index) == len(field.Index):
+			winner[field.Name] = Field{Index: first.Index}
 		}
 	}
 	for _, field := range all {
-		if w := winner[field.name]; w.name != "" && slices.Equal(w.index, field.index) {
-			f.byName[field.name] = len(f.list)
-			f.list = append(f.list, field)
+		if w := winner[field.Name]; w.Name != "" && slices.Equal(w.Index, field.Index) {
+			f.ByName[field.Name] = len(f.List)
+			f.List = append(f.List, field)
 		}
 	}
 	actual, _ := fieldCache.LoadOrStore(typ, f)
-	return actual.(*structFields)
+	return actual.(*StructFields)
 }
 
 // appendFields appends the fields of typ, which is at index. outer are the
 // structs around it, so that one that embeds a pointer to itself ends.
-func appendFields(list []structField, typ reflect.Type, index []int, outer []reflect.Type) []structField {
+func appendFields(list []Field, typ reflect.Type, index []int, outer []reflect.Type) []Field {
 	if slices.Contains(outer, typ) {
 		return list
 	}
@@ -177,15 +195,15 @@ func appendFields(list []structField, typ reflect.Type, index []int, outer []ref
 			continue
 		}
 		if name == "" {
-			name = snakeCase(field.Name)
+			name = SnakeCase(field.Name)
 		}
-		list = append(list, structField{name, at})
+		list = append(list, Field{name, at})
 	}
 	return list
 }
 
-// snakeCase turns UserID into user_id, HTTPServer into http_server and IDs into ids.
-func snakeCase(name string) string {
+// SnakeCase turns UserID into user_id, HTTPServer into http_server and IDs into ids.
+func SnakeCase(name string) string {
 	runes := []rune(name)
 	upperAt := func(i int) bool { return i < len(runes) && unicode.IsUpper(runes[i]) }
 	lowerAt := func(i int) bool {

@@ -1,13 +1,16 @@
-package psyco
+package placeholder_test
 
 import (
 	"database/sql/driver"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/placeholder/placeholdertest"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
@@ -27,50 +30,50 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(seed, uint8(len(seed)))
 	}
 	f.Fuzz(func(t *testing.T, text string, rows uint8) {
-		if q, err := rewrite(text, placeholdersNative); err != nil || q.style != styleNative || q.sql != text {
+		if q, err := placeholder.Rewrite(text, placeholder.OnlyNative); err != nil || q.Style != placeholder.Native || q.SQL != text {
 			t.Fatalf("%q: mode native: %+v, %v", text, q, err)
 		}
-		for _, mode := range []placeholders{placeholdersAuto, placeholdersPsycopg} {
-			q, err := rewrite(text, mode)
+		for _, styles := range []placeholder.Styles{placeholder.Auto, placeholder.OnlyPsycopg} {
+			q, err := placeholder.Rewrite(text, styles)
 			if err != nil {
 				checkError(t, text, err)
 				continue
 			}
-			if q.style == styleNative {
-				if q.sql != text || mode == placeholdersPsycopg {
+			if q.Style == placeholder.Native {
+				if q.SQL != text || styles == placeholder.OnlyPsycopg {
 					t.Fatalf("%q: native: %+v", text, q)
 				}
-				if q.misuse != nil {
-					checkError(t, text, q.misuse)
+				if q.Misuse != nil {
+					checkError(t, text, q.Misuse)
 				}
 				continue
 			}
-			checkQuoted(t, q)
-			checkCount(t, q, q.sql, q.params)
-			checkStretches(t, q.sql, text, q.stretches())
-			args := suitable(q, int(rows))
-			sql, out, made, err := q.bind(args)
-			if slices.ContainsFunc(q.slots, func(s slot) bool { return s.kind == slotAlone && isPlainList(args[s.arg].Value) }) {
+			checkQuoted(t, &q)
+			checkCount(t, &q, q.SQL, q.Params)
+			placeholdertest.CheckStretches(t, q.SQL, text, q.Stretches())
+			args := placeholdertest.Suitable(&q, int(rows))
+			sql, out, made, err := q.Bind(args)
+			if slices.ContainsFunc(q.Placeholders, func(p placeholder.Placeholder) bool { return p.Kind == placeholder.Alone && isSlice(args[p.Arg].Value) }) {
 				checkError(t, text, err) // one name for IN %(a)s and IN (%(a)s)
 				continue
 			}
 			if err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}
-			checkCount(t, q, sql, len(out))
-			checkStretches(t, sql, q.sql, made)
-			if !q.rows && (sql != q.sql || len(out) != q.params) {
-				t.Fatalf("%q: %d bound to %q, want %d to %q", text, len(out), sql, q.params, q.sql)
+			checkCount(t, &q, sql, len(out))
+			placeholdertest.CheckStretches(t, sql, q.SQL, made)
+			if !q.Expands && (sql != q.SQL || len(out) != q.Params) {
+				t.Fatalf("%q: %d bound to %q, want %d to %q", text, len(out), sql, q.Params, q.SQL)
 			}
 			literals := 0
-			rendered, made, err := q.render(suitable(q, int(rows)), func(dst []byte, _ driver.NamedValue) ([]byte, error) {
+			rendered, made, err := q.Render(placeholdertest.Suitable(&q, int(rows)), func(dst []byte, _ driver.NamedValue) ([]byte, error) {
 				literals++
 				return append(dst, "'it''s \x00'"...), nil
 			})
 			if err != nil {
 				t.Fatalf("%q: %v", text, err)
 			}
-			checkStretches(t, rendered, q.sql, made)
+			placeholdertest.CheckStretches(t, rendered, q.SQL, made)
 			if got := countLiterals(rendered, "'it''s \x00'"); got != literals {
 				t.Fatalf("%q became %q: %d literals of their own, want %d", text, rendered, got, literals)
 			}
@@ -78,85 +81,31 @@ func FuzzRewrite(f *testing.F) {
 	})
 }
 
-// checkStretches checks where a text came from: the stretches that are copied are
-// the same there, and every place is one of both.
-func checkStretches(t *testing.T, text, from string, made stretches) {
-	t.Helper()
-	for i := range len(text) + 1 {
-		if at := made.source(i); at < 0 || at > len(from) {
-			t.Fatalf("%q, made of %q: %d is from %d", text, from, i, at)
-		}
-	}
-	for i, s := range made {
-		stop := len(text)
-		if i+1 < len(made) {
-			stop = made[i+1].at
-		}
-		if s.at > stop || !s.new && text[s.at:stop] != from[s.from:s.from+stop-s.at] {
-			t.Fatalf("%q, made of %q: [%d, %d) is not from %d", text, from, s.at, stop, s.from)
-		}
-	}
-}
+func isSlice(v any) bool { return v != nil && reflect.TypeOf(v).Kind() == reflect.Slice }
 
 func checkError(t *testing.T, text string, err error) {
 	t.Helper()
-	var place *queryError
-	if !errors.As(err, &place) || place.text != text || place.offset > len(text) || !strings.HasPrefix(err.Error(), "psyco: ") {
+	var place *sqllex.Error
+	if !errors.As(err, &place) || place.Text != text || place.Offset > len(text) || !strings.HasPrefix(err.Error(), "psyco: ") {
 		t.Fatalf("%q: %v", text, err)
 	}
 }
 
-// suitable returns arguments that fit the placeholders of q: lists and row lists
-// where they are asked for.
-func suitable(q *query, rows int) []driver.NamedValue {
-	out := make([]driver.NamedValue, q.params)
-	for i := range q.slots {
-		s := &q.slots[i]
-		v := &out[s.arg]
-		v.Ordinal = s.arg + 1
-		if q.style == styleNamed {
-			v.Name = q.names[s.arg]
-		}
-		switch s.kind {
-		case slotList:
-			if v.Value == nil {
-				v.Value = []int(nil)
-			}
-		case slotRows:
-			list := make([][]any, rows%4)
-			if rows%4 == 3 {
-				list = make([][]any, maxListedRows+1)
-			}
-			for i := range list {
-				list[i] = make([]any, len(s.left))
-			}
-			v.Value = list
-		}
-	}
-	// One name may stand for rows of different widths, which none but no rows fit.
-	for i := range q.slots {
-		s := &q.slots[i]
-		if list, ok := out[s.arg].Value.([][]any); ok && s.kind == slotRows && len(list) > 0 && len(list[0]) != len(s.left) {
-			out[s.arg].Value = [][]any{}
-		}
-	}
-	return out
-}
-
 // checkQuoted compares the comments, literals and quoted identifiers of a query
 // with those of the text, in which every placeholder is made a $1 first.
-func checkQuoted(t *testing.T, q *query) {
+func checkQuoted(t *testing.T, q *placeholder.Query) {
 	t.Helper()
 	var b strings.Builder
 	at := 0
-	for i := range q.slots {
-		b.WriteString(q.text[at:q.slots[i].offset] + " $1 ")
-		at = placeholderEnd(q.text, q.slots[i].offset)
+	for i := range q.Placeholders {
+		p := &q.Placeholders[i]
+		b.WriteString(q.Text[at:p.Offset] + " $1 ")
+		at = p.Offset + len(q.Written(p))
 	}
-	b.WriteString(q.text[at:])
-	want, got := quotedIn(b.String()), quotedIn(q.sql)
+	b.WriteString(q.Text[at:])
+	want, got := quotedIn(b.String()), quotedIn(q.SQL)
 	if len(want) != len(got) {
-		t.Fatalf("%q became %q\n%q\n%q", q.text, q.sql, want, got)
+		t.Fatalf("%q became %q\n%q\n%q", q.Text, q.SQL, want, got)
 	}
 	for i := range want {
 		text := want[i].text
@@ -164,7 +113,7 @@ func checkQuoted(t *testing.T, q *query) {
 			text = strings.ReplaceAll(text, "%%", "%")
 		}
 		if want[i].kind != got[i].kind || text != got[i].text {
-			t.Fatalf("%q became %q\n%+v\n%+v", q.text, q.sql, want[i], got[i])
+			t.Fatalf("%q became %q\n%+v\n%+v", q.Text, q.SQL, want[i], got[i])
 		}
 	}
 }
@@ -197,7 +146,7 @@ func countLiterals(sql, literal string) (n int) {
 }
 
 // checkCount looks for $1 to $n in plain text, all of them and no others.
-func checkCount(t *testing.T, q *query, sql string, n int) {
+func checkCount(t *testing.T, q *placeholder.Query, sql string, n int) {
 	t.Helper()
 	var found []string
 	s := sqllex.NewScanner(sql)
@@ -214,7 +163,7 @@ func checkCount(t *testing.T, q *query, sql string, n int) {
 	}
 	slices.Sort(want)
 	if !slices.Equal(found, want) {
-		t.Fatalf("%q became %q with %q, %d are bound", q.text, sql, found, n)
+		t.Fatalf("%q became %q with %q, %d are bound", q.Text, sql, found, n)
 	}
 }
 
@@ -225,8 +174,8 @@ func FuzzSnakeCase(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		got := snakeCase(name)
-		if again := snakeCase(got); again != got {
+		got := placeholder.SnakeCase(name)
+		if again := placeholder.SnakeCase(got); again != got {
 			t.Errorf("%q: %q, again %q", name, got, again)
 		}
 		if strings.Contains(got, "__") && !strings.Contains(name, "_") {

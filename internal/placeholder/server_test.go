@@ -1,4 +1,4 @@
-package psyco
+package placeholder
 
 import (
 	"database/sql"
@@ -23,15 +23,15 @@ func openPQ(t *testing.T) *sql.DB {
 	return db
 }
 
-// sent is what bind makes of a query, in the form that database/sql takes.
+// sent is what Bind makes of a query, in the form that database/sql takes.
 // Slices become arrays, as they would on the way.
 func sent(t *testing.T, text string, args ...any) (string, []any) {
 	t.Helper()
-	q, err := rewrite(text, placeholdersAuto)
+	q, err := Rewrite(text, Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	query, out, _, err := q.bind(values(args...))
+	query, out, _, err := q.Bind(values(args...))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,9 +84,9 @@ func TestServerTakesWhatIsSent(t *testing.T) {
 		{"rows, not in", "(key, day) NOT IN %s", []any{pairs(3)}, 17},
 		{"no rows", "(key, day) IN %s", []any{pairs(0)}, 0},
 		{"no rows, not in", "(key, day) NOT IN %s", []any{pairs(0)}, 21},
-		{"many rows", "(key, day) IN %s", []any{pairs(maxListedRows + 1)}, 20},
-		{"many rows, not in", "(key, day) NOT IN %s", []any{pairs(maxListedRows + 1)}, 0},
-		{"as many rows as parameters allow", "(key, day) IN %s", []any{pairs(maxParams / 2)}, 20},
+		{"many rows", "(key, day) IN %s", []any{pairs(MaxListedRows + 1)}, 20},
+		{"many rows, not in", "(key, day) NOT IN %s", []any{pairs(MaxListedRows + 1)}, 0},
+		{"as many rows as parameters allow", "(key, day) IN %s", []any{pairs(MaxParams / 2)}, 20},
 		{"rows of nothing but nil", "(key, day) IN %s", []any{[][2]any{{}, {}}}, 0},
 		{"rows of structs", "ROW(id, name) IN %s", []any{[]pair{{1, "n1"}, {2, "x"}}}, 1},
 		{"rows with a placeholder before", "(id, %s) IN %s AND name = %s", []any{"2020-01-02", [][]any{{1, "2020-01-02"}}, "n1"}, 1},
@@ -126,7 +126,7 @@ func TestServerTakesWhatIsSent(t *testing.T) {
 	}
 }
 
-// TestServerTakesNoParameters checks what query.utility says: that the server
+// TestServerTakesNoParameters checks what Query.Utility says: that the server
 // refuses parameters where it is set, and takes them where it is not.
 func TestServerTakesNoParameters(t *testing.T) {
 	db := openPQ(t)
@@ -171,22 +171,22 @@ func TestServerTakesNoParameters(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
-			q, err := rewrite(tt.text, placeholdersAuto)
+			q, err := Rewrite(tt.text, Auto)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if q.utility != tt.needed {
-				t.Errorf("utility is %v", q.utility)
+			if q.Utility != tt.needed {
+				t.Errorf("utility is %v", q.Utility)
 			}
 			value := "x"
 			if strings.HasPrefix(tt.text, "DO") {
 				value = "BEGIN END"
 			}
-			asLiteral, _, err := q.render(values(value), literal)
+			asLiteral, _, err := q.Render(values(value), literal)
 			if err != nil {
 				t.Fatal(err)
 			}
-			asParameter := execute(t, db, q.sql, value)
+			asParameter := execute(t, db, q.SQL, value)
 			if (asParameter != nil) != tt.needed {
 				t.Errorf("with a parameter: %v", asParameter)
 			}

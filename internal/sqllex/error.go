@@ -1,4 +1,4 @@
-package psyco
+package sqllex
 
 import (
 	"fmt"
@@ -6,39 +6,31 @@ import (
 	"unicode/utf8"
 )
 
-// queryError says what is wrong with the placeholders of a query or with the
-// arguments given for them, and where.
-type queryError struct {
-	text   string
-	offset int
-	msg    string
+// Error says what is wrong with a text, and where.
+type Error struct {
+	Text    string
+	Offset  int // of the place in Text
+	Message string
 }
 
-func errorAt(text string, offset int, format string, args ...any) *queryError {
-	return &queryError{text: text, offset: offset, msg: fmt.Sprintf(format, args...)}
-}
-
-// orNil avoids an error that holds a nil *queryError.
-func (e *queryError) orNil() error {
-	if e == nil {
-		return nil
-	}
-	return e
+// ErrorAt returns an Error with a message made as by fmt.Sprintf.
+func ErrorAt(text string, offset int, format string, args ...any) *Error {
+	return &Error{Text: text, Offset: offset, Message: fmt.Sprintf(format, args...)}
 }
 
 // Error shows the line with a caret under the place. Lines and columns count
 // from 1, columns in characters.
-func (e *queryError) Error() string {
-	before := e.text[:e.offset]
+func (e *Error) Error() string {
+	before := e.Text[:e.Offset]
 	line := 1 + strings.Count(before, "\n")
 	start := strings.LastIndexByte(before, '\n') + 1
-	shown := e.text[start:]
+	shown := e.Text[start:]
 	if n := strings.IndexByte(shown, '\n'); n >= 0 {
 		shown = shown[:n]
 	}
-	column := utf8.RuneCountInString(e.text[start:e.offset])
-	shown, caret := excerpt(shown, e.offset-start)
-	return fmt.Sprintf("psyco: %s (line %d, column %d)\n\t%s\n\t%s^", e.msg, line, column+1, shown, caret)
+	column := utf8.RuneCountInString(e.Text[start:e.Offset])
+	shown, caret := excerpt(shown, e.Offset-start)
+	return fmt.Sprintf("psyco: %s (line %d, column %d)\n\t%s\n\t%s^", e.Message, line, column+1, shown, caret)
 }
 
 // Long lines are cut to this many characters on either side of the place.
