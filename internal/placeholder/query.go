@@ -41,26 +41,26 @@ const (
 // It does not change once made.
 type Query struct {
 	Text  string // as the program wrote it
-	Style Style  // what holds when arguments are given
 	SQL   string // what the server gets, unless the query expands
+	Style Style  // what holds when arguments are given
 
 	// Utility says that the arguments must be put into the text as literals:
 	// the statement is of a kind that takes no parameters, or there are several
 	// statements, which the extended protocol refuses.
 	Utility bool
 
+	Expands    bool // a placeholder takes a list of rows: what is sent depends on it
+	lists      bool // a placeholder stands behind IN, or alone in the parentheses behind it
+	onlyNative bool // there are no other styles to advise
+
 	Params       int           // how many distinct $n SQL has; 0 for native queries
 	Natives      int           // of a native query: see countNative
 	Placeholders []Placeholder // in the order of the text; none for native queries, see Spots
 	Names        []string      // Named: Names[i] is $i+1
-	Expands      bool          // a placeholder takes a list of rows: what is sent depends on it
-	lists        bool          // a placeholder stands behind IN, or alone in the parentheses behind it
 
 	// Misuse is for a native query without any $n: what arguments are told, if there is
 	// something that was perhaps meant as a placeholder.
 	Misuse error
-
-	onlyNative bool // there are no other styles to advise
 }
 
 // Placeholder is one that was found in a text.
