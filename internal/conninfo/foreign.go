@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"github.com/psyco-go/psyco/internal/spelling"
 )
 
 // What stands in connection strings that were written for another tool. The server
@@ -139,7 +141,7 @@ var foreign = map[string]string{
 
 // adviceFor returns what to write in the place of a keyword of another tool, or "".
 func adviceFor(key string) string {
-	return foreign[dropDashes.Replace(strings.ToLower(key))]
+	return foreign[spelling.Bare(strings.ToLower(key))]
 }
 
 // otherDatabase are the schemes of what does not speak PostgreSQL's protocol.

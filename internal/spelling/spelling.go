@@ -3,12 +3,15 @@ package spelling
 
 import "strings"
 
-var dropDashes = strings.NewReplacer("_", "", "-", "")
+var dashes = strings.NewReplacer("_", "", "-", "")
+
+// Bare returns a name without its underscores and hyphens.
+func Bare(name string) string { return dashes.Replace(name) }
 
 // Misspells reports whether a key is perhaps meant for a name. It allows one slip in a
 // short name and two in a long one, and any number of underscores and hyphens.
 func Misspells(key, name string) bool {
-	key, name = dropDashes.Replace(key), dropDashes.Replace(name)
+	key, name = Bare(key), Bare(name)
 	allowed := 1
 	if len(name) >= 8 {
 		allowed = 2
