@@ -182,9 +182,9 @@ func ExampleLargeObject() {
 	// Output: Hello, world
 }
 
-func ExampleLargeObject_Oid() {
+func ExampleLargeObject_OID() {
 	withObject(psyco.LargeObjectRead, func(o *psyco.LargeObject) error {
-		fmt.Println(o.Oid() > 0) // what a table keeps
+		fmt.Println(o.OID() > 0) // what a table keeps
 		return nil
 	})
 	// Output: true

@@ -380,7 +380,7 @@ func Example_largeObjects() {
 		must(err)
 		err = lob.Close()
 		must(err)
-		err = store.Unlink(ctx, lob.Oid())
+		err = store.Unlink(ctx, lob.OID())
 		must(err)
 
 		file, target := strings.NewReader("a logo"), os.Stdout
@@ -402,7 +402,7 @@ func Example_twoPhase() {
 	defer done()
 
 	order := fmt.Sprintf("order-%d", os.Getpid()) // prepared transactions belong to the whole server
-	xid := psyco.Xid{FormatID: 42, GTRID: order, BQual: "warehouse"}
+	xid := psyco.XID{FormatID: 42, GTRID: order, BQual: "warehouse"}
 	tx, err := db.BeginTx(ctx, nil)
 	must(err)
 	_, err = tx.ExecContext(ctx, "UPDATE clients SET total = total + %s WHERE id = %s", 1, 1)

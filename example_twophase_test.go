@@ -12,7 +12,7 @@ import (
 )
 
 // prepareClient adds a client in a transaction that it prepares.
-func prepareClient(db *sql.DB, name string, xid psyco.Xid) {
+func prepareClient(db *sql.DB, name string, xid psyco.XID) {
 	ctx := context.Background()
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -35,7 +35,7 @@ func ExamplePrepareTx() {
 	b, done := exampleDB()
 	defer done()
 
-	branches := map[psyco.Xid]*sql.DB{
+	branches := map[psyco.XID]*sql.DB{
 		{FormatID: 1, GTRID: "order 4711", BQual: "stock"}:    a,
 		{FormatID: 1, GTRID: "order 4711", BQual: "accounts"}: b,
 	}
@@ -60,7 +60,7 @@ func ExamplePrepareTx() {
 func ExampleCommitPrepared() {
 	db, done := exampleDB()
 	defer done()
-	xid := psyco.Xid{FormatID: 2, GTRID: "order 4712"}
+	xid := psyco.XID{FormatID: 2, GTRID: "order 4712"}
 	prepareClient(db, "Hooli", xid)
 
 	fmt.Println(psyco.CommitPrepared(context.Background(), db, xid))
@@ -73,7 +73,7 @@ func ExampleCommitPrepared() {
 func ExampleRollbackPrepared() {
 	db, done := exampleDB()
 	defer done()
-	xid := psyco.Xid{FormatID: 3, GTRID: "order 4713"}
+	xid := psyco.XID{FormatID: 3, GTRID: "order 4713"}
 	prepareClient(db, "Hooli", xid)
 
 	if err := psyco.RollbackPrepared(context.Background(), db, xid); err != nil {
@@ -93,7 +93,7 @@ func ExampleRecoverPrepared() {
 	db, done := exampleDB()
 	defer done()
 	ctx := context.Background()
-	prepareClient(db, "Hooli", psyco.Xid{FormatID: 5, GTRID: "order 4714", BQual: "stock"})
+	prepareClient(db, "Hooli", psyco.XID{FormatID: 5, GTRID: "order 4714", BQual: "stock"})
 
 	list, err := psyco.RecoverPrepared(ctx, db)
 	if err != nil {
@@ -115,7 +115,7 @@ func ExamplePreparedTx() {
 	db, done := exampleDB()
 	defer done()
 	ctx := context.Background()
-	xid := psyco.Xid{FormatID: 6, GTRID: "order 4715"}
+	xid := psyco.XID{FormatID: 6, GTRID: "order 4715"}
 	prepareClient(db, "Hooli", xid)
 	defer psyco.RollbackPrepared(ctx, db, xid)
 
@@ -132,19 +132,19 @@ func ExamplePreparedTx() {
 	// Output: true true false
 }
 
-func ExampleXid() {
-	fmt.Println(psyco.Xid{FormatID: 42, GTRID: "gtrid", BQual: "bqual"})
+func ExampleXID() {
+	fmt.Println(psyco.XID{FormatID: 42, GTRID: "gtrid", BQual: "bqual"})
 	// Output: 42_Z3RyaWQ=_YnF1YWw=
 }
 
-func ExampleXid_String() {
-	fmt.Println(psyco.Xid{FormatID: psyco.ForeignXid, GTRID: "made by hand"}.String())
+func ExampleXID_String() {
+	fmt.Println(psyco.XID{FormatID: psyco.ForeignXID, GTRID: "made by hand"}.String())
 	// Output: made by hand
 }
 
-func ExampleParseXid() {
+func ExampleParseXID() {
 	for _, id := range []string{"42_Z3RyaWQ=_YnF1YWw=", "made by hand"} {
-		x := psyco.ParseXid(id)
+		x := psyco.ParseXID(id)
 		fmt.Printf("%d %q %q\n", x.FormatID, x.GTRID, x.BQual)
 	}
 	// Output:

@@ -51,7 +51,7 @@ func (s LargeObjectStore) Create(ctx context.Context, oid uint32) (uint32, error
 	return oid, nil
 }
 
-// Open opens a large object, at its beginning. With oid 0 it creates one; Oid
+// Open opens a large object, at its beginning. With oid 0 it creates one; OID
 // then says which. The methods of the LargeObject use ctx: those of io.Reader and
 // the like have none of their own. The error for an object that does not exist
 // is the server's, 42704, and like every error of the server fails the
@@ -142,7 +142,12 @@ type LargeObject struct {
 	closed bool
 }
 
-// Oid returns the object's oid, by which it is opened again.
+// OID returns the object's oid, by which it is opened again.
+func (o *LargeObject) OID() uint32 { return o.oid }
+
+// Oid is the old name of OID.
+//
+// Deprecated: Use [LargeObject.OID].
 func (o *LargeObject) Oid() uint32 { return o.oid }
 
 // Read reads up to len(p) bytes, but no more than 512 KiB. At the end of the

@@ -141,7 +141,7 @@ func TestLargeObjectModel(t *testing.T) {
 				t.Fatalf("step %d: Tell says %d, want %d", step, o.Tell(), position)
 			}
 		}
-		oid := o.Oid()
+		oid := o.OID()
 		if err := o.Close(); err != nil {
 			t.Fatal(err)
 		}
@@ -489,7 +489,7 @@ func TestLargeObjectSnapshot(t *testing.T) {
 	if _, err := w.Write([]byte("before")); err != nil {
 		t.Fatal(err)
 	}
-	r := openLargeObject(t, tx, w.Oid(), psyco.LargeObjectRead)
+	r := openLargeObject(t, tx, w.OID(), psyco.LargeObjectRead)
 	if _, err := w.WriteAt([]byte("after!"), 0); err != nil {
 		t.Fatal(err)
 	}

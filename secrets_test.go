@@ -56,7 +56,7 @@ func exported(t *testing.T) map[string]any {
 		"Batch": &psyco.Batch{}, "BatchError": &psyco.BatchError{Err: failed}, "BatchStatement": psyco.BatchStatement{},
 		"RowError": &psyco.RowError{Err: failed}, "Trace": psyco.Trace{Err: failed}, "SlogTracer": &psyco.SlogTracer{},
 		"Stats": psyco.Stats{}, "TypeMap": &psyco.TypeMap{}, "TxOptions": psyco.TxOptions{}, "CursorOptions": psyco.CursorOptions{},
-		"ValuesOptions": psyco.ValuesOptions{}, "CopyOption": psyco.CopyTextFormat(), "PreparedTx": psyco.PreparedTx{}, "Xid": psyco.Xid{},
+		"ValuesOptions": psyco.ValuesOptions{}, "CopyOption": psyco.CopyTextFormat(), "PreparedTx": psyco.PreparedTx{}, "XID": psyco.XID{},
 		"Notification": psyco.Notification{}, "Array": psyco.Array[int]{}, "Date": psyco.Date{}, "HStore": psyco.HStore{}, "Inet": psyco.Inet{},
 		"Interval": psyco.Interval{}, "JSON": psyco.JSON[int]{}, "Multirange": psyco.Multirange[int]{}, "Numeric": psyco.Numeric("1"),
 		"Range": psyco.Range[int]{}, "Record": psyco.Record[int]{}, "Timestamp": psyco.Timestamp{}, "Identifier": psyco.Identifier{"a"},

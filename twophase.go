@@ -15,25 +15,40 @@ import (
 	"github.com/lib/pq"
 )
 
-// ForeignXid is the FormatID of an Xid that has no parts: the identifier of a
+// ForeignXID is the FormatID of an XID that has no parts: the identifier of a
 // prepared transaction that is not psycopg's encoding of an XA transaction id.
 // It is XA's own number for that.
-const ForeignXid = -1
+const ForeignXID = -1
 
-// Xid names a prepared transaction by the three parts that XA gives it, as
+// XID names a prepared transaction by the three parts that XA gives it, as
 // psycopg's xid() does. For an identifier of any other form, FormatID is
-// ForeignXid, GTRID holds all of it, and BQual is empty.
-type Xid struct {
-	FormatID int32  // 0 or more, or ForeignXid
+// ForeignXID, GTRID holds all of it, and BQual is empty.
+type XID struct {
+	FormatID int32  // 0 or more, or ForeignXID
 	GTRID    string // global transaction id: at most 64 characters
 	BQual    string // branch qualifier: at most 64 characters
 }
 
-// ParseXid returns the Xid of a server's identifier, such as pg_prepared_xacts
-// shows it: the parts, if it is psycopg's encoding of them, else a foreign Xid.
+// Xid is the old name of XID.
+//
+// Deprecated: Use [XID].
+type Xid = XID
+
+// ForeignXid is the old name of ForeignXID.
+//
+// Deprecated: Use [ForeignXID].
+const ForeignXid = ForeignXID
+
+// ParseXid is the old name of ParseXID.
+//
+// Deprecated: Use [ParseXID].
+func ParseXid(s string) XID { return ParseXID(s) }
+
+// ParseXID returns the XID of a server's identifier, such as pg_prepared_xacts
+// shows it: the parts, if it is psycopg's encoding of them, else a foreign XID.
 // In either case String gives the identifier back.
-func ParseXid(s string) Xid {
-	foreign := Xid{FormatID: ForeignXid, GTRID: s}
+func ParseXID(s string) XID {
+	foreign := XID{FormatID: ForeignXID, GTRID: s}
 	parts := strings.Split(s, "_")
 	if len(parts) != 3 {
 		return foreign
@@ -51,7 +66,7 @@ func ParseXid(s string) Xid {
 		return foreign
 	}
 	// What would not be written like this is not psycopg's.
-	x := Xid{FormatID: int32(id), GTRID: string(gtrid), BQual: string(bqual)}
+	x := XID{FormatID: int32(id), GTRID: string(gtrid), BQual: string(bqual)}
 	if x.check() != nil || x.String() != s {
 		return foreign
 	}
@@ -60,8 +75,8 @@ func ParseXid(s string) Xid {
 
 // String returns the identifier that the server knows the transaction by: the
 // format id and the other parts in base64, with "_" between them.
-func (x Xid) String() string {
-	if x.FormatID == ForeignXid {
+func (x XID) String() string {
+	if x.FormatID == ForeignXID {
 		return x.GTRID
 	}
 	encode := base64.StdEncoding.EncodeToString
@@ -72,16 +87,16 @@ func (x Xid) String() string {
 const maxIdentifier = 199
 
 // check applies psycopg's rules, and the server's.
-func (x Xid) check() error {
+func (x XID) check() error {
 	problem := ""
 	switch n := len(x.String()); {
-	case x.FormatID == ForeignXid && x.BQual != "":
+	case x.FormatID == ForeignXID && x.BQual != "":
 		problem = "a foreign id has no branch qualifier"
-	case x.FormatID == ForeignXid && x.GTRID == "":
+	case x.FormatID == ForeignXID && x.GTRID == "":
 		problem = "the identifier is empty"
-	case x.FormatID < ForeignXid:
+	case x.FormatID < ForeignXID:
 		problem = "the format id must be a non-negative 32-bit integer"
-	case x.FormatID != ForeignXid && utf8.RuneCountInString(x.GTRID) > 64:
+	case x.FormatID != ForeignXID && utf8.RuneCountInString(x.GTRID) > 64:
 		problem = "the global transaction id is longer than 64 characters"
 	case utf8.RuneCountInString(x.BQual) > 64:
 		problem = "the branch qualifier is longer than 64 characters"
@@ -96,7 +111,7 @@ func (x Xid) check() error {
 }
 
 // literal returns the identifier for the text of a statement.
-func (x Xid) literal() (string, error) {
+func (x XID) literal() (string, error) {
 	if err := x.check(); err != nil {
 		return "", err
 	}
@@ -115,7 +130,7 @@ func (x Xid) literal() (string, error) {
 // error is pq.ErrInFailedTransaction. If the connection is lost before the
 // answer comes, ErrCommitUnknown is in the error's chain, and RecoverPrepared
 // tells whether the transaction was prepared.
-func PrepareTx(ctx context.Context, tx *sql.Tx, xid Xid) error {
+func PrepareTx(ctx context.Context, tx *sql.Tx, xid XID) error {
 	id, err := xid.literal()
 	if err != nil {
 		return rollbackUnfinished(tx, err)
@@ -154,17 +169,17 @@ func rollbackUnfinished(tx *sql.Tx, err error) error {
 // superuser, and not be in a transaction. If there is no such transaction the
 // error is pq.Error 42704, undefined_object; that is also what comes when a
 // CommitPrepared is repeated whose answer was lost.
-func CommitPrepared(ctx context.Context, h Handle, xid Xid) error {
+func CommitPrepared(ctx context.Context, h Handle, xid XID) error {
 	return finishPrepared(ctx, h, "COMMIT PREPARED ", xid)
 }
 
 // RollbackPrepared undoes the transaction that was prepared under the name xid,
 // psycopg's tpc_rollback. What is said about CommitPrepared holds.
-func RollbackPrepared(ctx context.Context, h Handle, xid Xid) error {
+func RollbackPrepared(ctx context.Context, h Handle, xid XID) error {
 	return finishPrepared(ctx, h, "ROLLBACK PREPARED ", xid)
 }
 
-func finishPrepared(ctx context.Context, h Handle, command string, xid Xid) error {
+func finishPrepared(ctx context.Context, h Handle, command string, xid XID) error {
 	id, err := xid.literal()
 	if err != nil {
 		return err
@@ -175,7 +190,7 @@ func finishPrepared(ctx context.Context, h Handle, command string, xid Xid) erro
 
 // PreparedTx is a prepared transaction that waits for its second phase.
 type PreparedTx struct {
-	Xid
+	Xid                // an XID; the field keeps its old name
 	Prepared time.Time // when
 	Owner    string    // the user who prepared it
 	Database string    // where it has to be committed or rolled back
@@ -196,7 +211,7 @@ func RecoverPrepared(ctx context.Context, h Handle) ([]PreparedTx, error) {
 		if err := rows.Scan(&id, &p.Prepared, &p.Owner, &p.Database); err != nil {
 			return nil, err
 		}
-		p.Xid = ParseXid(id)
+		p.Xid = ParseXID(id)
 		list = append(list, p)
 	}
 	return list, rows.Err()

@@ -27,16 +27,16 @@ import (
 
 // TestXid uses identifiers that psycopg2 has written or parsed.
 func TestXid(t *testing.T) {
-	foreign := func(s string) psyco.Xid { return psyco.Xid{FormatID: psyco.ForeignXid, GTRID: s} }
+	foreign := func(s string) psyco.XID { return psyco.XID{FormatID: psyco.ForeignXID, GTRID: s} }
 	for _, tt := range []struct {
 		text string
-		want psyco.Xid
+		want psyco.XID
 	}{
-		{"42_Z3RyaWQ=_YnF1YWw=", psyco.Xid{FormatID: 42, GTRID: "gtrid", BQual: "bqual"}},
-		{"0__", psyco.Xid{}},
-		{"1__Yg==", psyco.Xid{FormatID: 1, BQual: "b"}},
-		{"2147483647_YQ==_", psyco.Xid{FormatID: 2147483647, GTRID: "a"}},
-		{"1_w7w=_4oKs", psyco.Xid{FormatID: 1, GTRID: "ü", BQual: "€"}},
+		{"42_Z3RyaWQ=_YnF1YWw=", psyco.XID{FormatID: 42, GTRID: "gtrid", BQual: "bqual"}},
+		{"0__", psyco.XID{}},
+		{"1__Yg==", psyco.XID{FormatID: 1, BQual: "b"}},
+		{"2147483647_YQ==_", psyco.XID{FormatID: 2147483647, GTRID: "a"}},
+		{"1_w7w=_4oKs", psyco.XID{FormatID: 1, GTRID: "ü", BQual: "€"}},
 		// Others, which psycopg leaves alone, and some that it would not give back.
 		{"my transaction", foreign("my transaction")},
 		{"", foreign("")},
@@ -55,7 +55,7 @@ func TestXid(t *testing.T) {
 		{"1_/w==_Yg==", foreign("1_/w==_Yg==")}, // not UTF-8
 		{"1_AA==_Yg==", foreign("1_AA==_Yg==")}, // NUL
 	} {
-		got := psyco.ParseXid(tt.text)
+		got := psyco.ParseXID(tt.text)
 		if got != tt.want {
 			t.Errorf("%q: got %#v, want %#v", tt.text, got, tt.want)
 		}
@@ -70,15 +70,15 @@ func FuzzXid(f *testing.F) {
 	f.Add("0__", int32(0), "", "")
 	f.Add("x_y_z", int32(-1), "x", "")
 	f.Fuzz(func(t *testing.T, text string, id int32, gtrid, bqual string) {
-		if got := psyco.ParseXid(text).String(); got != text {
+		if got := psyco.ParseXID(text).String(); got != text {
 			t.Errorf("%q comes back as %q", text, got)
 		}
 		if id < 0 || !utf8.ValidString(gtrid) || !utf8.ValidString(bqual) || strings.Contains(gtrid+bqual, "\x00") ||
 			len(gtrid) > 64 || len(bqual) > 64 {
 			return
 		}
-		x := psyco.Xid{FormatID: id, GTRID: gtrid, BQual: bqual}
-		if got := psyco.ParseXid(x.String()); got != x {
+		x := psyco.XID{FormatID: id, GTRID: gtrid, BQual: bqual}
+		if got := psyco.ParseXID(x.String()); got != x {
 			t.Errorf("%#v comes back as %#v", x, got)
 		}
 	})
@@ -88,9 +88,9 @@ func FuzzXid(f *testing.F) {
 func TestXidAsPsycopg(t *testing.T) {
 	const program = `
 import sys
-from psycopg2.extensions import Xid
+from psycopg2.extensions import XID
 for line in sys.stdin:
-    x = Xid.from_string(line[:-1])
+    x = XID.from_string(line[:-1])
     print(x.format_id, x.gtrid, x.bqual, str(x), sep="\t")
 `
 	python, err := exec.LookPath("/usr/bin/python3")
@@ -107,9 +107,9 @@ for line in sys.stdin:
 	}
 	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
 	for i, id := range ids {
-		x := psyco.ParseXid(id)
+		x := psyco.ParseXID(id)
 		ours := fmt.Sprintf("%d\t%s\t%s\t%s", x.FormatID, x.GTRID, x.BQual, x)
-		if x.FormatID == psyco.ForeignXid {
+		if x.FormatID == psyco.ForeignXID {
 			ours = fmt.Sprintf("None\t%s\tNone\t%s", x.GTRID, x)
 		}
 		if ours != lines[i] {
@@ -124,18 +124,18 @@ func TestXidRefused(t *testing.T) {
 	long := strings.Repeat("x", 65)
 	for _, tt := range []struct {
 		name string
-		xid  psyco.Xid
+		xid  psyco.XID
 		want string
 	}{
-		{"format id", psyco.Xid{FormatID: -2}, "non-negative 32-bit integer"},
-		{"gtrid", psyco.Xid{GTRID: long}, "the global transaction id is longer than 64 characters"},
-		{"bqual", psyco.Xid{BQual: long}, "the branch qualifier is longer than 64 characters"},
-		{"NUL", psyco.Xid{GTRID: "a\x00b"}, "NUL"},
-		{"UTF-8", psyco.Xid{BQual: "\xff"}, "UTF-8"},
-		{"bytes", psyco.Xid{GTRID: strings.Repeat("€", 64)}, "the server accepts 199"},
-		{"foreign", psyco.Xid{FormatID: psyco.ForeignXid, GTRID: strings.Repeat("x", 200)}, "the server accepts 199"},
-		{"foreign and empty", psyco.Xid{FormatID: psyco.ForeignXid}, "empty"},
-		{"foreign with bqual", psyco.Xid{FormatID: psyco.ForeignXid, GTRID: "a", BQual: "b"}, "no branch qualifier"},
+		{"format id", psyco.XID{FormatID: -2}, "non-negative 32-bit integer"},
+		{"gtrid", psyco.XID{GTRID: long}, "the global transaction id is longer than 64 characters"},
+		{"bqual", psyco.XID{BQual: long}, "the branch qualifier is longer than 64 characters"},
+		{"NUL", psyco.XID{GTRID: "a\x00b"}, "NUL"},
+		{"UTF-8", psyco.XID{BQual: "\xff"}, "UTF-8"},
+		{"bytes", psyco.XID{GTRID: strings.Repeat("€", 64)}, "the server accepts 199"},
+		{"foreign", psyco.XID{FormatID: psyco.ForeignXID, GTRID: strings.Repeat("x", 200)}, "the server accepts 199"},
+		{"foreign and empty", psyco.XID{FormatID: psyco.ForeignXID}, "empty"},
+		{"foreign with bqual", psyco.XID{FormatID: psyco.ForeignXID, GTRID: "a", BQual: "b"}, "no branch qualifier"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			tx := mustBegin(t, db)
@@ -175,7 +175,7 @@ func TestTwoPhase(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		if wrapped(t) {
 			tx := mustBegin(t, db)
-			err := psyco.PrepareTx(ctx, tx, psyco.Xid{})
+			err := psyco.PrepareTx(ctx, tx, psyco.XID{})
 			if err == nil || !strings.Contains(err.Error(), "behind Wrap") || tx.Rollback() != sql.ErrTxDone {
 				t.Fatalf("got %v", err)
 			}
@@ -207,9 +207,9 @@ func TestTwoPhase(t *testing.T) {
 			}, 1},
 			{"nothing", func(*sql.Tx) {}, 0},
 		} {
-			for j, finish := range []func(context.Context, psyco.Handle, psyco.Xid) error{psyco.CommitPrepared, psyco.RollbackPrepared} {
+			for j, finish := range []func(context.Context, psyco.Handle, psyco.XID) error{psyco.CommitPrepared, psyco.RollbackPrepared} {
 				mustExec(t, db, "TRUNCATE t")
-				xid := psyco.Xid{FormatID: int32(10*i + j), GTRID: name, BQual: `it's \ %s "quoted"`}
+				xid := psyco.XID{FormatID: int32(10*i + j), GTRID: name, BQual: `it's \ %s "quoted"`}
 				tx := mustBegin(t, db)
 				prepare.work(tx)
 				before := time.Now().Add(-time.Minute)
@@ -253,7 +253,7 @@ func TestTwoPhaseErrors(t *testing.T) {
 	db := testDB(t)
 	db.SetMaxOpenConns(1)
 	mustExec(t, db, "CREATE TABLE t (a int)")
-	xid := psyco.Xid{FormatID: 1, GTRID: all(t, db, "SELECT current_database()")[0]}
+	xid := psyco.XID{FormatID: 1, GTRID: all(t, db, "SELECT current_database()")[0]}
 	prepare := func(statements ...string) error {
 		tx := mustBegin(t, db)
 		for _, s := range statements {
@@ -285,7 +285,7 @@ func TestTwoPhaseErrors(t *testing.T) {
 	cancel()
 	tx := mustBegin(t, db)
 	mustExec(t, tx, "INSERT INTO t VALUES (1)")
-	if err := psyco.PrepareTx(canceled, tx, psyco.Xid{FormatID: 2, GTRID: xid.GTRID}); !errors.Is(err, context.Canceled) {
+	if err := psyco.PrepareTx(canceled, tx, psyco.XID{FormatID: 2, GTRID: xid.GTRID}); !errors.Is(err, context.Canceled) {
 		t.Errorf("with a context that has ended: %v", err)
 	}
 	if err := tx.Commit(); err != sql.ErrTxDone {
@@ -311,7 +311,7 @@ func TestPrepareStatement(t *testing.T) {
 	db.SetMaxOpenConns(1)
 	mustExec(t, db, "CREATE TABLE t (a int)")
 	pid := all(t, db, "SELECT pg_backend_pid()")[0]
-	xid := psyco.Xid{FormatID: psyco.ForeignXid, GTRID: "raw " + all(t, db, "SELECT current_database()")[0]}
+	xid := psyco.XID{FormatID: psyco.ForeignXID, GTRID: "raw " + all(t, db, "SELECT current_database()")[0]}
 	for _, end := range []struct {
 		name string
 		call func(*sql.Tx) error
@@ -359,7 +359,7 @@ func TestPrepareTxCut(t *testing.T) {
 		tx := mustBegin(t, db)
 		mustExec(t, tx, "INSERT INTO t VALUES (%s)", i)
 		p.On(point, (*faultproxy.Link).Cut)
-		xid := psyco.Xid{FormatID: int32(i), GTRID: name}
+		xid := psyco.XID{FormatID: int32(i), GTRID: name}
 		err := psyco.PrepareTx(ctx, tx, xid)
 		p.Disarm()
 		rowsWithKey(t, direct, i) // waits for the server to see the cut
@@ -440,7 +440,7 @@ func crash(t *testing.T, dsn string) {
 		if text == "lost" {
 			break
 		}
-		if err := psyco.PrepareTx(t.Context(), tx, psyco.Xid{FormatID: int32(i), GTRID: text, BQual: name}); err != nil {
+		if err := psyco.PrepareTx(t.Context(), tx, psyco.XID{FormatID: int32(i), GTRID: text, BQual: name}); err != nil {
 			t.Fatal(err)
 		}
 	}

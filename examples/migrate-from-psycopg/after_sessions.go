@@ -254,7 +254,7 @@ func (p *program) largeObjects(ctx context.Context) error {
 		if err := lob.Close(); err != nil {
 			return err
 		}
-		if err := store.Unlink(ctx, lob.Oid()); err != nil {
+		if err := store.Unlink(ctx, lob.OID()); err != nil {
 			return err
 		}
 
@@ -273,7 +273,7 @@ func (p *program) largeObjects(ctx context.Context) error {
 
 func (p *program) twoPhase(ctx context.Context) error {
 	order := fmt.Sprintf("order-%d", os.Getpid())
-	xid := psyco.Xid{FormatID: 42, GTRID: order, BQual: "warehouse"}
+	xid := psyco.XID{FormatID: 42, GTRID: order, BQual: "warehouse"}
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ var withoutExample = map[string]string{
 	"TraceStart": "Tracer", "TraceEnd": "Tracer",
 	"Connect": "driver.Connector", "Driver": "driver.Connector",
 	"Open": "driver.Driver", "OpenConnector": "driver.DriverContext",
+	// Old names.
+	"Xid": "deprecated", "ParseXid": "deprecated", "Oid": "deprecated",
 	// Types of parameters that nobody has to name.
 	"Option": "the functions that return one", "MockOption": "the functions that return one",
 	"CopyOption": "the functions that return one", "OpenOption": "the functions that return one", "RowOption": "the functions that return one",
