@@ -88,9 +88,9 @@ func FuzzXid(f *testing.F) {
 func TestXidAsPsycopg(t *testing.T) {
 	const program = `
 import sys
-from psycopg2.extensions import XID
+from psycopg2.extensions import Xid
 for line in sys.stdin:
-    x = XID.from_string(line[:-1])
+    x = Xid.from_string(line[:-1])
     print(x.format_id, x.gtrid, x.bqual, str(x), sep="\t")
 `
 	python, err := exec.LookPath("/usr/bin/python3")
