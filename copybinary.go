@@ -451,95 +451,97 @@ func inetOf(m *TypeMap, v any) (netip.Prefix, error) {
 	return pgform.ParseInet(text)
 }
 
-// encodeArray gives the encoder of arrays whose elements are of type oid.
+// encodeArray gives the encoder of arrays whose elements are of type oid and have an
+// encoder.
 func encodeArray(oid uint32, encode valueEncoder) valueEncoder {
 	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
-		var elements []any
-		var dims []int
-		switch x := v.(type) {
+		switch x := v.(type) { // without reflection
 		case []string:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case []int:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case []int32:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case []int64:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case []float64:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case []time.Time:
-			elements, dims = boxed(x)
+			return appendList(m, b, oid, encode, x)
 		case [][]byte:
-			elements, dims = boxed(x)
-		default:
-			value, err := basicValue(m, v)
-			if err != nil {
-				return b, err
-			}
-			text, ok := textOf(value).(string)
-			if !ok {
-				return b, misfit(v, "array")
-			}
-			if elements, dims, err = parsedArray(text); err != nil {
-				return b, err
-			}
+			return appendList(m, b, oid, encode, x)
 		}
-		if dims == nil && len(elements) == 0 && isNilSlice(v) {
-			return b, errNull
+		if rv := listOf(m, v); rv.IsValid() {
+			w := arrayWriter{m: m, encode: encode, oid: oid, buf: b}
+			return w.column(rv)
 		}
-		return appendArray(m, b, oid, encode, elements, dims)
+		value, err := basicValue(m, v)
+		if err != nil {
+			return b, err
+		}
+		text, ok := textOf(value).(string)
+		if !ok {
+			return b, misfit(v, "array")
+		}
+		return appendParsedArray(m, b, oid, encode, text)
 	}
 }
 
-func isNilSlice(v any) bool {
-	rv := reflect.ValueOf(v)
-	return rv.Kind() == reflect.Slice && rv.IsNil()
-}
-
-// boxed gives the elements and dimensions of a plain slice.
-func boxed[T any](list []T) (elements []any, dims []int) {
-	elements = make([]any, len(list))
-	for i := range list {
-		elements[i] = list[i]
+// appendList writes a slice without nested ones.
+func appendList[T any](m *TypeMap, b []byte, oid uint32, encode valueEncoder, list []T) ([]byte, error) {
+	if list == nil {
+		return b, errNull
 	}
+	var dims []int
 	if len(list) > 0 {
 		dims = []int{len(list)}
 	}
-	return elements, dims
+	b = pgform.AppendArrayHead(b, oid, dims)
+	for i := range list {
+		var err error
+		if b, err = appendField(m, b, encode, list[i]); err != nil {
+			return b, fmt.Errorf("element %d: %w", i, err)
+		}
+	}
+	return b, nil
 }
 
-// parsedArray gives the elements and dimensions of an array in text form.
-func parsedArray(text string) (elements []any, dims []int, err error) {
-	parsed, dims, err := parseArray(text, ',')
-	if err != nil {
-		return nil, nil, err
-	}
-	elements = make([]any, len(parsed))
-	for i, e := range parsed {
-		if !e.null {
-			elements[i] = e.text
+// listOf is the slice or array of elements that v is, points to or has if it is not NULL.
+func listOf(m *TypeMap, v any) reflect.Value {
+	rv := reflect.ValueOf(v)
+	for rv.IsValid() && m.lookup(rv.Type()) == nil {
+		if rv.Kind() == reflect.Pointer {
+			rv = rv.Elem()
+		} else if isNullOf(rv.Type()) && rv.FieldByName("Valid").Bool() {
+			rv = rv.FieldByName("V")
+			if rv.Kind() == reflect.Interface {
+				rv = rv.Elem()
+			}
+		} else {
+			break
 		}
+	}
+	if !rv.IsValid() || !m.isList(rv.Type()) {
+		return reflect.Value{}
+	}
+	return rv
+}
+
+// appendParsedArray writes an array that the program has in text.
+func appendParsedArray(m *TypeMap, b []byte, oid uint32, encode valueEncoder, text string) ([]byte, error) {
+	elements, dims, err := pgform.ParseArray(text, ',')
+	if err != nil {
+		return b, err
 	}
 	if len(elements) == 0 {
 		dims = nil
 	}
-	return elements, dims, nil
-}
-
-// appendArray writes an array (PostgreSQL: array_recv).
-func appendArray(m *TypeMap, b []byte, oid uint32, encode valueEncoder, elements []any, dims []int) ([]byte, error) {
-	if len(dims) > maxDims {
-		return b, errors.New("the array has more than 6 dimensions")
-	}
-	b = binary.BigEndian.AppendUint32(b, uint32(len(dims)))
-	b = binary.BigEndian.AppendUint32(b, 1) // there may be NULLs
-	b = binary.BigEndian.AppendUint32(b, oid)
-	for _, n := range dims {
-		b = binary.BigEndian.AppendUint32(b, uint32(n))
-		b = binary.BigEndian.AppendUint32(b, 1) // the lower bound
-	}
-	var err error
-	for i, v := range elements {
+	b = pgform.AppendArrayHead(b, oid, dims)
+	for i, e := range elements {
+		var v any
+		if !e.Null {
+			v = e.Text
+		}
 		if b, err = appendField(m, b, encode, v); err != nil {
 			return b, fmt.Errorf("element %d: %w", i, err)
 		}

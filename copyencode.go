@@ -224,7 +224,24 @@ func textEncoder(kind columnKind) valueEncoder {
 	case pgform.OIDJSON, pgform.OIDJSONB:
 		return encodeJSON
 	}
+	if kind.elem != nil {
+		return encodeArrayText(*kind.elem)
+	}
 	return encodeText
+}
+
+// encodeArrayText gives the encoder of arrays for the text format.
+func encodeArrayText(elem columnKind) valueEncoder {
+	encode := textEncoder(elem)
+	plain := elem.base != pgform.OIDBytea && elem.base != pgform.OIDJSON && elem.base != pgform.OIDJSONB
+	return func(m *TypeMap, b []byte, v any) ([]byte, error) {
+		rv := listOf(m, v)
+		if !rv.IsValid() {
+			return encodeText(m, b, v)
+		}
+		w := arrayWriter{m: m, encode: encode, plain: plain, buf: b, delimiter: arrayDelimiter(indirectType(m.leafType(rv.Type())))}
+		return w.column(rv)
+	}
 }
 
 // encodeText appends a value as the server writes it. Text that comes as bytes

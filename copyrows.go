@@ -51,7 +51,8 @@ func CopyTextFormat() CopyOption {
 // its column if that loses nothing: an int also fits a numeric column, 2.0 an
 // integer one. A string fits every column whose type the server would write in
 // that way (with datestyle ISO); for more, use [CopyTextFormat]. For json columns
-// other structs, maps and slices are marshalled with encoding/json. A time.Time
+// other structs, maps and slices are marshalled with encoding/json. The elements of a
+// slice are converted one by one to what the elements of an array column are. A time.Time
 // gives a timestamptz column its instant, and timestamp, date and time columns
 // what its own clock shows. A value that does not fit is an error that names the
 // row, counted from 1, and the column.

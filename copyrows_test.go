@@ -83,6 +83,12 @@ func TestCopyRowsValues(t *testing.T) {
 		{"bytea[]", [][]byte{{1}, {}}, `{"\\x01","\\x"}`}, {"timestamptz[]", []time.Time{at}, `{"2024-03-01 08:59:58.123457+05:30"}`}, {"date[]", []time.Time{at}, "{2024-02-29}"},
 		{"uuid[]", [][16]byte{uuid}, "{" + uuidText + "}"}, {"numeric[]", []psyco.Numeric{"1.50"}, "{1.50}"}, {"jsonb[]", []string{`{"a":1}`}, `{"{\"a\": 1}"}`}, {"bool[]", []bool{true}, "{t}"},
 		{"float8[]", []float64{1.5, math.Inf(1)}, "{1.5,Infinity}"}, {"small[]", []int{1}, "{1}"}, {"mood[]", psyco.Array[string]{"sad"}, "{sad}"}, {"interval[]", []time.Duration{time.Second}, "{00:00:01}"}, {"inet[]", []netip.Addr{netip.MustParseAddr("::1")}, "{::1}"},
+		// What the elements are is up to the column, in both formats.
+		{"int4[]", []any{1, "2", nil}, "{1,2,NULL}"}, {"int4[]", []float64{3}, "{3}"}, {"text[]", [][]byte{[]byte(`a\b"`)}, `{"a\\b\""}`}, {"text[]", []any{1, true}, "{1,true}"},
+		{"jsonb[]", []map[string]int{{"a": 1}, nil}, `{"{\"a\": 1}",NULL}`}, {"jsonb[]", []any{document{1, "x"}, "[]"}, `{"{\"a\": 1, \"b\": \"x\"}",[]}`},
+		{"int4[]", sql.Null[[]int]{V: []int{1}, Valid: true}, "{1}"}, {"int4[]", sql.Null[[]int]{}, "<nil>"}, {"int4[]", &[]int{1}, "{1}"}, {"int4[]", (*[]int)(nil), "<nil>"}, {"int4[]", [2]int16{1, 2}, "{1,2}"},
+		{"int4[]", [][]int{{}, {}}, "{}"}, {"text[]", []any{[]string{"a"}, []any{nil}}, "{{a},{NULL}}"}, {"bytea[]", [][][]byte{{{1}}, {nil}}, `{{"\\x01"},{NULL}}`},
+		{"interval[]", []psyco.Interval{{Days: 1}}, `{"1 day"}`}, {"date[]", []psyco.Date{{Infinity: 1}}, "{infinity}"}, {"mood[]", []any{"sad", `it's "ok"`}, `{sad,"it's \"ok\""}`},
 		// Without an encoder: as text in both.
 		{"point", "(1,2)", "(1,2)"}, {"pair", psyco.Record[struct {
 			A int

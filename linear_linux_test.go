@@ -3,7 +3,6 @@ package psyco
 import (
 	"testing"
 
-	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/placeholder/placeholdertest"
 	"github.com/psyco-go/psyco/internal/testlinear"
@@ -20,18 +19,12 @@ var readers = testlinear.Readers{
 	"Compose around":  func(text string) { Compose("{}", Raw(text)) },
 	"COPY":            func(text string) { strayCopy(text, nil) },
 	"conninfo":        func(text string) { ParseDSN(text) },
-	"array":           func(text string) { parseArray(text, ',') },
 	"array of a type": func(text string) { new(Array[string]).Scan(text) },
-	"record":          func(text string) { parseRecord(text) },
 	"range":           func(text string) { new(Range[int]).Scan(text) },
-	"multirange":      func(text string) { parseMultirange[int](text) },
-	"hstore":          func(text string) { parseHStore(text) },
-	"interval":        func(text string) { pgform.ParseInterval(text) },
-	"inet":            func(text string) { pgform.ParseInet(text) },
+	"multirange":      func(text string) { new(Multirange[int]).Scan(text) },
+	"hstore":          func(text string) { new(HStore).Scan(text) },
 	"numeric":         func(text string) { new(Numeric).Scan(text) },
 	"time":            func(text string) { parseTime(text) },
-	"date":            func(text string) { pgform.ParseDate(text) },
-	"bytea":           func(text string) { pgform.ParseBytea(text) },
 	"arguments of calls": func(text string) {
 		spots := placeholder.Spots(text)
 		argumentsOf(text, spots)

@@ -113,17 +113,17 @@ func elementType(typ uint32) reflect.Type {
 // Where a time is infinite it is one of Timestamp.
 func readArray(text string, elem reflect.Type) (any, error) {
 	delimiter := byte(',')
-	if isBoxArray(text) {
+	if pgform.IsBoxArray(text) {
 		delimiter = ';'
 	}
-	elements, dims, err := parseArray(text, delimiter)
+	elements, dims, err := pgform.ParseArray(text, delimiter)
 	if err != nil {
 		return nil, err
 	}
-	if elem == timeType && slices.ContainsFunc(elements, func(e element) bool { return strings.HasSuffix(e.text, "infinity") }) {
+	if elem == timeType && slices.ContainsFunc(elements, func(e pgform.Element) bool { return strings.HasSuffix(e.Text, "infinity") }) {
 		elem = reflect.TypeFor[Timestamp]()
 	}
-	if slices.ContainsFunc(elements, func(e element) bool { return e.null }) {
+	if slices.ContainsFunc(elements, func(e pgform.Element) bool { return e.Null }) {
 		elem = reflect.PointerTo(elem)
 	}
 	typ := reflect.SliceOf(elem)

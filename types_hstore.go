@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 )
@@ -38,15 +37,7 @@ func (h HStore) Value() (driver.Value, error) {
 		if err := errors.Join(pgform.CheckText(key), pgform.CheckText(value.V)); err != nil {
 			return nil, prefixed(fmt.Errorf("hstore key %q: %w", key, err))
 		}
-		if len(b) > 0 {
-			b = append(b, ',')
-		}
-		b = append(appendQuotedElement(b, key), "=>"...)
-		if value.Valid {
-			b = appendQuotedElement(b, value.V)
-		} else {
-			b = append(b, "NULL"...)
-		}
+		b = pgform.AppendPair(b, key, pgform.Element{Text: value.V, Null: !value.Valid})
 	}
 	return string(b), nil
 }
@@ -63,47 +54,13 @@ func (h *HStore) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	got, err := parseHStore(text)
+	got := HStore{}
+	err = pgform.ParseHStore(text, func(key string, value pgform.Element) {
+		got[key] = sql.Null[string]{V: value.Text, Valid: !value.Null}
+	})
 	if err != nil {
 		return prefixed(fmt.Errorf("%.60q is not an hstore: %w", text, err))
 	}
 	*h = got
 	return nil
-}
-
-// parseHStore reads what the server writes (hstore: hstore_out), where all but NULL is quoted.
-func parseHStore(text string) (HStore, error) {
-	h := HStore{}
-	for rest := text; rest != ""; {
-		if len(h) > 0 {
-			var ok bool
-			if rest, ok = strings.CutPrefix(rest, ","); !ok {
-				return nil, errors.New("a comma is missing")
-			}
-			rest = strings.TrimLeft(rest, " ")
-		}
-		if !strings.HasPrefix(rest, `"`) {
-			return nil, errors.New("a quoted key is missing")
-		}
-		key, after, err := cutQuoted(rest)
-		if err != nil {
-			return nil, err
-		}
-		after, ok := strings.CutPrefix(after, "=>")
-		if !ok {
-			return nil, errors.New("=> is missing")
-		}
-		var value sql.Null[string]
-		if rest, ok = strings.CutPrefix(after, "NULL"); !ok {
-			if !strings.HasPrefix(after, `"`) {
-				return nil, errors.New("a quoted value is missing")
-			}
-			if value.V, rest, err = cutQuoted(after); err != nil {
-				return nil, err
-			}
-			value.Valid = true
-		}
-		h[key] = value
-	}
-	return h, nil
 }

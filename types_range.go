@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 )
@@ -50,40 +49,29 @@ func (r Range[T]) Value() (driver.Value, error) {
 }
 
 func (r Range[T]) append(b []byte) (_ []byte, err error) {
-	if r.Empty {
-		return append(b, "empty"...), nil
+	form := pgform.Range{
+		Lower: pgform.Element{Null: r.LowerInf}, Upper: pgform.Element{Null: r.UpperInf},
+		LowerInc: r.LowerInc, UpperInc: r.UpperInc, Empty: r.Empty,
 	}
-	if r.LowerInc && !r.LowerInf {
-		b = append(b, '[')
-	} else {
-		b = append(b, '(')
-	}
-	if !r.LowerInf {
-		if b, err = appendBound(b, r.Lower); err != nil {
+	if !r.Empty && !r.LowerInf {
+		if form.Lower.Text, err = boundText(r.Lower); err != nil {
 			return nil, fmt.Errorf("lower bound: %w", err)
 		}
 	}
-	b = append(b, ',')
-	if !r.UpperInf {
-		if b, err = appendBound(b, r.Upper); err != nil {
+	if !r.Empty && !r.UpperInf {
+		if form.Upper.Text, err = boundText(r.Upper); err != nil {
 			return nil, fmt.Errorf("upper bound: %w", err)
 		}
 	}
-	if r.UpperInc && !r.UpperInf {
-		return append(b, ']'), nil
-	}
-	return append(b, ')'), nil
+	return form.AppendText(b), nil
 }
 
-func appendBound(b []byte, bound any) ([]byte, error) {
+func boundText(bound any) (string, error) {
 	text, null, err := appendParameterText(nil, bound)
-	if err != nil {
-		return nil, err
-	}
 	if null {
-		return nil, errors.New("it is NULL: set LowerInf or UpperInf for a range without it")
+		err = errors.New("it is NULL: set LowerInf or UpperInf for a range without it")
 	}
-	return appendComponent(b, string(text)), nil
+	return string(text), err
 }
 
 // Which range a subtype stands for, as far as Go's type says so.
@@ -113,9 +101,9 @@ func (r *Range[T]) Scan(src any) error {
 		return err
 	}
 	var got Range[T]
-	rest, err := got.parse(text)
-	if err == nil && rest != "" {
-		err = fmt.Errorf("%.20q follows it", rest)
+	form, err := pgform.ParseRange(text)
+	if err == nil {
+		err = got.set(form)
 	}
 	if err != nil {
 		return prefixed(fmt.Errorf("%.60q is not a range of %s: %w", text, reflect.TypeFor[T](), err))
@@ -124,42 +112,24 @@ func (r *Range[T]) Scan(src any) error {
 	return nil
 }
 
-// parse reads the range that text starts with (PostgreSQL: range_out).
-func (r *Range[T]) parse(text string) (rest string, err error) {
-	if rest, ok := strings.CutPrefix(text, "empty"); ok {
-		r.Empty = true
-		return rest, nil
+// set takes over what was read.
+func (r *Range[T]) set(form pgform.Range) error {
+	*r = Range[T]{
+		LowerInc: form.LowerInc, UpperInc: form.UpperInc,
+		LowerInf: form.Lower.Null, UpperInf: form.Upper.Null, Empty: form.Empty,
 	}
-	if text == "" || text[0] != '[' && text[0] != '(' {
-		return "", errors.New("[ or ( is missing")
+	if form.Empty {
+		return nil
 	}
-	r.LowerInc = text[0] == '['
-	lower, rest, err := cutComponent(text[1:], ",)]")
-	if err != nil {
-		return "", err
-	}
-	if rest[0] != ',' {
-		return "", errors.New("it has one bound")
-	}
-	upper, rest, err := cutComponent(rest[1:], ",)]")
-	if err != nil {
-		return "", err
-	}
-	if rest[0] == ',' {
-		return "", errors.New("it has three bounds")
-	}
-	r.UpperInc = rest[0] == ']'
-	if r.LowerInf = lower.null; !lower.null {
-		if err := setText(reflect.ValueOf(&r.Lower).Elem(), lower.text); err != nil {
-			return "", err
+	if !r.LowerInf {
+		if err := setText(reflect.ValueOf(&r.Lower).Elem(), form.Lower.Text); err != nil {
+			return err
 		}
 	}
-	if r.UpperInf = upper.null; !upper.null {
-		if err := setText(reflect.ValueOf(&r.Upper).Elem(), upper.text); err != nil {
-			return "", err
-		}
+	if !r.UpperInf {
+		return setText(reflect.ValueOf(&r.Upper).Elem(), form.Upper.Text)
 	}
-	return rest[1:], nil
+	return nil
 }
 
 // Value implements [driver.Valuer].
@@ -206,36 +176,16 @@ func (m *Multirange[T]) Scan(src any) error {
 	if err != nil {
 		return err
 	}
-	got, err := parseMultirange[T](text)
+	forms, err := pgform.ParseMultirange(text)
+	got := make(Multirange[T], len(forms))
+	for i := range forms {
+		if err == nil {
+			err = got[i].set(forms[i])
+		}
+	}
 	if err != nil {
 		return prefixed(fmt.Errorf("%.60q is not a multirange of %s: %w", text, reflect.TypeFor[T](), err))
 	}
 	*m = got
 	return nil
-}
-
-func parseMultirange[T any](text string) (Multirange[T], error) {
-	m := Multirange[T]{}
-	if text == "{}" {
-		return m, nil
-	}
-	rest, ok := strings.CutPrefix(text, "{")
-	if !ok {
-		return nil, errors.New("{ is missing")
-	}
-	for {
-		var r Range[T]
-		var err error
-		if rest, err = r.parse(rest); err != nil {
-			return nil, err
-		}
-		m = append(m, r)
-		switch {
-		case rest == "}":
-			return m, nil
-		case !strings.HasPrefix(rest, ","):
-			return nil, errors.New("} is missing")
-		}
-		rest = rest[1:]
-	}
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 )
@@ -75,7 +74,7 @@ func recordFields(typ reflect.Type) []int {
 
 // setRecord reads a composite value into the struct dst (PostgreSQL: record_out).
 func setRecord(dst reflect.Value, text string) error {
-	attributes, err := parseRecord(text)
+	attributes, err := pgform.ParseRecord(text)
 	if err != nil {
 		return err
 	}
@@ -85,38 +84,16 @@ func setRecord(dst reflect.Value, text string) error {
 		return fmt.Errorf("a record of %d attributes does not fit into %s, which has %d exported fields", len(attributes), typ, len(fields))
 	}
 	for i, field := range fields {
-		if attributes[i].null {
+		if attributes[i].Null {
 			err = setNull(dst.Field(field))
 		} else {
-			err = setText(dst.Field(field), attributes[i].text)
+			err = setText(dst.Field(field), attributes[i].Text)
 		}
 		if err != nil {
 			return fmt.Errorf("field %s: %w", typ.Field(field).Name, err)
 		}
 	}
 	return nil
-}
-
-func parseRecord(text string) ([]element, error) {
-	rest, ok := strings.CutPrefix(text, "(")
-	if !ok {
-		return nil, fmt.Errorf("%.60q is not a record", text)
-	}
-	if rest == ")" {
-		return nil, nil
-	}
-	var attributes []element
-	for {
-		e, after, err := cutComponent(rest, ",)")
-		if err != nil || after == "" || after[0] != ',' && after != ")" {
-			return nil, fmt.Errorf("%.60q is not a record", text)
-		}
-		attributes = append(attributes, e)
-		if after[0] == ')' {
-			return attributes, nil
-		}
-		rest = after[1:]
-	}
 }
 
 // appendRecord writes the struct rv as a composite value.
@@ -142,58 +119,8 @@ func appendRecord(b []byte, rv reflect.Value, depth int) ([]byte, error) {
 			return nil, fmt.Errorf("field %s: %w", rv.Type().Field(index).Name, err)
 		}
 		if !null {
-			b = appendComponent(b, string(text))
+			b = pgform.AppendComponent(b, string(text))
 		}
 	}
 	return append(b, ')'), nil
-}
-
-// cutComponent reads an attribute of a record or a bound of a range from the
-// start of s, up to one of the characters in ends. Nothing at all is NULL.
-// Quoted and plain pieces may be mixed, and inside quotes "" is a quote
-// (PostgreSQL: record_in, range_parse_bound).
-func cutComponent(s, ends string) (e element, rest string, err error) {
-	end := strings.IndexAny(s, ends)
-	if end == 0 {
-		return element{null: true}, s, nil
-	}
-	if end > 0 && !strings.ContainsAny(s[:end], `"\`) {
-		return element{text: s[:end]}, s[end:], nil
-	}
-	var b strings.Builder
-	quoted := false
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c == '\\':
-			if i++; i == len(s) {
-				return element{}, "", errors.New("it ends in a backslash")
-			}
-			b.WriteByte(s[i])
-		case c == '"' && quoted && i+1 < len(s) && s[i+1] == '"':
-			b.WriteByte('"')
-			i++
-		case c == '"':
-			quoted = !quoted
-		case !quoted && strings.IndexByte(ends, c) >= 0:
-			return element{text: b.String()}, s[i:], nil
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return element{}, "", errors.New("it has no end")
-}
-
-// appendComponent writes text so that cutComponent and the server read it back.
-func appendComponent(b []byte, text string) []byte {
-	if text != "" && !strings.ContainsAny(text, "\"\\,()[]{} \t\n\r\v\f") {
-		return append(b, text...)
-	}
-	b = append(b, '"')
-	for i := range len(text) {
-		if text[i] == '"' || text[i] == '\\' {
-			b = append(b, text[i])
-		}
-		b = append(b, text[i])
-	}
-	return append(b, '"')
 }

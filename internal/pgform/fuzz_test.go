@@ -2,12 +2,91 @@ package pgform
 
 import (
 	"math/big"
+	"reflect"
 	"strings"
 	"testing"
 )
 
 // Each target reads any text. What is accepted must come back the same when it
 // is written and read again.
+
+func FuzzArray(f *testing.F) {
+	for _, s := range []string{"{}", "{1,2}", `{"a\"b",NULL,"NULL",c d}`, "[0:1][2:2]={{1},{2}}", "{{{{{{1}}}}}}", "{(1,1),(0,0);(2,2),(1,1)}", "{", `{"\`, "[1:2147483647]={1}"} {
+		f.Add(s, byte(','))
+		f.Add(s, byte(';'))
+	}
+	f.Fuzz(func(t *testing.T, text string, delimiter byte) {
+		if delimiter != ';' {
+			delimiter = ','
+		}
+		elements, dims, err := ParseArray(text, delimiter)
+		if err != nil {
+			return
+		}
+		total := min(len(dims), 1)
+		for _, n := range dims {
+			total *= n
+		}
+		if total != len(elements) {
+			t.Fatalf("%q has dimensions %v and %d elements", text, dims, len(elements))
+		}
+		again, againDims, err := ParseArray(writeArray(elements, dims, delimiter), delimiter)
+		if err != nil || !reflect.DeepEqual(again, elements) || !reflect.DeepEqual(againDims, dims) {
+			t.Fatalf("%q: %v %v became %v %v, %v", text, elements, dims, again, againDims, err)
+		}
+	})
+}
+
+func writeArray(elements []Element, dims []int, delimiter byte) string {
+	if len(dims) == 0 {
+		return "{}"
+	}
+	b := []byte{'{'}
+	size := len(elements) / dims[0]
+	for i := range dims[0] {
+		if i > 0 {
+			b = append(b, delimiter)
+		}
+		part := elements[i*size : (i+1)*size]
+		switch {
+		case len(dims) > 1:
+			b = append(b, writeArray(part, dims[1:], delimiter)...)
+		case part[0].Null:
+			b = append(b, "NULL"...)
+		default:
+			b = AppendQuoted(b, part[0].Text)
+		}
+	}
+	return string(append(b, '}'))
+}
+
+func FuzzRecord(f *testing.F) {
+	for _, s := range []string{"()", "(1,2)", `("a""b",,"c\\d")`, "(", "(a", `(a"b,c"d)`, "(1]2)", `(\`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		attributes, err := ParseRecord(text)
+		if err != nil {
+			return
+		}
+		b := []byte{'('}
+		for i, a := range attributes {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			if !a.Null {
+				b = AppendComponent(b, a.Text)
+			}
+		}
+		again, err := ParseRecord(string(append(b, ')')))
+		if len(attributes) == 1 && attributes[0].Null {
+			return // "()" is also a record without attributes
+		}
+		if err != nil || !reflect.DeepEqual(again, attributes) {
+			t.Fatalf("%q: %v became %v, %v", text, attributes, again, err)
+		}
+	})
+}
 
 func FuzzInterval(f *testing.F) {
 	for _, s := range []string{"1 year 2 mons -3 days +04:05:06.789", "@ 1 day 2 hours ago", "-1-2 +3 -4:05:06", "P1Y-2M3DT4H5M-6.789S", "0", "@ 0", "-2562047788:00:54.775808", "5 weeks", "PT", "1:2"} {
