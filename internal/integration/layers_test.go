@@ -1,40 +1,49 @@
 package integration_test
 
 import (
+	"flag"
+	"fmt"
+	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
+
+const module = "github.com/psyco-go/psyco"
 
 // room is a package and where it stands.
 type room struct {
 	pkg   string // without the module's path
 	floor int
+	job   string
 }
 
-// floors are the packages that the driver is made of, from the ground up. Each may
+// floors are the packages that the driver is made of, from the roof down. Each may
 // import what stands below it, and nothing else of the module.
 var floors = []room{
-	{pkg: "internal/spelling", floor: 0},
-	{pkg: "internal/sqllex", floor: 1},
-	{pkg: "internal/stmtcache", floor: 1},
-	{pkg: "internal/pemkey", floor: 1},
-	{pkg: "internal/saslprep", floor: 1},
-	{pkg: "internal/scram", floor: 1},
-	{pkg: "internal/conninfo", floor: 1},
-	{pkg: "internal/pgform", floor: 1},
-	{pkg: "internal/wire", floor: 1},
-	{pkg: "internal/placeholder", floor: 2},
-	{pkg: "internal/tlsconf", floor: 2},
-	{pkg: "internal/dial", floor: 3},
-	{pkg: "", floor: 4},
+	{"", 4, "the driver: what database/sql and programs see"},
+	{"internal/dial", 3, "hosts, sockets, TLS negotiation, authentication, cancel requests"},
+	{"internal/placeholder", 2, "placeholder styles, rewriting to $n, binding of arguments"},
+	{"internal/tlsconf", 2, "sslmode and the other options about TLS"},
+	{"internal/conninfo", 1, "connection strings, environment, service file, passfile"},
+	{"internal/pemkey", 1, "private keys, encrypted ones too"},
+	{"internal/pgform", 1, "OIDs; text and binary forms of values"},
+	{"internal/saslprep", 1, "passwords as SCRAM wants them"},
+	{"internal/scram", 1, "SCRAM-SHA-256 and its verifiers"},
+	{"internal/sqllex", 1, "quotes, comments, keywords, kinds of statements"},
+	{"internal/stmtcache", 1, "which texts were prepared, the oldest forgotten"},
+	{"internal/wire", 1, "the connection's bytes: messages, COPY, pipelines"},
+	{"internal/spelling", 0, "which names are alike"},
 }
 
 // TestImportsOnlyGoDown: no package of the driver imports one above it, and all that
 // the driver links is in the list.
 func TestImportsOnlyGoDown(t *testing.T) {
-	const module = "github.com/psyco-go/psyco"
 	out, err := exec.Command("go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module).Output()
 	if err != nil {
 		t.Fatal(err)
@@ -43,12 +52,14 @@ func TestImportsOnlyGoDown(t *testing.T) {
 		rest, ok := strings.CutPrefix(path, module)
 		return strings.TrimPrefix(rest, "/"), ok
 	}
+	linked := map[string]bool{}
 	for line := range strings.Lines(string(out)) {
 		fields := strings.Fields(line)
 		from, ours := name(fields[0])
 		if !ours {
 			continue
 		}
+		linked[from] = true
 		i := slices.IndexFunc(floors, func(r room) bool { return r.pkg == from })
 		if i < 0 {
 			t.Errorf("%s is linked, but on no floor: add it to the list, and to docs/architecture.md", fields[0])
@@ -64,6 +75,76 @@ func TestImportsOnlyGoDown(t *testing.T) {
 					t.Errorf("%s imports %s, which does not stand below it", fields[0], path)
 				}
 			}
+		}
+	}
+	for _, r := range floors {
+		if !linked[r.pkg] {
+			t.Errorf("%s is in the list, but not linked", r.pkg)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "draw the picture in docs/architecture.md anew")
+
+// TestArchitecturePicture: docs/architecture.md shows the packages and what each imports.
+func TestArchitecturePicture(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", "-f", `{{.ImportPath}} {{join .Imports " "}}`, module).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	imports := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		for _, path := range fields[1:] {
+			if to, ours := strings.CutPrefix(path, module+"/internal/"); ours {
+				imports[fields[0]] = append(imports[fields[0]], to)
+			}
+		}
+	}
+	var b strings.Builder
+	for _, r := range floors {
+		name, floor := path.Base(path.Join(module, r.pkg)), strconv.Itoa(r.floor)
+		line := fmt.Sprintf("%s  %-12s %s", floor, name, r.job)
+		if to := imports[path.Join(module, r.pkg)]; len(to) > 0 {
+			line = fmt.Sprintf("%-80s → %s", line, strings.Join(slices.Sorted(slices.Values(to)), " "))
+		}
+		b.WriteString(line + "\n")
+	}
+	file := filepath.Join("..", "..", "docs", "architecture.md")
+	doc, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, _ := strings.Cut(string(doc), "```\n")
+	picture, after, ok := strings.Cut(rest, "```\n")
+	if !ok {
+		t.Fatal("docs/architecture.md has no picture")
+	}
+	if picture == b.String() {
+		return
+	}
+	if !*update {
+		t.Fatalf("draw the picture anew with go test ./internal/integration -run ArchitecturePicture -update; it is\n%s", b.String())
+	}
+	if err := os.WriteFile(file, []byte(before+"```\n"+b.String()+"```\n"+after), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestArchitectureNamesFiles: what docs/architecture.md calls a file is one.
+func TestArchitectureNamesFiles(t *testing.T) {
+	root := filepath.Join("..", "..")
+	doc, err := os.ReadFile(filepath.Join(root, "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := regexp.MustCompile(`[\w/*]+\.go\b|\binternal/[\w/]+`).FindAllString(string(doc), -1)
+	if len(names) < 50 {
+		t.Errorf("%d names", len(names))
+	}
+	for _, name := range names {
+		if found, _ := filepath.Glob(filepath.Join(root, name)); len(found) == 0 {
+			t.Errorf("there is no %s", name)
 		}
 	}
 }
