@@ -161,36 +161,29 @@ func (r *reply) Next(dest []driver.Value) error {
 	if len(r.rows) == 0 {
 		return io.EOF
 	}
-	row := r.rows
-	size := int(binary.BigEndian.Uint32(row[1:])) + 1
-	r.rows = row[size:]
-	return r.decode(row[5:size], dest)
+	var row []byte
+	row, r.rows = wire.CutRow(r.rows)
+	return r.decode(row, dest)
 }
 
 // decode decodes the payload of a DataRow.
 func (r *reply) decode(payload []byte, dest []driver.Value) error {
-	if len(payload) < 2 {
-		return errShortRow
-	}
-	cells := payload[2:]
+	row := wire.Columns(payload)
 	for i := range dest[:min(len(dest), len(r.fields))] {
-		if len(cells) < 4 {
+		column, rest, ok := wire.CutColumn(row)
+		if !ok {
 			return errShortRow
 		}
-		n := int(int32(binary.BigEndian.Uint32(cells)))
-		cells = cells[4:]
-		if n < 0 {
+		row = rest
+		if column == nil {
 			dest[i] = nil
 			continue
 		}
-		if n > len(cells) {
-			return errShortRow
-		}
-		v, err := decodeValue(cells[:n:n], &r.fields[i], r.c.location)
+		v, err := decodeValue(column, &r.fields[i], r.c.location)
 		if err != nil {
 			return err
 		}
-		dest[i], cells = v, cells[n:]
+		dest[i] = v
 	}
 	return nil
 }

@@ -67,22 +67,39 @@ func ParseDataRow(dst [][]byte, payload []byte) ([][]byte, error) {
 		return dst, err
 	}
 	for range n {
-		if len(rest) < 4 {
-			return dst, protocolErrorf("DataRow of %d bytes is too short for %d columns", len(payload), n)
+		column, after, ok := CutColumn(rest)
+		if !ok {
+			return dst, protocolErrorf("DataRow of %d bytes is too short for %d columns, or has one of a negative length", len(payload), n)
 		}
-		size := int32(binary.BigEndian.Uint32(rest))
-		rest = rest[4:]
-		if size == -1 {
-			dst = append(dst, nil)
-			continue
-		}
-		if size < 0 || int(size) > len(rest) {
-			return dst, protocolErrorf("DataRow with a column of %d bytes, but %d are left", size, len(rest))
-		}
-		dst = append(dst, rest[:size:size])
-		rest = rest[size:]
+		dst, rest = append(dst, column), after
 	}
 	return dst, trailing(rest, "DataRow")
+}
+
+// Columns returns what CutColumn reads of the payload of a DataRow.
+func Columns(payload []byte) []byte { return payload[min(2, len(payload)):] }
+
+// CutColumn cuts the first column off the rest of a DataRow: nil for NULL, else a part of
+// it.
+func CutColumn(row []byte) (column, rest []byte, ok bool) {
+	if len(row) < 4 {
+		return nil, row, false
+	}
+	size := int(int32(binary.BigEndian.Uint32(row)))
+	row = row[4:]
+	if size < 0 {
+		return nil, row, size == -1
+	}
+	if size > len(row) {
+		return nil, row, false
+	}
+	return row[:size:size], row[size:], true
+}
+
+// CutRow cuts the first DataRow off rows, which are whole, and returns its payload.
+func CutRow(rows []byte) (payload, rest []byte) {
+	size := int(binary.BigEndian.Uint32(rows[1:])) + 1
+	return rows[headerSize:size], rows[size:]
 }
 
 // ParseParameterDescription appends the types of a ParameterDescription to dst.
