@@ -32,6 +32,7 @@ type dialer struct {
 	tls            *tls.Config // nil: by sslmode
 	password       func(ctx context.Context, cfg *Config, host Host) (string, error)
 	before         func(ctx context.Context, cfg *Config) error
+	oauthToken     func(ctx context.Context, r OAuthRequest) (string, error)
 	onNotice       func(*pq.Error)
 	onNotification func(*pq.Notification)
 
@@ -107,6 +108,7 @@ func (d *dialer) params(cfg *Config, s *session) *dial.Params {
 		Auth: dial.Auth{
 			Require: cfg.RequireAuth, ChannelBinding: cfg.ChannelBinding,
 			ClientKey: cfg.SCRAMClientKey, ServerKey: cfg.SCRAMServerKey,
+			OAuth: dial.OAuth{Issuer: cfg.OAuthIssuer, ClientID: cfg.OAuthClientID, Scope: cfg.OAuthScope},
 		},
 		Password: func(ctx context.Context, host dial.Host) (string, error) { return d.passwordFor(ctx, cfg, Host(host)) },
 		Start: func(_ context.Context, c *dial.Conn, wanted string) error {
@@ -115,6 +117,12 @@ func (d *dialer) params(cfg *Config, s *session) *dial.Params {
 		},
 		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq compare with this value
 		NoPassword: noPassword(),
+	}
+	if d.oauthToken != nil {
+		p.Auth.OAuth.Token = func(ctx context.Context, r dial.OAuthRequest) (string, error) {
+			return d.oauthToken(ctx, OAuthRequest{Config: cfg.Clone(), Host: Host(r.Host),
+				Issuer: r.Issuer, DiscoveryURI: r.DiscoveryURI, Scope: r.Scope})
+		}
 	}
 	for i, h := range cfg.Hosts {
 		p.Hosts[i] = dial.Host(h)

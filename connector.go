@@ -54,6 +54,28 @@ func WithPassword(password func(ctx context.Context, cfg *Config, host Host) (st
 	return func(c *Connector) { c.dialer.password = password }
 }
 
+// An OAuthRequest says which token a server wants.
+type OAuthRequest struct {
+	Config *Config // a copy of the connection's configuration; OAuthClientID and OAuthClientSecret are there
+	Host   Host    // the place that is being connected to
+	Issuer string  // the issuer that oauth_issuer names
+	// DiscoveryURI is where the issuer's discovery document is, which lists the addresses
+	// where tokens are given.
+	DiscoveryURI string
+	Scope        string // oauth_scope, or else what the server asks for; it may be empty
+}
+
+// WithOAuthToken asks token for a bearer token when a server wants one (OAUTHBEARER, from
+// PostgreSQL 18 on). The connection string needs oauth_issuer and oauth_client_id. If the
+// former is an issuer and not the address of its discovery document, the server is asked
+// for that first, on a connection of its own, and must name one of this issuer. The token
+// is never sent without TLS; use sslmode=verify-full, so that nobody else gets it. It is
+// asked for with each new connection: keep it while it is valid. An error from token
+// fails the attempt.
+func WithOAuthToken(token func(ctx context.Context, r OAuthRequest) (string, error)) Option {
+	return func(c *Connector) { c.dialer.oauthToken = token }
+}
+
 // WithBeforeConnect calls f before each new connection. f may change cfg, a copy of the
 // connector's configuration, for this connection: the user, the database, the hosts, the
 // password, and all else but Placeholders. It is complete already: Database, for example,

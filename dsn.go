@@ -165,6 +165,15 @@ type Config struct {
 	// SCRAM-SHA-256: they come of it and of the salt and the iteration count in the
 	// server's pg_authid.
 	SCRAMClientKey, SCRAMServerKey string
+	// OAuthIssuer is the issuer whose tokens to log in with, or the address of its
+	// discovery document: https://…/.well-known/openid-configuration. It is needed, with
+	// OAuthClientID, for [WithOAuthToken].
+	OAuthIssuer string
+	// OAuthClientID and OAuthClientSecret are what the program is registered with at the
+	// issuer.
+	OAuthClientID, OAuthClientSecret string
+	// OAuthScope is the scope of the tokens. Empty: what the server asks for.
+	OAuthScope string
 	// ChannelBinding is prefer (tie SCRAM to the TLS connection if the server
 	// can), require (let no server in that does not) or disable. Empty: prefer.
 	ChannelBinding string

@@ -118,11 +118,10 @@ var options = []*option{
 	{name: "scram_server_key", secret: true, codec: scramKey("scram_server_key", func(c *Config) *string { return &c.SCRAMServerKey })},
 	{name: "sslkeylogfile", codec: text(func(c *Config) *string { return &c.SSLKeyLogFile })},
 
-	// Newer than libpq 17, and nothing that lib/pq could do.
-	{name: "oauth_issuer", codec: unsupported("oauth_issuer", "lib/pq cannot log in with OAuth")},
-	{name: "oauth_client_id", codec: unsupported("oauth_client_id", "lib/pq cannot log in with OAuth")},
-	{name: "oauth_client_secret", secret: true, codec: unsupported("oauth_client_secret", "lib/pq cannot log in with OAuth")},
-	{name: "oauth_scope", codec: unsupported("oauth_scope", "lib/pq cannot log in with OAuth")},
+	{name: "oauth_issuer", codec: text(func(c *Config) *string { return &c.OAuthIssuer })},
+	{name: "oauth_client_id", codec: text(func(c *Config) *string { return &c.OAuthClientID })},
+	{name: "oauth_client_secret", secret: true, codec: text(func(c *Config) *string { return &c.OAuthClientSecret })},
+	{name: "oauth_scope", codec: text(func(c *Config) *string { return &c.OAuthScope })},
 
 	// lib/pq's.
 	{name: "binary_parameters", codec: boolean("binary_parameters", func(c *Config) *bool { return &c.BinaryParameters })},
@@ -275,16 +274,6 @@ func atLeast(low int, name string, n int) error {
 
 // ignored is an option without any effect, in current libpq or for Go.
 var ignored = codec{set: func(*Config, string) error { return nil }}
-
-// unsupported refuses every value but the empty one.
-func unsupported(name, instead string) codec {
-	return codec{set: func(_ *Config, v string) error {
-		if v == "" {
-			return nil
-		}
-		return fmt.Errorf("connection option %q is not supported: %s", name, instead)
-	}}
-}
 
 // unless refuses the one value that cannot be honoured; the others, words or
 // anything if there are none, change nothing.

@@ -42,7 +42,6 @@ func TestOptionErrors(t *testing.T) {
 		{"replication=database", `replication is not supported: use a client that speaks the replication protocol`},
 		{"scram_client_key=secret", `invalid scram_client_key value: "***" (expected 32 bytes in base64)`},
 		{"scram_server_key=c2VjcmV0", `invalid scram_server_key value: "***" (expected 32 bytes in base64)`},
-		{"oauth_issuer=x", `connection option "oauth_issuer" is not supported: lib/pq cannot log in with OAuth`},
 		{"binary_parameters=maybe", `invalid binary_parameters value: "maybe" (expected 1 or 0)`},
 		{"statement_cache_capacity=-1", `invalid statement_cache_capacity value: -1 (expected 0 or more)`},
 		{"prepare_threshold=0", `invalid prepare_threshold value: 0 (expected 1 or more)`},
@@ -61,7 +60,7 @@ func TestOptionsAccepted(t *testing.T) {
 		"client_encoding=auto", "client_encoding=''", "client_encoding=Unicode", "client_encoding=utf_8",
 		"connect_timeout=-1", "connect_timeout=1", "keepalives=0", "keepalives_idle=-5",
 		"replication=''", "replication=false", "sslcompression=anything", "gsslib=sspi", "require_auth=''", "require_auth=scram-sha-256,none", "require_auth=oauth,none", "require_auth=!password,!md5",
-		"sslsni=true", "sslinline=no", "ssl_max_protocol_version=''", "scram_client_key=''",
+		"sslsni=true", "sslinline=no", "ssl_max_protocol_version=''", "scram_client_key=''", "oauth_issuer=https://i oauth_client_id=c oauth_client_secret=s oauth_scope='a b'",
 		"max_protocol_version=latest min_protocol_version=3.2", "datestyle=default",
 	} {
 		mustParse(t, dsn, nil)

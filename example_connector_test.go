@@ -10,6 +10,7 @@ import (
 	"log"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -139,6 +140,45 @@ func ExampleWithPassword() {
 
 	fmt.Println(db.Ping())
 	// Output: <nil>
+}
+
+// A token from the program's own client of the issuer, kept while it is valid.
+func ExampleWithOAuthToken() {
+	var token string
+	var until time.Time
+	fetch := func(ctx context.Context, r psyco.OAuthRequest) (string, time.Duration, error) {
+		// Here the program asks the issuer that r.DiscoveryURI describes.
+		return "token for " + r.Config.OAuthClientID, time.Hour, ctx.Err()
+	}
+	var mu sync.Mutex // connections are made side by side
+	db, done := exampleDB(psyco.WithOAuthToken(func(ctx context.Context, r psyco.OAuthRequest) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Now().After(until) {
+			fresh, valid, err := fetch(ctx, r)
+			if err != nil {
+				return "", err
+			}
+			token, until = fresh, time.Now().Add(valid)
+		}
+		return token, nil
+	}))
+	defer done()
+
+	fmt.Println(db.Ping()) // this server wants no token
+	// Output: <nil>
+}
+
+func ExampleOAuthRequest() {
+	r := psyco.OAuthRequest{
+		Config:       &psyco.Config{OAuthClientID: "shop", OAuthClientSecret: "secret"},
+		Host:         psyco.Host{Host: "db1", Port: 5432},
+		Issuer:       "https://issuer.example",
+		DiscoveryURI: "https://issuer.example/.well-known/openid-configuration",
+		Scope:        "openid database",
+	}
+	fmt.Println(r.Config.OAuthClientID, "wants", r.Scope, "for", r.Host, "as", r.DiscoveryURI, "says")
+	// Output: shop wants openid database for db1:5432 as https://issuer.example/.well-known/openid-configuration says
 }
 
 // Who looks at the server sees when each connection was made.

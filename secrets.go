@@ -45,7 +45,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 	type plain Config // without this method
 	d := c.Clone()
 	d.TLSConfig = nil
-	secrets := []*string{&d.Password, &d.SSLPassword, &d.SCRAMClientKey, &d.SCRAMServerKey}
+	secrets := []*string{&d.Password, &d.SSLPassword, &d.SCRAMClientKey, &d.SCRAMServerKey, &d.OAuthClientSecret}
 	if d.SSLInline {
 		secrets = append(secrets, &d.SSLKey)
 	}

@@ -29,6 +29,7 @@ func exported(t *testing.T) map[string]any {
 	}
 	cfg.Hosts[0].Password = secret
 	cfg.SSLInline, cfg.SSLKey = true, secret
+	cfg.OAuthClientSecret = secret
 	plain := cfg.Clone()
 	plain.SSLInline, plain.SSLKey = false, ""
 	con, err := psyco.NewConnectorConfig(plain)
@@ -50,7 +51,7 @@ func exported(t *testing.T) map[string]any {
 	store := psyco.LargeObjects(tx)
 	_, failed := db.Exec("ALTER ROLE nosuch PASSWORD %s", secret)
 	return map[string]any{
-		"Config": cfg, "Host": cfg.Hosts[0], "Connector": con, "Listener": listener, "Conn": conn, "Cursor": cursor,
+		"Config": cfg, "Host": cfg.Hosts[0], "Connector": con, "Listener": listener, "OAuthRequest": psyco.OAuthRequest{Config: cfg, Host: cfg.Hosts[0]}, "Conn": conn, "Cursor": cursor,
 		"LargeObjectStore": store, "LargeObject": (*psyco.LargeObject)(nil), "Driver": &psyco.Driver{},
 		"ListenerOptions": psyco.ListenerOptions{}, "Option": psyco.WithDialer(nil), "DialFunc": psyco.DialFunc(nil),
 		"Batch": &psyco.Batch{}, "BatchError": &psyco.BatchError{Err: failed}, "BatchStatement": psyco.BatchStatement{},

@@ -19,6 +19,7 @@ type Auth struct {
 	Require              string // require_auth, which is known to be valid
 	ChannelBinding       string
 	ClientKey, ServerKey string // scram_client_key, scram_server_key
+	OAuth                OAuth
 }
 
 // authenticator judges the server's requests for authentication by require_auth and
@@ -33,9 +34,14 @@ type authenticator struct {
 	asked   bool // the server wanted proof of who the client is
 	granted bool // it has let the client in
 	scram   *scram.Client
+	bearer  *bearer // there before it is begun if another connection has found out how
+	host    Host
+	// callback calls a function of the program.
+	callback func(func())
 }
 
 // newAuthenticator is for a connection that secured is the TLS layer of, if not nil.
+// Nobody can be called back yet.
 func newAuthenticator(ctx context.Context, settings *Auth, secured *tls.Conn, password string) *authenticator {
 	a := &authenticator{ctx: ctx, Auth: settings, password: password}
 	if secured != nil {
@@ -57,6 +63,16 @@ func (a *authenticator) handle(code wire.AuthCode, data []byte) (answer []byte, 
 		answer, err = a.beginSASL(data)
 		return answer, true, err
 	case wire.AuthSASLContinue, wire.AuthSASLFinal:
+		if a.bearerBegun() {
+			if code == wire.AuthSASLFinal {
+				return nil, false, errors.New("the server ended the OAuth exchange with more than its end")
+			}
+			answer, err := a.bearer.refusal(data)
+			if err != nil {
+				return nil, false, err
+			}
+			return wire.AppendSASLResponse(nil, answer), true, nil
+		}
 		if a.scram == nil {
 			return nil, false, errors.New("the server went on with a SASL exchange that was not begun")
 		}
@@ -101,12 +117,17 @@ func (a *authenticator) judge(method string) error {
 
 // begin judges a method by require_auth alone.
 func (a *authenticator) begin(method string) error {
-	if a.scram != nil {
+	switch {
+	case a.scram != nil:
 		return errors.New("the server changed the method in the middle of a SCRAM exchange")
+	case a.bearerBegun():
+		return errors.New("the server changed the method in the middle of an OAuth exchange")
 	}
 	a.asked = true
 	return a.allow(method)
 }
+
+func (a *authenticator) bearerBegun() bool { return a.bearer != nil && a.bearer.begun }
 
 func (a *authenticator) allow(method string) error {
 	if allowsAuth(a.Require, method) {
@@ -119,6 +140,9 @@ func (a *authenticator) allow(method string) error {
 func (a *authenticator) grant() error {
 	if a.scram != nil && !a.scram.Verified() {
 		return errors.New("the server ended the SCRAM exchange before it had proved that it knows the password")
+	}
+	if a.bearerBegun() && (a.bearer.refused || a.bearer.token == "") {
+		return errors.New("the server let the client in without an OAuth token that it had not refused")
 	}
 	if !a.asked {
 		if err := a.allow("none"); err != nil {
@@ -138,11 +162,10 @@ func (a *authenticator) beginSASL(data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	method := "scram-sha-256"
-	if slices.Equal(offered, []string{"OAUTHBEARER"}) {
-		method = "oauth"
+	if slices.Contains(offered, bearerMechanism) && !slices.Contains(offered, scram.SHA256) && !slices.Contains(offered, scram.SHA256Plus) {
+		return a.beginOAuth()
 	}
-	if err := a.begin(method); err != nil {
+	if err := a.begin("scram-sha-256"); err != nil {
 		return nil, err
 	}
 	mechanism, binding, err := a.chooseBinding(offered)
@@ -170,7 +193,7 @@ func (a *authenticator) chooseBinding(offered []string) (mechanism string, bindi
 	case plus && a.tls == nil:
 		return "", binding, fmt.Errorf("the server offers %s on a connection without TLS: someone may have taken the TLS away", scram.SHA256Plus)
 	case !plus && !plain:
-		return "", binding, fmt.Errorf("the server offers %s, of which psyco knows none: it knows %s and %s", mechanismList(offered), scram.SHA256, scram.SHA256Plus)
+		return "", binding, fmt.Errorf("the server offers %s, of which psyco knows none: it knows %s, %s and %s", mechanismList(offered), scram.SHA256, scram.SHA256Plus, bearerMechanism)
 	case a.ChannelBinding == "disable" && !plain:
 		return "", binding, fmt.Errorf("channel_binding=disable: the server offers nothing but %s", scram.SHA256Plus)
 	case a.ChannelBinding == "disable", a.tls == nil:

@@ -55,6 +55,7 @@ type Conn struct {
 
 	params *Params
 	auth   *authenticator // until it has started
+	bearer *bearer        // what is known of OAuth
 	// What a cancel request needs. They are fixed here because it is sent
 	// from another goroutine while the wire is in use.
 	pid uint32
@@ -117,6 +118,11 @@ func (p *Params) tryEndpoint(ctx context.Context, wanted string, at Endpoint, pa
 	for i, enc := range ways {
 		c := &Conn{params: p, Host: at.Host, Endpoint: at, Encrypted: bool(enc)}
 		next, err := c.open(ctx, wanted, password, i+1 < len(ways))
+		if found := c.bearer; err != nil && found.needsToken() && isServerError(err) {
+			// The server has said where tokens come from, and has ended the connection.
+			c = &Conn{params: p, Host: at.Host, Endpoint: at, Encrypted: true}
+			next, err = c.openWithToken(ctx, found, wanted, password)
+		}
 		if err == nil {
 			return c, nil
 		}
@@ -163,14 +169,28 @@ func (c *Conn) open(ctx context.Context, wanted, password string, fallback bool)
 	// lib/pq and crypto/tls do not look at a context; a deadline in the past
 	// wakes them.
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
+	err = errPanicked // until something else is known
+	defer func() {
+		if err != nil {
+			nc.Close() // once more, in some cases; what matters is that none is left open
+		}
+	}()
 	next, err = c.start(ctx, nc, wanted, password, fallback)
 	if !release() && err == nil {
 		err = ctx.Err()
 	}
-	if err != nil {
-		nc.Close() // once more, in some cases; what matters is that none is left open
-	}
 	return next, err
+}
+
+var errPanicked = errors.New("psyco: a function of the program panicked")
+
+// openWithToken is open with a token for what the connection before has found.
+func (c *Conn) openWithToken(ctx context.Context, found *bearer, wanted, password string) (next, error) {
+	c.bearer = &bearer{request: found.request}
+	if err := c.bearer.fetch(ctx, &c.params.Auth.OAuth); err != nil {
+		return stop, fmt.Errorf("psyco: %w", err)
+	}
+	return c.open(ctx, wanted, password, false)
 }
 
 // dialEndpoint opens the socket and makes it fit the configuration.
@@ -217,12 +237,15 @@ func (c *Conn) start(ctx context.Context, nc net.Conn, wanted, password string, 
 	}
 	auth := newAuthenticator(ctx, &c.params.Auth, secured, password)
 	c.Conn, c.auth = wire.New(nc), auth
+	auth.host, auth.bearer, auth.callback = c.Host, c.bearer, c.Callback
 	c.HandleAuth(auth.handle)
 	err := c.params.Start(ctx, c, wanted)
 	c.letGo()
+	c.bearer = auth.bearer
 	unfit := (*UnfitError)(nil)
 	switch {
 	case err == nil:
+		c.bearer = nil
 		c.pid, c.key = c.PID(), c.CancelKey()
 		return stop, nil
 	case errors.Is(err, errNoPassword):
@@ -275,6 +298,11 @@ func onTLSError(err error, fallback bool) (next, error) {
 type serverError interface {
 	error
 	SQLState() string
+}
+
+func isServerError(err error) bool {
+	var se serverError
+	return errors.As(err, &se)
 }
 
 // onServerError: a server that is starting up, shutting down or in recovery
