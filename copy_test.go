@@ -58,13 +58,6 @@ func onHandles(t *testing.T, db *sql.DB, f func(t *testing.T, h psyco.Handle)) {
 	})
 }
 
-func equalRows(t testing.TB, got []string, want ...string) {
-	t.Helper()
-	if !slices.Equal(got, want) {
-		t.Fatalf("got %q, want %q", got, want)
-	}
-}
-
 // copyData is two rows for the table (id int, name text) in each format.
 var copyData = []struct{ name, options, data string }{
 	{"text", "", "1\tone\n2\t\\N\n"},
@@ -148,21 +141,6 @@ func TestCopyArguments(t *testing.T) {
 // backend is the server process behind the only connection of h.
 func backend(t testing.TB, h psyco.Handle) string { return all(t, h, "SELECT pg_backend_pid()")[0] }
 
-// copyConn is a database with one connection, and a check that it is still the
-// same one, idle and out of COPY.
-func copyConn(t *testing.T, opts ...psyco.Option) (db *sql.DB, same func()) {
-	t.Helper()
-	db = testDB(t, opts...)
-	db.SetMaxOpenConns(1)
-	pid := backend(t, db)
-	return db, func() {
-		t.Helper()
-		if got := backend(t, db); got != pid {
-			t.Errorf("the connection was dropped")
-		}
-	}
-}
-
 func TestCopyReaderFails(t *testing.T) {
 	ctx := context.Background()
 	db, same := copyConn(t)
@@ -221,14 +199,6 @@ func TestCopyReaderFails(t *testing.T) {
 	equalRows(t, all(t, db, "SELECT count(*) FROM t"), "0")
 	same()
 }
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
-
-type writerFunc func(p []byte) (int, error)
-
-func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestCopyReaderPanics(t *testing.T) {
 	db, same := copyConn(t)

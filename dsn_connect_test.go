@@ -50,19 +50,6 @@ host all all all trust
 	return s
 }
 
-// bareEnvironment hides what the user who runs the tests has set up.
-func bareEnvironment(t *testing.T) {
-	t.Helper()
-	t.Setenv("HOME", t.TempDir())
-	t.Setenv("PGSYSCONFDIR", t.TempDir())
-	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "PG") && name != "PGSYSCONFDIR" {
-			t.Setenv(name, "") // brings the value back later
-			os.Unsetenv(name)
-		}
-	}
-}
-
 // answerTo connects, runs a query with one value, and closes the connection.
 func answerTo(dsn, query string) (answer string, err error) {
 	db, err := sql.Open("psyco", dsn)

@@ -17,7 +17,14 @@ var (
 	whenWaiting, leftovers        = testdb.WhenWaiting, testdb.Leftovers
 	faulty, eachCut, pingPastCut  = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
+	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
+	bareEnvironment               = testdb.BareEnvironment
 	terminateOthers               = testdb.TerminateOthers
+)
+
+type (
+	readerFunc = testdb.ReaderFunc
+	writerFunc = testdb.WriterFunc
 )
 
 // roundTrips counts what f costs on the connection of h.

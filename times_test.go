@@ -1,13 +1,21 @@
 package psyco_test
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 	_ "time/tzdata"
 
+	"github.com/lib/pq"
+
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
 // TestTimesInOldZones stores times before there were time zones, in places that have one:
@@ -83,4 +91,135 @@ func TestTimesInOldZones(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+const envInfinity = "PSYCO_TEST_INFINITY_DSN"
+
+// TestEnableInfinityTs runs in a process of its own: pq.EnableInfinityTs is for all
+// connections and cannot be taken back.
+func TestEnableInfinityTs(t *testing.T) {
+	if dsn := os.Getenv(envInfinity); dsn != "" {
+		infinities(t, dsn)
+		return
+	}
+	for _, late := range []string{"", "1"} {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestEnableInfinityTs$", "-test.v")
+		cmd.Env = append(os.Environ(), envInfinity+"="+pgserver.TestDSN(t), envInfinity+"_LATE="+late)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+}
+
+func infinities(t *testing.T, dsn string) {
+	past, future := time.Date(1500, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2500, 1, 1, 0, 0, 0, 0, time.UTC)
+	between := time.Date(2024, 2, 29, 12, 0, 0, 0, time.UTC)
+	ctx := context.Background()
+	// What was written before is written as it is, and has no part in what follows.
+	text := func() string {
+		q, err := psyco.Mogrify("%s %s", past, []time.Time{future})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	if got := text(); strings.Contains(got, "infinity") {
+		t.Errorf("got %s", got)
+	}
+	if os.Getenv(envInfinity+"_LATE") != "" { // once a connection has written one, too
+		early := open(t, dsn)
+		if got := all(t, early, "SELECT %s::timestamptz::text", past); strings.Contains(got[0], "infinity") {
+			t.Errorf("got %s", got)
+		}
+		early.Close()
+	}
+	pq.EnableInfinityTs(past, future)
+	if os.Getenv(envInfinity+"_LATE") == "" {
+		if got := text(); strings.Count(got, "infinity") != 2 {
+			t.Errorf("got %s", got)
+		}
+	}
+	values := []time.Time{past, future, between}
+	same := func(t *testing.T, what string, got ...string) {
+		t.Helper()
+		for i, want := range []string{"-infinity", "infinity", "2024-02-29"} {
+			if len(got) != 3 || got[i] != want && (i < 2 || len(got[i]) < 10 || got[i][:10] != want) {
+				t.Errorf("%s: %q", what, got)
+				return
+			}
+		}
+	}
+	for _, mode := range []struct{ name, driver, extra string }{
+		{"lib/pq", "postgres", ""}, // says what is wanted
+		{"psyco", "psyco", ""},
+		{"prepared", "psyco", " prepare_threshold=1"},
+		{"no cache", "psyco", " statement_cache_capacity=0"},
+		{"binary_parameters", "psyco", " binary_parameters=yes"},
+		{"client binding", "psyco", " binding=client"},
+	} {
+		t.Run(mode.name, func(t *testing.T) {
+			db, err := sql.Open(mode.driver, dsn+mode.extra)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			for _, typ := range []string{"timestamptz", "timestamp", "date"} {
+				queries := []string{"SELECT ($1::" + typ + ")::text"}
+				if mode.driver == "psyco" {
+					queries = append(queries, "SELECT (%s::"+typ+")::text")
+				}
+				for _, query := range queries {
+					for range 3 { // unprepared, then prepared
+						var got []string
+						for _, v := range values {
+							got = append(got, all(t, db, query, v)...)
+						}
+						same(t, query, got...)
+					}
+				}
+				for range 3 {
+					var lo, hi time.Time
+					query := "SELECT '-infinity'::" + typ + ", 'infinity'::" + typ + " WHERE $1"
+					if err := db.QueryRow(query, true).Scan(&lo, &hi); err != nil || !lo.Equal(past) || !hi.Equal(future) {
+						t.Errorf("%s: %v, %v, %v", query, lo, hi, err)
+					}
+				}
+			}
+			if mode.driver != "psyco" {
+				return
+			}
+			for range 3 { // lib/pq runs what has times in its result
+				if got := all(t, db, "SELECT encode(%s::bytea, 'hex'), date '2024-02-29'", `\x4142`); got[0][:5] != "4142," {
+					t.Errorf("a string for a bytea: %s", got)
+				}
+			}
+			list := all(t, db, "SELECT unnest(%s::timestamptz[])::text", values)
+			same(t, "[]time.Time", list...)
+			conn := mustConn(t, db)
+			mustExec(t, conn, "CREATE TEMP TABLE i (a timestamptz, b timestamp, c date)")
+			rows := psyco.SliceRows(slices.Collect(func(yield func([]any) bool) {
+				for _, v := range values {
+					yield([]any{v, v, v})
+				}
+			}))
+			if _, err := psyco.CopyRows(ctx, conn, psyco.Identifier{"i"}, []string{"a", "b", "c"}, rows); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := psyco.CopyRows(ctx, conn, psyco.Identifier{"i"}, []string{"a", "b", "c"}, rows, psyco.CopyTextFormat()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := psyco.ExecMany(ctx, conn, "INSERT INTO i VALUES (%s, %s, %s)", rows); err != nil {
+				t.Fatal(err)
+			}
+			for _, column := range []string{"a", "b", "c"} {
+				got := all(t, conn, "SELECT "+column+"::text FROM i")
+				if len(got) != 9 {
+					t.Fatalf("%d rows", len(got))
+				}
+				same(t, "CopyRows into "+column, got[:3]...)
+				same(t, "CopyRows in text into "+column, got[3:6]...)
+				same(t, "ExecMany into "+column, got[6:]...)
+			}
+		})
+	}
 }

@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"database/sql/driver"
+	"errors"
+	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -254,4 +257,420 @@ func (c *conn) trace(ctx context.Context, call, query string, f func(ctx context
 	s.pause()
 	s.end(err)
 	return err
+}
+
+var (
+	_ driver.Conn               = tracedConn{}
+	_ driver.ConnBeginTx        = tracedConn{}
+	_ driver.ConnPrepareContext = tracedConn{}
+	_ driver.ExecerContext      = tracedConn{}
+	_ driver.QueryerContext     = tracedConn{}
+	_ driver.NamedValueChecker  = tracedConn{}
+	_ driver.Pinger             = tracedConn{}
+	_ driver.SessionResetter    = tracedConn{}
+	_ driver.Validator          = tracedConn{}
+)
+
+// tracedConn is a connection in front of which a tracer stands. Connections
+// without a tracer are not touched by any of this.
+type tracedConn struct{ *conn }
+
+func (t tracedConn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Result, error) {
+	if _, ok := t.base.(driver.ExecerContext); !ok {
+		return t.conn.ExecContext(ctx, text, args) // database/sql prepares it
+	}
+	s := newTracing("Exec", text)
+	if isOperation(args) {
+		t.await(s, text)
+	} else {
+		s.arguments(args)
+		ctx = s.begin(ctx, t.con, t.conn)
+	}
+	res, err := t.conn.ExecContext(ctx, text, args)
+	if t.unannounced = nil; s.begun() {
+		s.pause()
+		s.endExec(res, err)
+	}
+	return res, err
+}
+
+func (t tracedConn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (driver.Rows, error) {
+	if _, ok := t.base.(driver.QueryerContext); !ok {
+		return t.conn.QueryContext(ctx, text, args)
+	}
+	r := &tracedRows{tracing: tracing{Trace: Trace{Call: "Query", Query: text}}}
+	if isOperation(args) {
+		t.await(&r.tracing, text)
+	} else {
+		r.arguments(args)
+		ctx = r.begin(ctx, t.con, t.conn)
+	}
+	base, err := t.conn.QueryContext(ctx, text, args)
+	if t.unannounced = nil; !r.begun() {
+		return base, err
+	}
+	return r.opened(base, err)
+}
+
+func (t tracedConn) PrepareContext(ctx context.Context, text string) (driver.Stmt, error) {
+	s := newTracing("Prepare", text)
+	copying := t.wire != nil && sqllex.Keyword(text) == "COPY"
+	if copying {
+		s.Call = "CopyIn"
+	}
+	s.begin(ctx, t.con, t.conn)
+	base, err := t.conn.PrepareContext(s.ctx, text)
+	s.pause()
+	if err == nil && copying {
+		return &tracedCopy{copyStmt: base.(*copyStmt), trace: s}, nil
+	}
+	s.end(err)
+	if err != nil {
+		return nil, err
+	}
+	return &tracedStmt{base.(stmt), t, text}, nil
+}
+
+// Prepare is PrepareContext without a context.
+func (t tracedConn) Prepare(text string) (driver.Stmt, error) {
+	return t.PrepareContext(background, text)
+}
+
+func (t tracedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	begin, err := beginStatement(opts)
+	if err != nil {
+		begin = "BEGIN"
+	}
+	var base driver.Tx
+	err = t.trace(ctx, "Begin", begin, func(ctx context.Context) (err error) {
+		base, err = t.conn.BeginTx(ctx, opts)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tracedTx{base, t, ctx}, nil
+}
+
+// Begin is BeginTx with the server's defaults.
+func (t tracedConn) Begin() (driver.Tx, error) { return t.BeginTx(background, driver.TxOptions{}) }
+
+func (t tracedConn) Ping(ctx context.Context) error {
+	if _, ok := t.base.(driver.Pinger); !ok {
+		return t.conn.Ping(ctx)
+	}
+	return t.trace(ctx, "Ping", "", t.conn.Ping)
+}
+
+func (t tracedConn) IsValid() (valid bool) {
+	query := ""
+	switch {
+	case t.wire == nil || t.lost != nil || t.copy != nil:
+	case t.wire.TxStatus() != 'I':
+		query = "ROLLBACK"
+	case t.suspect:
+		query = "SELECT pg_backend_pid()"
+	}
+	if query == "" {
+		return t.conn.IsValid()
+	}
+	t.trace(background, "Reset", query, func(context.Context) error {
+		valid = t.conn.IsValid()
+		return t.lost
+	})
+	return valid
+}
+
+// isOperation reports whether args are one of psyco's functions instead of the
+// arguments of a statement.
+func isOperation(args []driver.NamedValue) bool {
+	_, exec := operationIn[operation](args)
+	_, query := operationIn[queryOperation](args)
+	return exec || query
+}
+
+// await leaves s to begin when the function that runs now announces what it
+// sends. text names the function, see do.
+func (t tracedConn) await(s *tracing, text string) {
+	s.Call, s.Query = strings.TrimPrefix(text, "-- psyco."), ""
+	t.unannounced = s
+}
+
+// announce tells a tracer what an operation of one of psyco's functions will
+// send. It returns the operation's context.
+func (c *conn) announce(ctx context.Context, query ...string) context.Context {
+	s := c.unannounced
+	if s == nil {
+		return ctx
+	}
+	c.unannounced = nil
+	s.Query = strings.Join(query, "")
+	return s.begin(ctx, c.con, c)
+}
+
+// batchText is how much of its statements' texts a batch shows to tracers.
+const batchText = 4 << 10
+
+func (c *conn) announceBatch(ctx context.Context, b *Batch) context.Context {
+	if c.unannounced == nil {
+		return ctx
+	}
+	c.unannounced.BatchSize = len(b.statements)
+	var text strings.Builder
+	for i, s := range b.statements {
+		if i > 0 {
+			text.WriteString("; ")
+		}
+		if text.Len()+len(s.query) > batchText {
+			text.WriteString("…")
+			break
+		}
+		text.WriteString(s.query)
+	}
+	return c.announce(ctx, text.String())
+}
+
+// arguments keeps a copy of the arguments of a statement, which are converted in
+// place, without those that are none of the statement's.
+func (s *tracing) arguments(args []driver.NamedValue) {
+	args, _ = takeSink(args)
+	if len(args) == 0 {
+		return
+	}
+	last := len(args) - 1
+	switch args[last].Value.(type) {
+	case io.Reader, io.Writer:
+		if sqllex.Keyword(s.Query) == "COPY" {
+			args = args[:last]
+		}
+	}
+	rest, _, ok := takeServerSide(args)
+	if !ok {
+		rest = slices.Clone(args)
+	}
+	s.Args = rest
+}
+
+// endExec is end with the result of Exec.
+func (s *tracing) endExec(res driver.Result, err error) {
+	switch res := res.(type) {
+	case hiddenError:
+		err = res.err
+	case memoryResult:
+		s.RowsReturned = int64(res.rows)
+	}
+	if err == nil && res != nil {
+		if n, err := res.RowsAffected(); err == nil {
+			s.RowsAffected = n
+		}
+	}
+	s.end(err)
+}
+
+var _ driver.Tx = (*tracedTx)(nil)
+
+type tracedTx struct {
+	base driver.Tx
+	conn tracedConn
+	ctx  context.Context
+}
+
+func (t *tracedTx) Commit() error {
+	query := "COMMIT"
+	if own, ok := t.base.(*tx); ok && own.prepare != "" {
+		query = own.prepare
+	}
+	return t.conn.trace(t.ctx, "Commit", query, func(context.Context) error { return t.base.Commit() })
+}
+
+func (t *tracedTx) Rollback() error {
+	return t.conn.trace(t.ctx, "Rollback", "ROLLBACK", func(context.Context) error { return t.base.Rollback() })
+}
+
+var (
+	_ driver.Stmt             = (*tracedStmt)(nil)
+	_ driver.StmtExecContext  = (*tracedStmt)(nil)
+	_ driver.StmtQueryContext = (*tracedStmt)(nil)
+)
+
+// stmt is what all of psyco's statements but that of COPY can do.
+type stmt interface {
+	driver.Stmt
+	driver.StmtExecContext
+	driver.StmtQueryContext
+}
+
+type tracedStmt struct {
+	stmt
+	conn tracedConn
+	text string
+}
+
+func (t *tracedStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	s := newTracing("Exec", t.text)
+	s.arguments(args)
+	s.begin(ctx, t.conn.con, t.conn.conn)
+	res, err := t.stmt.ExecContext(s.ctx, args)
+	s.pause()
+	s.endExec(res, err)
+	return res, err
+}
+
+func (t *tracedStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
+	r := &tracedRows{tracing: tracing{Trace: Trace{Call: "Query", Query: t.text}}}
+	r.arguments(args)
+	r.begin(ctx, t.conn.con, t.conn.conn)
+	base, err := t.stmt.QueryContext(r.ctx, args)
+	return r.opened(base, err)
+}
+
+// Exec is ExecContext without a context.
+func (t *tracedStmt) Exec(args []driver.Value) (driver.Result, error) {
+	return t.ExecContext(background, namedValues(args))
+}
+
+// Query is QueryContext without a context.
+func (t *tracedStmt) Query(args []driver.Value) (driver.Rows, error) {
+	return t.QueryContext(background, namedValues(args))
+}
+
+var (
+	_ driver.Stmt            = (*tracedCopy)(nil)
+	_ driver.StmtExecContext = (*tracedCopy)(nil)
+)
+
+// tracedCopy is the statement of pq.CopyIn: one operation from Prepare until the
+// COPY is over.
+type tracedCopy struct {
+	*copyStmt
+	trace  *tracing
+	failed error // the first error of a row
+}
+
+func (t *tracedCopy) ExecContext(ctx context.Context, args []driver.NamedValue) (driver.Result, error) {
+	t.trace.resume()
+	res, err := t.copyStmt.ExecContext(ctx, args)
+	t.trace.pause()
+	if err != nil && t.failed == nil {
+		t.failed = err
+	}
+	if t.c.copy != t.copyStmt {
+		t.over(res, err)
+	}
+	return res, err
+}
+
+// Exec is ExecContext without a context.
+func (t *tracedCopy) Exec(args []driver.Value) (driver.Result, error) {
+	return t.ExecContext(background, namedValues(args))
+}
+
+func (t *tracedCopy) Close() error {
+	t.trace.resume()
+	err := t.copyStmt.Close()
+	t.trace.pause()
+	t.over(nil, err)
+	return err
+}
+
+func (t *tracedCopy) over(res driver.Result, err error) {
+	if t.trace.Ended {
+		return
+	}
+	if t.failed != nil {
+		err = t.failed
+	}
+	if err == nil && res == nil {
+		err = errors.New("psyco: the COPY statement was closed before its last Exec without arguments")
+	}
+	t.trace.endExec(res, err)
+}
+
+var _ describedRows = (*tracedRows)(nil)
+
+// describedRows is what all of psyco's rows can do.
+type describedRows interface {
+	driver.Rows
+	driver.RowsNextResultSet
+	driver.RowsColumnTypeScanType
+	driver.RowsColumnTypeDatabaseTypeName
+	driver.RowsColumnTypeLength
+	driver.RowsColumnTypeNullable
+	driver.RowsColumnTypePrecisionScale
+	Result() driver.Result
+	Tag() string
+}
+
+type tracedRows struct {
+	describedRows
+	tracing
+	failed error // of Next
+	atEnd  bool
+}
+
+// opened takes over the rows of the operation, or ends it if there are none.
+func (r *tracedRows) opened(base driver.Rows, err error) (driver.Rows, error) {
+	r.pause()
+	if err != nil {
+		r.end(err)
+		return nil, err
+	}
+	var ok bool
+	if r.describedRows, ok = base.(describedRows); !ok {
+		r.describedRows = foreignRows{&rows{base: base}}
+	}
+	return r, nil
+}
+
+func (r *tracedRows) Next(dest []driver.Value) error {
+	r.resume()
+	err := r.describedRows.Next(dest)
+	r.pause()
+	switch {
+	case err == nil:
+		r.RowsReturned++
+	case err == io.EOF:
+		r.atEnd = !r.HasNextResultSet()
+	case r.failed == nil:
+		r.failed = err
+	}
+	return err
+}
+
+func (r *tracedRows) Close() error {
+	r.resume()
+	err := r.describedRows.Close()
+	r.pause()
+	if r.Ended {
+		return err
+	}
+	cause := r.failed
+	if cause == nil {
+		cause = err
+	}
+	if cause == nil && !r.atEnd {
+		cause = r.ctx.Err() // because of which the program got no more
+	}
+	r.end(cause)
+	return err
+}
+
+// foreignRows are rows of a driver behind Wrap, which may do less than others.
+type foreignRows struct{ *rows }
+
+func (f foreignRows) Next(dest []driver.Value) error { return f.base.Next(dest) }
+func (f foreignRows) Close() error                   { return f.base.Close() }
+
+func (f foreignRows) NextResultSet() error {
+	if n, ok := f.base.(driver.RowsNextResultSet); ok {
+		return n.NextResultSet()
+	}
+	return io.EOF
+}
+
+func (f foreignRows) ColumnTypeNullable(i int) (nullable, ok bool) {
+	if n, ok := f.base.(driver.RowsColumnTypeNullable); ok {
+		return n.ColumnTypeNullable(i)
+	}
+	return false, false
 }

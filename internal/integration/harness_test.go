@@ -19,7 +19,14 @@ var (
 	whenWaiting                   = testdb.WhenWaiting
 	faulty, eachCut, pingPastCut  = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
+	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
+	bareEnvironment               = testdb.BareEnvironment
 	terminateOthers, others       = testdb.TerminateOthers, testdb.Others
+)
+
+type (
+	readerFunc = testdb.ReaderFunc
+	writerFunc = testdb.WriterFunc
 )
 
 const bulkRows = testdb.BulkRows

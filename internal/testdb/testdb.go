@@ -268,3 +268,49 @@ func Main(m *testing.M) {
 	}
 	os.Exit(code)
 }
+
+// OneConn is a database with one connection, and a check that it is still the
+// same one, idle and out of COPY.
+func OneConn(t *testing.T, opts ...psyco.Option) (db *sql.DB, same func()) {
+	t.Helper()
+	db = New(t, opts...)
+	db.SetMaxOpenConns(1)
+	pid := All(t, db, "SELECT pg_backend_pid()")[0]
+	return db, func() {
+		t.Helper()
+		if got := All(t, db, "SELECT pg_backend_pid()")[0]; got != pid {
+			t.Errorf("the connection was dropped")
+		}
+	}
+}
+
+// ReaderFunc is a reader.
+type ReaderFunc func(p []byte) (int, error)
+
+func (f ReaderFunc) Read(p []byte) (int, error) { return f(p) }
+
+// WriterFunc is a writer.
+type WriterFunc func(p []byte) (int, error)
+
+func (f WriterFunc) Write(p []byte) (int, error) { return f(p) }
+
+// EqualRows fails the test if rows are not those that are wanted.
+func EqualRows(t testing.TB, got []string, want ...string) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Fatalf("got %q, want %q", got, want)
+	}
+}
+
+// BareEnvironment hides what the user who runs the tests has set up.
+func BareEnvironment(t *testing.T) {
+	t.Helper()
+	t.Setenv("HOME", t.TempDir())
+	t.Setenv("PGSYSCONFDIR", t.TempDir())
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); strings.HasPrefix(name, "PG") && name != "PGSYSCONFDIR" {
+			t.Setenv(name, "") // brings the value back later
+			os.Unsetenv(name)
+		}
+	}
+}

@@ -1,4 +1,4 @@
-package psyco_test
+package integration_test
 
 import (
 	"context"
