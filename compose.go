@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/psyco-go/psyco/internal/literal"
 	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
@@ -112,15 +113,15 @@ func (r Raw) Format(parts ...any) Composable {
 // Literal is a value written into the query, as [Mogrify] writes it.
 func Literal(v any) Composable {
 	return composition(func(c *composer) error {
-		b := new(binder)
-		value, err := b.constant(driver.NamedValue{Value: v})
+		value, err := (*TypeMap)(nil).constant(driver.NamedValue{Value: v}, false)
 		if err != nil {
 			return err
 		}
-		if _, err := b.literal(&value, true); err != nil {
+		w := newWriter()
+		if err := w.Check(&value.Value); err != nil {
 			return err
 		}
-		c.pieces = append(c.pieces, piece{kind: literalPiece, text: "$0", value: value})
+		c.pieces = append(c.pieces, piece{kind: literalPiece, text: "$0", value: value.Value})
 		return nil
 	})
 }
@@ -153,7 +154,7 @@ type composer struct{ pieces []piece }
 type piece struct {
 	kind  pieceKind
 	text  string
-	value constant
+	value literal.Value
 
 	template string // what asked for it, and where
 	offset   int
@@ -282,8 +283,9 @@ func (c *composer) query(double bool) (string, error) {
 	if err := c.checkPlain(text, marks); err != nil {
 		return "", err
 	}
-	b := binder{double: double}
-	return b.bind(text, func(t sqllex.Token) *constant {
+	w := newWriter()
+	w.Double = double
+	return w.Write(text, func(t sqllex.Token) *literal.Value {
 		for len(marks) > 0 && marks[0].offset < t.Start {
 			marks = marks[1:]
 		}

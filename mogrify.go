@@ -2,10 +2,15 @@ package psyco
 
 import (
 	"database/sql/driver"
+	"reflect"
 	"strings"
+	"time"
 
+	"github.com/lib/pq/oid"
+
+	"github.com/psyco-go/psyco/internal/literal"
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
-	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // Mogrify returns query with the arguments in place of its placeholders, as
@@ -66,11 +71,12 @@ func (c *conn) literals(q *query, args []driver.NamedValue) (*literals, error) {
 			return nil, err
 		}
 	}
-	l := &literals{binder: binder{types: c.con.types, native: native, conforming: c.conformingStrings()}}
+	l := &literals{writer: newWriter()}
+	l.writer.Native, l.writer.Conforming = native, c.conformingStrings()
 	// How a literal is written depends on both sides of it: first its place is marked.
 	var err error
 	l.text, l.made, err = q.Render(args, func(dst []byte, arg driver.NamedValue) ([]byte, error) {
-		value, err := l.binder.constant(arg)
+		value, err := c.con.types.constant(arg, native)
 		if err != nil {
 			return dst, argumentError(&arg, err)
 		}
@@ -92,136 +98,69 @@ func (c *conn) conformingStrings() bool {
 	return value == "on"
 }
 
-// binder puts literals into queries.
-type binder struct {
-	types      *TypeMap
-	native     bool                  // the values are what lib/pq sends: all text, typed by the server
-	conforming bool                  // standard_conforming_strings is known to be on
-	double     bool                  // for a text with placeholders, in which %% is a %
-	placed     func(start, stop int) // if not nil, told where each literal is
+// newWriter returns a writer of literals with lib/pq's texts of values and names of types.
+func newWriter() literal.Writer { return literal.Writer{Text: valueText, TypeName: typeName} }
+
+// constant is an argument that was converted.
+type constant struct {
+	literal.Value                        // with the type that is declared
+	arg                driver.NamedValue // as the program gave it
+	declared, fallback uint32            // see TypeMap.convert; 0 for native queries
+	isBytea            bool              // the server says that the bytes go into a bytea
 }
 
-// bind writes a literal for each $n that argument has a value for, and leaves
-// the others.
-//
-// A parameter is one element of the query. So that its literal is one as well,
-// it is kept apart from what could join with it into something longer: a word,
-// a number, an operator, and a literal, also one on another line.
-func (b *binder) bind(text string, argument func(sqllex.Token) *constant) (string, error) {
-	if i := strings.IndexByte(text, 0); i >= 0 {
-		return "", sqllex.ErrorAt(text, i, "a query cannot have a NUL byte")
+// constant converts an argument.
+func (m *TypeMap) constant(arg driver.NamedValue, native bool) (k constant, err error) {
+	k.arg, k.V = arg, arg.Value
+	if native {
+		return k, nil
 	}
-	var (
-		out  = make([]byte, 0, 2*len(text))
-		expr = newExpressions()
-		prev sqllex.Token // the last one that was no white space
-		dot  bool         // prev stands behind a dot
-		scan = sqllex.NewScanner(text)
-	)
-	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
-		var value *constant
-		switch t.Kind {
-		case sqllex.Param:
-			value = argument(t)
-		case sqllex.String:
-			if !b.conforming && endsElsewhere(t.Text(text)) {
-				return "", sqllex.ErrorAt(text, t.Start, "with standard_conforming_strings off this literal would end elsewhere: "+
-					`write it as E'…' with \\ for each backslash, which is always the same`)
-			}
-		}
-		if value == nil {
-			out = append(out, t.Text(text)...)
-		} else {
-			lit, err := b.literal(value, expr.allowed())
-			if err == nil && lit.text[0] == '-' && expr.allowed() && sqllex.EndsOperand(prev.Kind, prev.Text(text), dot) {
-				lit, err = quoted(lit.text, 0, true) // a parameter is a mistake here, and a -1 a subtraction
-			}
-			if err != nil {
-				return "", argumentError(&value.arg, err)
-			}
-			if b.double {
-				lit.text = strings.ReplaceAll(lit.text, "%", "%%")
-			}
-			at := len(out)
-			out = lit.place(out, text, prev, t, following(scan))
-			if b.placed != nil {
-				b.placed(at, len(out))
-			}
-		}
-		expr.note(t, text)
-		if !t.Kind.IsSpace() {
-			dot = prev.Kind == sqllex.Symbol && text[prev.Start] == '.'
-			prev = t
-		}
+	k.V, k.declared, k.fallback, err = m.convert(arg.Value, 0)
+	k.Type = k.declared
+	if _, ok := k.V.([]byte); ok {
+		k.Bytes = isBytes(reflect.TypeOf(arg.Value))
 	}
-	return string(out), nil
+	return k, err
 }
 
-// following returns the next token that is not white space.
-func following(scan sqllex.Scanner) (t sqllex.Token) {
-	for t = scan.Next(); t.Kind.IsSpace(); t = scan.Next() {
-	}
-	return t
+// unclear reports whether nobody knows yet if bytes are meant as text.
+func (k *constant) unclear() bool {
+	x, ok := k.V.([]byte)
+	return ok && x != nil && k.declared == 0 && !k.Bytes && literal.Unclear(x)
 }
 
-// endsElsewhere reports whether a backslash in a plain literal would escape a
-// quote if standard_conforming_strings were off.
-func endsElsewhere(literal string) bool {
-	for i := strings.IndexByte(literal, '\\'); i >= 0 && i+1 < len(literal); {
-		if literal[i+1] == '\'' {
-			return literal[0] != 'u' && literal[0] != 'U' // U&'…' is then an error
-		}
-		n := strings.IndexByte(literal[i+2:], '\\')
-		if n < 0 {
-			return false
-		}
-		i += 2 + n
+// isBytes reports whether values of typ are bytes themselves, and not something
+// that database/sql only gets to see as bytes.
+func isBytes(typ reflect.Type) bool {
+	for typ.Kind() == reflect.Pointer {
+		typ = typ.Elem()
 	}
-	return false
+	if isNullOf(typ) {
+		v, _ := typ.FieldByName("V")
+		return isBytes(v.Type)
+	}
+	return isByteList(typ) && !typ.Implements(valuerType)
 }
 
-// place writes a literal instead of t, which stands between prev and next.
-func (l literal) place(out []byte, text string, prev, t, next sqllex.Token) []byte {
-	const noJoin = " /**/ " // literals on two lines are one, but for this
-	first, last := l.text[0], l.text[len(l.text)-1]
-	switch {
-	case first == '\'' && (prev.Kind.IsString() || prev.Kind == sqllex.Param):
-		out = append(out, noJoin...)
-	case len(out) > 0 && joins(out[len(out)-1], first):
-		out = append(out, ' ')
+// valueText is the text in which the server reads a value.
+func valueText(value any) (string, error) {
+	if t, ok := value.(time.Time); ok {
+		return string(appendTime(nil, t)), nil
 	}
-	if l.compound(text[next.Start:]) {
-		return append(append(append(out, '('), l.text...), ')')
-	}
-	out = append(out, l.text...)
-	switch rest := text[t.Stop:]; {
-	case last == '\'' && next.Kind == sqllex.String:
-		out = append(out, noJoin...)
-	case rest != "" && (sqllex.IsIdentPart(rest[0]) || rest[0] == '.'):
-		out = append(out, ' ')
-	}
-	return out
+	text, _, err := pgform.AppendText(nil, value)
+	return string(text), err
 }
 
-// joins reports whether a literal's first byte needs a space behind left.
-func joins(left, first byte) bool {
-	switch {
-	case sqllex.IsIdentPart(left), left == '.', left == '\'', left == '&': // E'…', 1.5, U&'…'
-		return true
+// typeName returns how a query names a type, "" for those that do not come with
+// every server.
+func typeName(declared uint32) string {
+	name, array := strings.CutPrefix(strings.ToLower(oid.TypeName[oid.Oid(declared)]), "_")
+	switch name {
+	case "char", "bit": // without quotes these are words for character(1) and bit(1)
+		name = `"` + name + `"`
 	}
-	return first == '-' && sqllex.IsOperator(left)
-}
-
-// compound reports whether what follows the literal would apply to a part of it
-// only, -(5::int2) and '…'::(int4[][1]), or cannot follow a constant.
-func (l literal) compound(rest string) bool {
-	switch {
-	case strings.HasPrefix(rest, "["), strings.HasPrefix(rest, "."):
-		return true
-	case strings.HasPrefix(rest, "("):
-		return l.cast
-	case strings.HasPrefix(rest, "::"):
-		return l.text[0] == '-'
+	if array {
+		name += "[]"
 	}
-	return false
+	return name
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/lib/pq"
 
+	"github.com/psyco-go/psyco/internal/literal"
 	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/sqllex"
@@ -17,7 +18,7 @@ import (
 // literals is a query whose arguments are to be written into it. They are
 // converted once, and written as often as it takes.
 type literals struct {
-	binder binder
+	writer literal.Writer
 	text   string                // with a $1 in the place of each literal
 	made   placeholder.Stretches // of text: where it is in the query's sql
 	values []constant            // for the places, in their order
@@ -26,21 +27,28 @@ type literals struct {
 // sql returns the query's text, and where its literals are. types, if not nil, are
 // what they have a cast to.
 func (l *literals) sql(types []uint32) (text string, spots []placeholder.Spot, err error) {
-	b, values := l.binder, l.values
-	b.placed = func(start, stop int) {
+	w, values := l.writer, l.values
+	w.Placed = func(start, stop int) {
 		spots = append(spots, placeholder.Spot{Span: placeholder.Span{Start: start, Stop: stop}, Arg: len(spots)})
 	}
-	text, err = b.bind(l.text, func(sqllex.Token) *constant {
+	var last constant
+	text, err = w.Write(l.text, func(sqllex.Token) *literal.Value {
 		if len(values) == 0 {
 			return nil
 		}
-		value := values[0]
-		if types != nil {
-			value.typ = types[len(l.values)-len(values)]
+		last = values[0]
+		switch {
+		case last.isBytea:
+			last.Type = pgform.OIDBytea
+		case types != nil:
+			last.Type = types[len(l.values)-len(values)]
 		}
 		values = values[1:]
-		return &value
+		return &last.Value
 	})
+	if refused, ok := err.(*literal.ValueError); ok {
+		err = argumentError(&last.arg, refused.Err)
+	}
 	return text, spots, err
 }
 
@@ -50,7 +58,7 @@ type trial struct {
 	statement        // what the outcome is remembered for
 	before    string // as in the statement's origin
 	literals  *literals
-	unclear   bool // see binder.unclear
+	unclear   bool // see constant.unclear
 }
 
 // buildLiterals makes st of the text of a query that takes parameters, but has
@@ -62,11 +70,11 @@ func (c *conn) buildLiterals(st *statement, q *query, args []driver.NamedValue) 
 	}
 	var types []uint32
 	t := &trial{statement: statement{sql: q.SQL}, literals: l}
-	t.unclear = !q.Utility && q.Natives >= 0 && slices.ContainsFunc(l.values, func(k constant) bool { return l.binder.unclear(&k) })
+	t.unclear = !q.Utility && q.Natives >= 0 && slices.ContainsFunc(l.values, func(k constant) bool { return k.unclear() })
 	if t.unclear {
 		st.trial = t
 	}
-	if !l.binder.native && !q.Utility {
+	if !l.writer.Native && !q.Utility {
 		for _, v := range l.values {
 			t.types = append(t.types, v.declared)
 			if v.declared == 0 {
@@ -159,9 +167,9 @@ func (c *conn) clear(l *literals) error {
 		return err
 	}
 	for i := range min(len(params), len(l.values)) {
-		if k := &l.values[i]; l.binder.unclear(k) {
+		if k := &l.values[i]; k.unclear() {
 			if k.isBytea = params[i] == pgform.OIDBytea; !k.isBytea {
-				k.value = string(k.value.([]byte))
+				k.V = string(k.V.([]byte))
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type room struct {
 var floors = []room{
 	{"", 4, "the driver: what database/sql and programs see"},
 	{"internal/dial", 3, "hosts, sockets, TLS negotiation, authentication, cancel requests"},
+	{"internal/literal", 2, "values as constants in the text of a query"},
 	{"internal/placeholder", 2, "placeholder styles, rewriting to $n, binding of arguments"},
 	{"internal/tlsconf", 2, "sslmode and the other options about TLS"},
 	{"internal/conninfo", 1, "connection strings, environment, service file, passfile"},

@@ -1,4 +1,4 @@
-package psyco
+package literal
 
 import "github.com/psyco-go/psyco/internal/sqllex"
 
