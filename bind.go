@@ -69,15 +69,15 @@ func appendBinary(b []byte, value driver.Value, typ uint32, literal bool) (_ []b
 	case int64:
 		switch {
 		case typ == pgform.OIDInt8:
-			return binary.BigEndian.AppendUint64(b, uint64(x)), true
+			return pgform.AppendInt(b, x, 8), true
 		case typ == pgform.OIDInt4 && x == int64(int32(x)):
-			return binary.BigEndian.AppendUint32(b, uint32(x)), true
+			return pgform.AppendInt(b, x, 4), true
 		case typ == pgform.OIDInt2 && x == int64(int16(x)):
-			return binary.BigEndian.AppendUint16(b, uint16(x)), true
+			return pgform.AppendInt(b, x, 2), true
 		}
 	case float64:
 		if typ == pgform.OIDFloat8 && !math.IsNaN(x) { // the server has one NaN, Go has many
-			return binary.BigEndian.AppendUint64(b, math.Float64bits(x)), true
+			return pgform.AppendFloat8(b, x), true
 		}
 	case []byte:
 		if typ == pgform.OIDBytea && x != nil {
@@ -89,10 +89,7 @@ func appendBinary(b []byte, value driver.Value, typ uint32, literal bool) (_ []b
 		}
 	case bool:
 		if typ == pgform.OIDBool {
-			if x {
-				return append(b, 1), true
-			}
-			return append(b, 0), true
+			return pgform.AppendBool(b, x), true
 		}
 	case time.Time:
 		if typ == pgform.OIDTimestamptz && !hasInfinity() {

@@ -371,3 +371,57 @@ func (c *conn) catalogTypes(oids []uint32) (types []catalogType, err error) {
 	})
 	return types, err
 }
+
+// copyFrame is how much of a COPY is gathered before it is sent.
+const copyFrame = 64 << 10
+
+// copySource is the data of a CopyRows.
+type copySource struct {
+	copyOptions
+	rows iter.Seq2[[]any, error]
+	encoder
+}
+
+// produce is the wire's view of the source, see [wire.Conn.CopyInFunc].
+func (s copySource) produce(send func(frame []byte) error) error {
+	frame := make([]byte, wire.CopyHeader, copyFrame+copyFrame/4)
+	var rows, sent int64
+	flush := func() error {
+		if err := send(frame); err != nil {
+			return err
+		}
+		sent += int64(len(frame) - wire.CopyHeader)
+		if cap(frame) > 4*copyFrame { // of a very long row
+			frame = make([]byte, wire.CopyHeader, copyFrame+copyFrame/4)
+		}
+		frame = frame[:wire.CopyHeader]
+		if s.progress != nil {
+			s.progress(rows, sent)
+		}
+		return nil
+	}
+	if s.binary {
+		frame = append(frame, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+	}
+	for row, err := range s.rows {
+		rows++
+		if err == nil {
+			frame, err = s.appendRow(frame, row)
+		}
+		if err != nil {
+			return fmt.Errorf("row %d: %w", rows, unprefixed(err))
+		}
+		if len(frame) >= copyFrame {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	if s.binary {
+		frame = append(frame, 0xff, 0xff)
+	}
+	if len(frame) > wire.CopyHeader || s.progress != nil {
+		return flush()
+	}
+	return nil
+}

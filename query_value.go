@@ -112,11 +112,7 @@ func elementType(typ uint32) reflect.Type {
 // readArray reads an array into a slice of elem, or of pointers to it if it has NULLs.
 // Where a time is infinite it is one of Timestamp.
 func readArray(text string, elem reflect.Type) (any, error) {
-	delimiter := byte(',')
-	if pgform.IsBoxArray(text) {
-		delimiter = ';'
-	}
-	elements, dims, err := pgform.ParseArray(text, delimiter)
+	elements, dims, err := pgform.ParseArray(text, pgform.Delimiter(text))
 	if err != nil {
 		return nil, err
 	}

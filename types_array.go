@@ -410,8 +410,8 @@ func setArray(dst reflect.Value, text string) error {
 		elem = elem.Elem()
 	}
 	delimiter := arrayDelimiter(indirectType(elem))
-	if delimiter == ',' && pgform.IsBoxArray(text) {
-		delimiter = ';'
+	if delimiter == ',' {
+		delimiter = pgform.Delimiter(text)
 	}
 	elements, dims, err := pgform.ParseArray(text, delimiter)
 	if err != nil {

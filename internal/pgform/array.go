@@ -83,12 +83,14 @@ func AppendArrayHead(b []byte, elem uint32, dims []int) []byte {
 	return b
 }
 
-// IsBoxArray reports whether text is a box[], the one array of the server's own types that
-// has semicolons between its elements, and commas inside them without quotes. Each
-// element must be a box, so that no text[] is taken for one.
-func IsBoxArray(text string) bool {
-	i := strings.IndexByte(text, '(')
-	return i > 0 && (text[i-1] == '{' || text[i-1] == ';') && boxArray.MatchString(text)
+// Delimiter is what stands between the elements of an array: a semicolon in a box[], whose
+// elements have commas in them and no quotes, and which no other of the server's own types
+// does; else a comma. Each element must be a box, so that no text[] is taken for one.
+func Delimiter(text string) byte {
+	if i := strings.IndexByte(text, '('); i > 0 && (text[i-1] == '{' || text[i-1] == ';') && boxArray.MatchString(text) {
+		return ';'
+	}
+	return ','
 }
 
 var boxArray = func() *regexp.Regexp {
