@@ -185,7 +185,7 @@ func (r *batchRun) attempt(ctx context.Context) (outdated bool, err error) {
 	if !c.pipelined() {
 		return false, c.atomically(ctx, len(b.statements) > 1, func() error { return r.oneByOne(ctx) })
 	}
-	statements, err := r.bind()
+	statements, err := r.build()
 	if err != nil {
 		return false, err
 	}
@@ -212,8 +212,8 @@ func (r *batchRun) attempt(ctx context.Context) (outdated bool, err error) {
 	return false, nil
 }
 
-// bind binds all arguments before anything is sent.
-func (r *batchRun) bind() ([]statement, error) {
+// build makes statements of all queries and their arguments, before anything is sent.
+func (r *batchRun) build() ([]statement, error) {
 	statements := make([]statement, len(r.b.statements))
 	for i, s := range r.b.statements {
 		st := &statements[i]

@@ -123,7 +123,7 @@ func (m *TypeMap) constant(arg driver.NamedValue, native bool) (k constant, err 
 	return k, err
 }
 
-// unclear reports whether nobody knows yet if bytes are meant as text.
+// unclear reports whether only the server can tell if bytes are meant as text.
 func (k *constant) unclear() bool {
 	x, ok := k.V.([]byte)
 	return ok && x != nil && k.declared == 0 && !k.Bytes && literal.Unclear(x)

@@ -139,7 +139,7 @@ var fieldCache sync.Map // reflect.Type → *StructFields
 // FieldsOf returns the exported fields of a struct type under the names of their
 // db tags, else under their own in snake_case. The fields of embedded structs
 // belong to it, as in Go: a name at a lesser depth hides the deeper ones, and
-// one that is there twice at the same depth is none.
+// one that is there twice at the same depth does not count.
 func FieldsOf(typ reflect.Type) *StructFields {
 	if f, ok := fieldCache.Load(typ); ok {
 		return f.(*StructFields)

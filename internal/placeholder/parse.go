@@ -75,7 +75,7 @@ type parser struct {
 	native  int            // where the first $n is, or -1
 	closing Span           // see placeholderAt
 	err     *sqllex.Error
-	made    *Stretches // where out came from, if somebody wants to know
+	made    *Stretches // where out came from; nil if that does not matter
 
 	question int // where the first ? is that stands in the place of an operand, or -1
 
@@ -105,7 +105,7 @@ type group struct {
 	start    int  // behind it, in out
 	commas   int  // len(parser.commas) at that place
 	row      bool // not the arguments of a function, an index or a subquery
-	position bool // position(… IN …), where IN is no comparison
+	position bool // position(… IN …), where IN does not compare
 }
 
 func newParser(text string) parser {
@@ -186,7 +186,8 @@ func (p *parser) percent(at int) bool {
 }
 
 // foreign reports whether a ? can be nothing but another database's
-// placeholder: it is no operator between operands, and not the start of ?| or ?-.
+// placeholder: it does not stand between operands, as an operator does, and is not the
+// start of ?| or ?-.
 func (p *parser) foreign(t sqllex.Token) bool {
 	return !p.operand(&p.prev[0]) && (t.Stop == len(p.text) || !sqllex.IsOperator(p.text[t.Stop]))
 }
@@ -236,7 +237,7 @@ type written struct {
 // mistake: %d, %(name), %(.
 //
 // A placeholder's letter must not be followed by what would make it a longer
-// word: a %size is no placeholder, and $1 must not become $10.
+// word: a %size is not a placeholder, and $1 must not become $10.
 //
 // closing remembers where the last parenthesis was found that closes a name, and from where
 // on there is no other, so that no text is searched twice.

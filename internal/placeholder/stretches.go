@@ -13,8 +13,8 @@ type Stretch struct {
 	New      bool
 }
 
-// Add adds the next stretch, which may overwrite the last ones. If s is nil nobody
-// wants to know.
+// Add adds the next stretch, which may overwrite the last ones. If s is nil it
+// does nothing.
 func (s *Stretches) Add(next Stretch) {
 	if s == nil {
 		return
