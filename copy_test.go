@@ -138,9 +138,6 @@ func TestCopyArguments(t *testing.T) {
 	}
 }
 
-// backend is the server process behind the only connection of h.
-func backend(t testing.TB, h psyco.Handle) string { return all(t, h, "SELECT pg_backend_pid()")[0] }
-
 func TestCopyReaderFails(t *testing.T) {
 	ctx := context.Background()
 	db, same := copyConn(t)

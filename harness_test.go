@@ -15,11 +15,10 @@ var (
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
 	whenWaiting, leftovers        = testdb.WhenWaiting, testdb.Leftovers
-	faulty, eachCut, pingPastCut  = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
+	faulty, pingPastCut           = testdb.Faulty, testdb.PingPastCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
 	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
 	bareEnvironment               = testdb.BareEnvironment
-	terminateOthers               = testdb.TerminateOthers
 )
 
 type (

@@ -231,6 +231,7 @@ var operations = []operation{
 	}},
 	{name: "pq.CopyIn", run: func(ctx context.Context, db *sql.DB, _ *psyco.Connector) error {
 		return in(ctx, db, func(tx *sql.Tx) error {
+			//lint:ignore SA1019 programs use it
 			st, err := tx.PrepareContext(ctx, pq.CopyIn("t", "a"))
 			if err != nil {
 				return err
