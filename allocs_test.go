@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"testing"
 
+	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
@@ -64,6 +65,28 @@ func TestAllocations(t *testing.T) {
 		t.Logf("prepared by hand: %v, psyco: %v", prepared, ours)
 		if ours >= prepared {
 			t.Errorf("a warm statement costs %v allocations, one prepared by hand %v", ours, prepared)
+		}
+		if ours > 3 { // database/sql's
+			t.Errorf("a warm statement costs %v allocations", ours)
+		}
+	})
+	t.Run("ExecMany", func(t *testing.T) {
+		mustExec(t, db, "CREATE TABLE u (a int, b text)")
+		few, many := make([][]any, 100), make([][]any, 1100)
+		for i := range many {
+			many[i] = []any{i, "x"}
+		}
+		copy(few, many)
+		count := func(rows [][]any) float64 {
+			return testing.AllocsPerRun(20, func() {
+				if _, err := psyco.ExecMany(ctx, db, "INSERT INTO u VALUES (%s, %s)", psyco.SliceRows(rows)); err != nil {
+					t.Fatal(err)
+				}
+			})
+		}
+		// A row costs what its int costs as a driver.Value, and nothing else.
+		if each := (count(many) - count(few)) / float64(len(many)-len(few)); each > 1.01 {
+			t.Errorf("a row costs %v allocations", each)
 		}
 	})
 }

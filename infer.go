@@ -117,10 +117,12 @@ type step struct {
 // maxTries bounds the attempts.
 const maxTries = 16
 
-// search begins one for st.
+// search begins one for st. It works on a copy, so that a statement that needs no search
+// need not be on the heap.
 func (c *conn) search(st *statement) search {
-	s := search{in: &c.con.inference, of: st, st: st, final: c.inTransaction()}
-	s.types, s.known = s.in.lookup(st)
+	of := *st
+	s := search{in: &c.con.inference, of: &of, st: &of, final: c.inTransaction()}
+	s.types, s.known = s.in.lookup(s.of)
 	if len(s.types) > len(st.types) {
 		s.st, s.split = st.splitUp()
 	}

@@ -215,11 +215,14 @@ func (e *valueError) Unwrap() error { return e.err }
 // orByName adds to the error of a map or struct for the only %s that it may have been
 // meant to hold values by name.
 func (q *query) orByName(err error) error {
+	if err == nil || q.Style != placeholder.Positional || len(q.Placeholders) != 1 {
+		return err
+	}
 	var (
 		untyped *untypedError
 		value   *valueError
 	)
-	if err != nil && q.Style == placeholder.Positional && len(q.Placeholders) == 1 && errors.As(err, &untyped) && placeholder.IsContainer(untyped.typ) && errors.As(err, &value) {
+	if errors.As(err, &untyped) && placeholder.IsContainer(untyped.typ) && errors.As(err, &value) {
 		return &valueError{value.where, fmt.Errorf("%w, or write %%(key)s in the query to take values from it by name", err)}
 	}
 	return err
