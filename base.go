@@ -112,7 +112,6 @@ func (s *baseStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (d
 
 func (s *baseStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (driver.Rows, error) {
 	var st statement
-	args, _ = takeSink(args)
 	args, err := s.arguments(&st, args)
 	if err != nil {
 		return nil, err

@@ -203,7 +203,6 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	if op, ok := operationIn[queryOperation](args); ok {
 		return operate(ctx, c, op)
 	}
-	args, _ = takeSink(args)
 	if rest, size, ok := takeServerSide(args); ok {
 		return operate(ctx, c, func(ctx context.Context, c *conn) (driver.Rows, error) {
 			return c.queryServerSide(ctx, text, rest, size)

@@ -7,11 +7,7 @@ import (
 	"errors"
 	"iter"
 	"reflect"
-	"slices"
-	"strings"
 	"unsafe"
-
-	"github.com/lib/pq"
 )
 
 // Query runs a query and gives its rows as values of type T (psycopg: row factories). It
@@ -40,10 +36,8 @@ import (
 // encoding/json makes of json, a string for a uuid, an enum or any other type, and for an
 // array a slice of these: []int64, []string, with NULLs []*int64, with more dimensions [][]int64.
 //
-// h may be whatever runs queries, also on other drivers. On psyco's own connections
-// the rows of a text that was used before come in the binary format and are decoded into the
-// fields without the detour by driver.Value; the strings of a row then share their memory.
-// [ServerSide] among the arguments works as always.
+// h may be whatever runs queries, also on other drivers. [ServerSide] among the arguments
+// works as always.
 func Query[T any](ctx context.Context, h Handle, query string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r, err := openRows[T](ctx, h, query, args)
@@ -115,7 +109,7 @@ func ScanRows[T any](rows *sql.Rows, options ...RowOption) iter.Seq2[T, error] {
 // of the query, or for ScanRows.
 type RowOption interface {
 	driver.Valuer
-	apply(*sink)
+	apply(*rowScanner)
 }
 
 // Lax lets columns without a field pass, and fields without a column keep their zero value.
@@ -123,7 +117,7 @@ func Lax() RowOption { return lax{} }
 
 type lax struct{}
 
-func (lax) apply(to *sink) { to.lax = true }
+func (lax) apply(to *rowScanner) { to.lax = true }
 
 // Value is called where the option means nothing.
 func (lax) Value() (driver.Value, error) {
@@ -133,28 +127,19 @@ func (lax) Value() (driver.Value, error) {
 // typedRows are rows on their way into values of type T.
 type typedRows[T any] struct {
 	rows  *sql.Rows
-	to    sink
+	to    rowScanner
 	items []T // that were decoded and not given out
 	err   error
 }
 
 func newTypedRows[T any]() *typedRows[T] {
-	r := new(typedRows[T])
-	r.to.typ = reflect.TypeFor[T]()
-	r.to.add = func() unsafe.Pointer {
-		var zero T
-		r.items = append(r.items, zero)
-		return unsafe.Pointer(&r.items[len(r.items)-1])
-	}
-	r.to.restart = func() { r.items = r.items[:0] }
-	return r
+	return &typedRows[T]{to: rowScanner{typ: reflect.TypeFor[T]()}}
 }
 
-// openRows runs a query. Its last argument is the sink, which psyco's connections
-// take out; whoever refuses it has sent nothing yet, and gets the query without.
+// openRows runs a query.
 func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r *typedRows[T], err error) {
 	r = newTypedRows[T]()
-	plain := make([]any, 0, len(args)+1)
+	plain := make([]any, 0, len(args))
 	for _, a := range args {
 		if o, ok := a.(RowOption); ok {
 			o.apply(&r.to)
@@ -162,19 +147,8 @@ func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r
 			plain = append(plain, a)
 		}
 	}
-	r.rows, err = h.QueryContext(ctx, query, append(plain, &r.to)...)
-	if err != nil && refusesSink(err) {
-		r.rows, err = h.QueryContext(ctx, query, plain...)
-	}
+	r.rows, err = h.QueryContext(ctx, query, plain...)
 	return r, err
-}
-
-var errSink = errors.New("psyco: Query, QueryAll and QueryOne have an argument of their own, which got to a driver that does not know it")
-
-// refusesSink reports whether a statement was not sent because of the sink: another
-// driver asks for its value, a prepared statement counts its arguments.
-func refusesSink(err error) bool {
-	return errors.Is(err, errSink) || pq.As(err) == nil && strings.Contains(err.Error(), "expected ") && strings.Contains(err.Error(), " arguments, got ")
 }
 
 // next decodes a row and puts it behind r.items.
@@ -183,9 +157,9 @@ func (r *typedRows[T]) next() bool {
 		r.err = r.rows.Err()
 		return false
 	}
-	if !r.to.direct {
-		r.err = r.to.scan(r.rows)
-	}
+	var zero T
+	r.items = append(r.items, zero)
+	r.err = r.to.scan(r.rows, unsafe.Pointer(&r.items[len(r.items)-1]))
 	return r.err == nil
 }
 
@@ -197,14 +171,11 @@ func (r *typedRows[T]) close() error {
 	return r.err
 }
 
-// each gives out the rows. Where another driver has read ahead, r.items has more
-// than one of them.
+// each gives out the rows.
 func (r *typedRows[T]) each(yield func(T, error) bool, closing bool) {
-	for given := 0; r.next(); {
-		item := r.items[given]
-		if given++; given == len(r.items) {
-			r.items, given = r.items[:0], 0
-		}
+	for r.next() {
+		item := r.items[0]
+		r.items = r.items[:0]
 		if !yield(item, nil) {
 			return
 		}
@@ -218,55 +189,31 @@ func (r *typedRows[T]) each(yield func(T, error) bool, closing bool) {
 	}
 }
 
-// sink is where the rows of a query go. It travels as the last argument of a
-// query, as an operation does.
-type sink struct {
-	queryMode
-	typ     reflect.Type          // T
-	add     func() unsafe.Pointer // makes room for one more T
-	restart func()                // drops the Ts that were made
-	lax     bool
+// rowScanner decodes the rows of database/sql into values of one type.
+type rowScanner struct {
+	typ reflect.Type // T
+	lax bool
 
-	direct bool // the connection decodes the rows
 	filler
-	cells []any // what database/sql scans into otherwise
+	cells []any // what database/sql scans into
 }
 
-var _ driver.Valuer = (*sink)(nil)
-
-// Value is called by database/sql for drivers that do not know the sink.
-func (*sink) Value() (driver.Value, error) { return nil, errSink }
-
-// takeSink takes the sink out of a query's arguments.
-func takeSink(args []driver.NamedValue) (rest []driver.NamedValue, to *sink) {
-	if n := len(args); n > 0 {
-		if to, ok := args[n-1].Value.(*sink); ok {
-			if to.direct { // database/sql tries again
-				to.direct, to.filler = false, filler{}
-				to.restart()
-			}
-			return slices.Clip(args[:n-1]), to
-		}
-	}
-	return args, nil
-}
-
-// scan decodes a row that database/sql has.
-func (to *sink) scan(rows *sql.Rows) error {
+// scan decodes a row into the T at dest, which is zero.
+func (to *rowScanner) scan(rows *sql.Rows, dest unsafe.Pointer) error {
 	if to.plan == nil {
 		if err := to.describe(rows); err != nil {
 			return err
 		}
 	}
-	to.begin(to.add())
+	to.begin(dest)
 	if err := rows.Scan(to.cells...); err != nil {
 		return err
 	}
 	return to.end()
 }
 
-// describe makes the plan for rows of database/sql.
-func (to *sink) describe(rows *sql.Rows) error {
+// describe makes the plan.
+func (to *rowScanner) describe(rows *sql.Rows) error {
 	types, err := rows.ColumnTypes()
 	if err != nil {
 		return err

@@ -278,7 +278,6 @@ func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue)
 func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
 	defer s.c.tell(&err)
 	var st statement
-	args, _ = takeSink(args)
 	r, k, err := runPsycopg(ctx, s, &st, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)

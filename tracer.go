@@ -433,7 +433,6 @@ func (c *conn) announceBatch(ctx context.Context, b *Batch) context.Context {
 // arguments keeps a copy of the arguments of a statement, which are converted in
 // place, without those that are none of the statement's.
 func (s *tracing) arguments(args []driver.NamedValue) {
-	args, _ = takeSink(args)
 	if len(args) == 0 {
 		return
 	}
