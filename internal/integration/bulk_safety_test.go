@@ -55,7 +55,7 @@ func TestBulkCutAnywhere(t *testing.T) {
 				}
 				counts := p.Counts()
 				messages := counts.Messages(faultproxy.ToServer, "") + counts.Messages(faultproxy.ToClient, "")
-				messages += 12 // for preparing on a new connection, after each cut
+				messages += 20 // for preparing on a new connection, after each cut
 				unsure := 0
 				// The first and last messages one by one, those in between here and there.
 				for n := 1; n <= messages; {
@@ -86,12 +86,12 @@ func TestBulkCutAnywhere(t *testing.T) {
 						mustExec(t, direct, "DELETE FROM t WHERE k = %s", key)
 					}
 					switch {
-					case n >= messages-20: // the commit is here
+					case n >= messages-28: // the commit is here
 						n++
 					case n <= 20:
 						n += testsize.Cases(5, 1)
 					default:
-						n += min(messages/testsize.Cases(3, 7), messages-20-n)
+						n += min(messages/testsize.Cases(3, 7), messages-28-n)
 					}
 				}
 				if unsure == 0 {
