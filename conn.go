@@ -139,7 +139,7 @@ func (c *conn) ready() error {
 	if c.wire != nil {
 		c.observe()
 	}
-	if c.con.dialer.pooled.Load() && !c.onePacket && c.wire != nil {
+	if c.con.dialer.pooled.Load() && !c.onePacket && c.wire != nil && !c.inTransaction() {
 		c.poolerFound()
 	}
 	return nil

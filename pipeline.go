@@ -318,7 +318,7 @@ func (p *planner) find(st *statement) *plan {
 	types, open := slices.Clone(st.types), slices.Clone(st.open)
 	adopt(types, open, st, known)
 	pl := &plan{statement: statement{sql: st.sql, types: types, open: open}}
-	if e := p.c.plans.Find(st.sql, pl.key()); e != nil && e.Ready {
+	if e := p.cached(pl); e != nil && e.Ready {
 		pl = e.Stmt
 		p.c.stats.CacheHits++
 	} else {
@@ -328,6 +328,16 @@ func (p *planner) find(st *statement) *plan {
 	p.bySQL[st.sql] = append(known, pl)
 	p.last = pl
 	return pl
+}
+
+// cached returns the entry of an earlier operation's plan that is like pl, or nil. One
+// that may be on another server than the transaction at hand is not used: its absence
+// would fail the transaction.
+func (p *planner) cached(pl *plan) *stmtcache.Entry[*plan] {
+	if p.c.mayMiss() {
+		return nil
+	}
+	return p.c.plans.Find(pl.sql, pl.key())
 }
 
 // adopt gives the NULLs of st the types that other rows have in their place, so
@@ -369,7 +379,7 @@ func (p *planner) keep() {
 				continue
 			}
 		}
-		c.wire.PrefixClose(pl.name)
+		c.discard(pl.name)
 	}
 }
 

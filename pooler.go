@@ -62,7 +62,7 @@ func (c *conn) suspectPooler() {
 // another server than this one, so that statements are kept as text.
 func (c *conn) roams() bool { return c.onePacket || c.con.dialer.suspect.Load() }
 
-// mayMiss reports whether a statement of the cache might not be there, in a
+// mayMiss reports whether a statement that is kept for later use might not be there, in a
 // transaction that its absence would fail.
 func (c *conn) mayMiss() bool {
 	return c.con.dialer.suspect.Load() && !c.onePacket && c.inTransaction()
@@ -76,8 +76,11 @@ const looks = 2
 // is suspected it first looks whether the server changes: one that answers two
 // connections, or one after another has answered this one, is no session's own.
 func (c *conn) mayPrepare() bool {
-	if c.onePacket || !c.con.dialer.suspect.Load() || c.looked == looks {
-		return !c.onePacket
+	if c.onePacket || c.con.dialer.pooled.Load() {
+		return false
+	}
+	if !c.con.dialer.suspect.Load() || c.looked == looks {
+		return true
 	}
 	c.looked++
 	pid, err := c.backendPID()
@@ -111,9 +114,11 @@ func (c *conn) behindPooler() {
 	c.poolerFound()
 }
 
-// poolerFound makes this connection, and those of the connector as they are used
-// again, send statements in one packet.
+// poolerFound makes this connection, and those of the connector once they are in no
+// transaction, send statements in one packet. Within one, the server stays the same
+// and what was prepared on it is in use.
 func (c *conn) poolerFound() {
+	c.con.dialer.suspect.Store(true)
 	c.con.dialer.pooled.Store(true)
 	c.onePacket = true
 	c.abandon()

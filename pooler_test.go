@@ -232,7 +232,7 @@ func TestPoolerMixesUpNoStatements(t *testing.T) {
 			ctx := t.Context()
 			var dbs [clients]*sql.DB
 			for client := range dbs {
-				dbs[client] = open(t, dsn+extra) // as in a process of its own
+				dbs[client] = openSuspicious(t, dsn+extra) // as in a process of its own
 			}
 			var wg sync.WaitGroup
 			for client, db := range dbs {
@@ -300,6 +300,137 @@ func TestPoolerMixesUpNoStatements(t *testing.T) {
 				left = leftOnServers(t, dsn, servers)
 			}
 			t.Errorf("statements are left: %s", left)
+		})
+	}
+}
+
+// openSuspicious opens a database behind a pooler whose first connection has a process ID
+// that no server has. Poolers make IDs up at random, so about one in a thousand is
+// possible, and from a single connection psyco then cannot tell.
+func openSuspicious(t *testing.T, dsn string) *sql.DB {
+	t.Helper()
+	for {
+		db := open(t, dsn)
+		var pid uint32
+		err := psyco.WithConn(t.Context(), db, func(c *psyco.Conn) error { pid = c.PID(); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if pid > 1<<22 {
+			return db
+		}
+		db.Close()
+	}
+}
+
+// TestPoolerIsFoundInTheMiddle has another connection of the pool find the pooler while
+// an operation is between two chunks of its own transaction: what it has prepared
+// must stay.
+func TestPoolerIsFoundInTheMiddle(t *testing.T) {
+	t.Parallel()
+	dsn, _ := pgbouncer(t, "transaction", "default_pool_size = 2")
+	db := openSuspicious(t, dsn)
+	writer, others := mustConn(t, db), []*sql.Conn{mustConn(t, db), mustConn(t, db)}
+	mustExec(t, writer, "CREATE TABLE t (k int)")
+	const insert = "INSERT INTO t VALUES (%s)"
+	for range 2 { // alone, so that it keeps its plan
+		if _, err := psyco.ExecMany(t.Context(), writer, insert, listed([]any{-1})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := stats(t, writer); s.CacheHits != 1 {
+		t.Fatalf("%+v, want a hit", s)
+	}
+	const rows = 10_000
+	n, err := psyco.ExecMany(t.Context(), writer, insert, func(yield func([]any, error) bool) {
+		for i := range rows {
+			if i == rows/2 { // the writer holds one of the servers, the others meet on the other
+				for _, c := range others {
+					for range 3 {
+						mustExec(t, c, "SELECT $1::int", 1)
+					}
+				}
+				if s := stats(t, others[1]); s.Prepared != 0 {
+					t.Errorf("%+v: the pooler is not found", s)
+				}
+			}
+			if !yield([]any{i}, nil) {
+				return
+			}
+		}
+	})
+	if err != nil || n != rows {
+		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestTransactionBehindPoolerMissesNothing uses what a connection keeps in a transaction
+// that has begun on another server.
+func TestTransactionBehindPoolerMissesNothing(t *testing.T) {
+	rows := listed([]any{1}, []any{2})
+	for _, tt := range []struct {
+		name string
+		run  func(ctx context.Context, h psyco.Handle, stmt func() *sql.Stmt) error
+	}{
+		{"query", func(ctx context.Context, h psyco.Handle, _ func() *sql.Stmt) error {
+			_, err := h.ExecContext(ctx, "INSERT INTO t VALUES (%s)", 1)
+			return err
+		}},
+		{"statement", func(ctx context.Context, h psyco.Handle, stmt func() *sql.Stmt) error {
+			_, err := stmt().ExecContext(ctx, 1)
+			return err
+		}},
+		{"ExecMany", func(ctx context.Context, h psyco.Handle, _ func() *sql.Stmt) error {
+			_, err := psyco.ExecMany(ctx, h, "INSERT INTO t VALUES (%s)", rows)
+			return err
+		}},
+		{"ExecValues", func(ctx context.Context, h psyco.Handle, _ func() *sql.Stmt) error {
+			_, err := psyco.ExecValues(ctx, h, "INSERT INTO t VALUES %s", rows, nil)
+			return err
+		}},
+		{"Batch", func(ctx context.Context, h psyco.Handle, _ func() *sql.Stmt) error {
+			var b psyco.Batch
+			b.Queue("INSERT INTO t VALUES ($1)", 1)
+			return b.Run(ctx, h)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dsn, direct := pgbouncer(t, "transaction", "default_pool_size = 2")
+			ctx := t.Context()
+			conn := mustConn(t, openSuspicious(t, dsn))
+			mustExec(t, conn, "CREATE TABLE t (k int)")
+			stmt, err := conn.PrepareContext(ctx, "INSERT INTO t VALUES ($1)")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stmt.Close()
+			for range 4 {
+				if err := tt.run(ctx, conn, func() *sql.Stmt { return stmt }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// One of the two servers is taken, then the other.
+			elsewhere := mustConn(t, open(t, dsn))
+			for range 2 {
+				held := mustBegin(t, elsewhere)
+				mustExec(t, held, "SELECT 1")
+				tx := mustBegin(t, conn)
+				mustExec(t, tx, "SELECT 1")
+				if err := tt.run(ctx, tx, func() *sql.Stmt { return tx.StmtContext(ctx, stmt) }); err != nil {
+					t.Error(err)
+				}
+				if err := tx.Rollback(); err != nil {
+					t.Error(err)
+				}
+				mustExec(t, conn, "SELECT 1") // they take turns
+				if err := held.Rollback(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := all(t, open(t, direct), "SELECT count(*) > 0 FROM t"); got[0] != "true" {
+				t.Error("nothing was written outside of transactions")
+			}
 		})
 	}
 }
