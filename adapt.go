@@ -149,7 +149,7 @@ func (m *TypeMap) valuer(x driver.Valuer, nesting int) (value driver.Value, oid,
 		return nil, 0, pgform.OIDText, nil
 	}
 	if rv := reflect.Indirect(reflect.ValueOf(x)); rv.IsValid() && isNullOf(rv.Type()) {
-		// Its Value method turns a V that is no Valuer into a basic type: a Duration into nanoseconds.
+		// Its Value method turns a V that is not a Valuer into a basic type: a Duration into nanoseconds.
 		if !rv.FieldByName("Valid").Bool() {
 			return m.null(rv.Type())
 		}
@@ -165,7 +165,7 @@ func (m *TypeMap) valuer(x driver.Valuer, nesting int) (value driver.Value, oid,
 	return m.convert(with, nesting+1)
 }
 
-// reflected handles the types that only their kind or a TextMarshaler tells about.
+// reflected handles types by their kind or their TextMarshaler.
 func (m *TypeMap) reflected(rv reflect.Value, nesting int) (value driver.Value, oid, fallback uint32, err error) {
 	typ := rv.Type()
 	if rv.Kind() == reflect.Pointer {
@@ -324,7 +324,7 @@ func timeValue(v any, x time.Time) (value driver.Value, oid, fallback uint32, er
 // isByteList reports whether typ is bytes and not an array of small numbers.
 func isByteList(typ reflect.Type) bool { return placeholder.IsByteList(typ) }
 
-// isKnownMarshaler tells the types that builtin converts from other TextMarshalers.
+// isKnownMarshaler reports whether builtin converts the type, as it does not with other TextMarshalers.
 func isKnownMarshaler(typ reflect.Type) bool {
 	switch typ.PkgPath() {
 	case "time", "net", "net/netip":

@@ -197,7 +197,7 @@ func (c *conn) baseRows(ctx context.Context, st *statement) (affected int64, set
 		row := make([]driver.Value, len(set.header.names))
 		if err := base.Next(row); err == io.EOF {
 			if affected, err = r.Result().RowsAffected(); err != nil {
-				affected = int64(len(set.rows)) // as far as that driver tells
+				affected = int64(len(set.rows)) // as far as that driver reports it
 			}
 			return affected, set, nil
 		} else if err != nil {

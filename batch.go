@@ -16,7 +16,7 @@ import (
 // because one before them failed (psycopg: PipelineAborted).
 var ErrPipelineAborted = errors.New("psyco: the statement was not run, because another one of the batch failed")
 
-// A BatchError tells which statement of a Batch failed. The server's *pq.Error
+// A BatchError names the statement of a Batch failed. The server's *pq.Error
 // is in its chain.
 type BatchError struct {
 	Statement int // its number, counted from 1 in the order of Queue
@@ -85,10 +85,10 @@ func (b *Batch) Len() int { return len(b.statements) }
 // It is all or nothing. In a transaction the statements are part of that, which
 // fails if one of them does. Otherwise they are a transaction of their own, and
 // after an error none of them has happened, including those before the failed
-// one, whose RowsAffected tells what it was for them if they had run by then; all
+// one, whose RowsAffected is that of their run if they had run by then; all
 // others have ErrPipelineAborted. The error of Run is a *BatchError if it is that of
-// a statement. An error at the commit, such as that of a deferred constraint, is none:
-// it says where it came, and every statement has run, but none has happened. If the
+// a statement. An error at the commit, such as that of a deferred constraint, says that
+// it came there: every statement has run, but none has happened. If the
 // connection is lost while a batch outside a transaction is under way, it is not known
 // whether it has happened, and the error says so; it is never driver.ErrBadConn once
 // something was sent.
@@ -220,7 +220,7 @@ func (r *batchRun) build() ([]statement, error) {
 		if err := r.c.resolve(st, s.query, numbered(nil, s.args)); err != nil {
 			return nil, r.failed(i, err)
 		}
-		st.types, st.open = slices.Clone(st.types), slices.Clone(st.open)
+		st.types, st.fallback = slices.Clone(st.types), slices.Clone(st.fallback)
 	}
 	return statements, nil
 }

@@ -156,7 +156,7 @@ const (
 )
 
 // hasInfinity reports whether pq.EnableInfinityTs was called. Before the first
-// connection it asks each time, because the call may be yet to come.
+// connection it asks each time, because the program may still call it.
 func hasInfinity() bool {
 	known := infinityState.Load()
 	return known == infinityOn || known == 0 && askInfinity()

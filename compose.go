@@ -34,7 +34,7 @@ var (
 // In the template {} takes the next part, {0} the one with that number, {name}
 // the one given as [sql.Named]; {{ and }} are single braces. These rules hold
 // everywhere in it, also inside SQL literals, so the braces of json or of arrays
-// are doubled. A part that is no Composable is a [Literal]. All parts without a
+// are doubled. A part that is not a Composable is a [Literal]. All parts without a
 // name must be used.
 //
 // The result is for Exec and Query, with values for the placeholders that it
@@ -76,12 +76,12 @@ func (id Identifier) String() string {
 // check refuses what PostgreSQL has no way to write.
 func (id Identifier) check() error {
 	if len(id) == 0 {
-		return errors.New("an Identifier without parts is no name")
+		return errors.New("an Identifier without parts is not a name")
 	}
 	for _, part := range id {
 		switch {
 		case part == "":
-			return fmt.Errorf("the Identifier %s has an empty part, which is no name", id)
+			return fmt.Errorf("the Identifier %s has an empty part, which is not a name", id)
 		case strings.IndexByte(part, 0) >= 0:
 			return fmt.Errorf("the Identifier %s has a NUL byte", id)
 		}
@@ -127,7 +127,7 @@ func Literal(v any) Composable {
 }
 
 // Join is the parts with SQL between them: Join(", ", Identifier{"a"}, Raw("now()")).
-// As in [Compose], a part that is no Composable is a [Literal].
+// As in [Compose], a part that is not a Composable is a [Literal].
 func Join(separator string, parts ...any) Composable {
 	return composition(func(c *composer) error {
 		for i, part := range parts {
@@ -240,7 +240,7 @@ func (f *fields) field(offset int) (value any, stop int, err error) {
 	}
 	name, _, closed := strings.Cut(f.template[offset+1:], "}")
 	if f.template[offset] == '}' || !closed || strings.Contains(name, "{") {
-		return fail("single '%c' in the template: a brace that is no field is written twice", f.template[offset])
+		return fail("single '%c' in the template: a brace that is not a field is written twice", f.template[offset])
 	}
 	stop = offset + len(name) + len("{}")
 	if name != "" && strings.Trim(name, "0123456789") != "" {
@@ -303,7 +303,7 @@ type mark struct{ offset, piece int }
 // what they would join with: "a""b", U&"a", a$0.
 func (c *composer) assemble(double bool) (text string, marks []mark) {
 	var b []byte
-	inserted := false // the last piece is no SQL
+	inserted := false // the last piece is not SQL
 	for i, p := range c.pieces {
 		if p.text == "" {
 			continue

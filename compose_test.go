@@ -70,7 +70,7 @@ func TestComposeErrors(t *testing.T) {
 		parts          list
 		want           string
 	}{
-		{"open brace", "select\n {", nil, "single '{' in the template: a brace that is no field is written twice (line 2, column 2)"},
+		{"open brace", "select\n {", nil, "single '{' in the template: a brace that is not a field is written twice (line 2, column 2)"},
 		{"closing brace", "select }", nil, "single '}'"},
 		{"brace in a field", "{a{b}", nil, "single '{'"},
 		{"json", `select '{"a": 1}'`, nil, "write {{ and }}"},

@@ -46,7 +46,7 @@ type conn struct {
 	queue []string
 	lost  error // why the connection cannot be used any more
 
-	unclosed int // results that were not closed, see tell
+	unclosed int // results that were not closed, see maskBadConn
 
 	binary    bool // lib/pq writes the parameters, and in binary: binary_parameters=yes
 	onePacket bool // a statement goes with its arguments in one packet, and stays on no server
@@ -71,7 +71,7 @@ type conn struct {
 	reply          reply    // of the last request that lib/pq did not see
 	request        []byte   // scratch: see ask
 	types          []uint32 // scratch: see statement.types
-	openTypes      []uint32 // scratch: see statement.open
+	fallbacks      []uint32 // scratch: see statement.fallback
 	noTypes        []uint32 // zeros: see untyped
 	savepoints     int      // names of savepoints
 	nested         []string // the open savepoints of Savepoint, the outermost first
@@ -155,9 +155,9 @@ func (c *conn) answered() bool {
 	return c.lost == nil
 }
 
-// tell lets database/sql know that the connection is lost, except while results are
-// open: on driver.ErrBadConn a *sql.Conn closes itself, and waits for them for ever.
-func (c *conn) tell(err *error) {
+// maskBadConn hides driver.ErrBadConn while results are open: a *sql.Conn would close
+// itself and wait for them forever.
+func (c *conn) maskBadConn(err *error) {
 	if c.unclosed == 0 || !errors.Is(*err, driver.ErrBadConn) {
 		return
 	}
@@ -170,7 +170,7 @@ func (c *conn) tell(err *error) {
 
 // ExecContext runs a statement that returns no rows.
 func (c *conn) ExecContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Result, err error) {
-	defer c.tell(&err)
+	defer c.maskBadConn(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func (c *conn) ExecContext(ctx context.Context, text string, args []driver.Named
 
 // QueryContext runs a statement that returns rows.
 func (c *conn) QueryContext(ctx context.Context, text string, args []driver.NamedValue) (_ driver.Rows, err error) {
-	defer c.tell(&err)
+	defer c.maskBadConn(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	if err != nil {
 		return nil, c.finish(k, err)
 	}
-	return c.openFor(&st, r, k, text), nil
+	return c.newRowsFor(&st, r, k, text), nil
 }
 
 // CheckNamedValue lets every value pass: how it is converted depends on the
@@ -229,7 +229,7 @@ func (c *conn) CheckNamedValue(*driver.NamedValue) error { return nil }
 
 // Ping asks the server for an empty answer.
 func (c *conn) Ping(ctx context.Context) (err error) {
-	defer c.tell(&err)
+	defer c.maskBadConn(&err)
 	if err := c.start(ctx); err != nil {
 		return err
 	}

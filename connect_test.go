@@ -582,7 +582,7 @@ func TestConnectBrokenServer(t *testing.T) {
 		{"speaks something else", "sslmode=prefer", "is this a PostgreSQL server?", say("HTTP/1.1 400")},
 		{"sends more than the answer", "sslmode=prefer", "unencrypted data", say("Sx")},
 		{"sends more than the refusal", "sslmode=prefer", "unencrypted data", say("Nx")},
-		{"is no TLS server", "sslmode=require", "tls: first record", func(nc net.Conn) {
+		{"is not a TLS server", "sslmode=require", "tls: first record", func(nc net.Conn) {
 			readPacket(nc)
 			nc.Write([]byte("S"))
 			nc.Read(make([]byte, 1))

@@ -79,7 +79,7 @@ func WithOAuthToken(token func(ctx context.Context, r OAuthRequest) (string, err
 // WithBeforeConnect calls f before each new connection. f may change cfg, a copy of the
 // connector's configuration, for this connection: the user, the database, the hosts, the
 // password, and all else but Placeholders. It is complete already: Database, for example,
-// is not empty, and does not follow User any more. An error from f is returned to whoever
+// is not empty, and does not follow User any more. An error from f is returned to the code that
 // asked for the connection. A pool does not tell its connections apart, so each of them must
 // be good for every use.
 func WithBeforeConnect(f func(ctx context.Context, cfg *Config) error) Option {
@@ -250,7 +250,7 @@ func (c *Connector) explainParameter(err error) {
 	}
 	for name := range c.cfg.RuntimeParams {
 		if strings.Contains(pe.Message, name) {
-			pe.Hint = fmt.Sprintf("psyco sent %q as a run-time parameter, because it is no option of connection strings that psyco knows.", name)
+			pe.Hint = fmt.Sprintf("psyco sent %q as a run-time parameter, because it is not an option of connection strings that psyco knows.", name)
 		}
 	}
 }

@@ -23,7 +23,7 @@ import (
 // ExecContext with r as the last argument does the same.
 //
 // The rows are loaded all or not at all. Of a row that the server refuses, the
-// *pq.Error tells the place in its field Where: COPY t, line 3, column price:
+// *pq.Error has the place in its field Where: COPY t, line 3, column price:
 // "cheap". An error of r makes the statement fail and is in the returned error's
 // chain; so is ctx.Err() if ctx ends. In a transaction a failed COPY fails the
 // transaction, outside of one the connection stays usable. Memory use does not

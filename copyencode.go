@@ -306,12 +306,12 @@ func binaryEncoder(kind columnKind) valueEncoder {
 func misfit(v any, typ string) error {
 	switch x := v.(type) {
 	case string:
-		return fmt.Errorf("%.60q is no %s", x, typ)
+		return fmt.Errorf("%.60q is not a valid %s", x, typ)
 	case []byte:
-		return fmt.Errorf("%.60q is no %s", x, typ)
+		return fmt.Errorf("%.60q is not a valid %s", x, typ)
 	}
 	if k := reflect.ValueOf(v).Kind(); k >= reflect.Bool && k <= reflect.Float64 {
-		return fmt.Errorf("%T(%v) is no %s", v, v, typ)
+		return fmt.Errorf("%T(%v) is not a valid %s", v, v, typ)
 	}
 	return fmt.Errorf("a %T does not fit the type %s", v, typ)
 }
@@ -600,7 +600,7 @@ func encodeTime(m *TypeMap, b []byte, v any) ([]byte, error) {
 		case err != nil:
 			return b, err
 		case infinite != 0:
-			return b, errors.New("infinity is no time of day")
+			return b, errors.New("infinity is not a time of day")
 		}
 		micros = pgform.ClockMicros(t)
 		if t.Year() == 0 && t.Day() == 2 { // as ParseClock gives 24:00:00

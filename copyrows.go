@@ -107,7 +107,7 @@ func SliceRows(rows [][]any) iter.Seq2[[]any, error] {
 
 // StructColumns returns the columns that the exported fields of the struct T
 // stand for, in their order: the names in their db tags, else their own in
-// snake_case, without those tagged "-". It is empty for a T that is no struct.
+// snake_case, without those tagged "-". It is empty for a T that is not a struct.
 func StructColumns[T any]() []string {
 	typ := indirectType(reflect.TypeFor[T]())
 	if typ.Kind() != reflect.Struct {
@@ -126,7 +126,7 @@ func StructRows[T any](columns []string, items iter.Seq[T]) iter.Seq2[[]any, err
 	return func(yield func([]any, error) bool) {
 		typ := indirectType(reflect.TypeFor[T]())
 		if typ.Kind() != reflect.Struct {
-			yield(nil, prefixed(fmt.Errorf("StructRows: %s is no struct", reflect.TypeFor[T]())))
+			yield(nil, prefixed(fmt.Errorf("StructRows: %s is not a struct", reflect.TypeFor[T]())))
 			return
 		}
 		fields := placeholder.FieldsOf(typ)
@@ -349,7 +349,7 @@ func kindOf(known map[uint32]catalogType, oid uint32) columnKind {
 }
 
 func (c *conn) catalogTypes(oids []uint32) (types []catalogType, err error) {
-	// int2vector and oidvector have elements too, but are no arrays.
+	// int2vector and oidvector have elements too, but are not arrays.
 	sql := []byte(`SELECT t.oid::int8, CASE t.typtype WHEN 'd' THEN t.typbasetype::int8 WHEN 'e' THEN 25 ELSE 0 END,
 		CASE t.oid WHEN e.typarray THEN t.typelem::int8 ELSE 0 END
 		FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.oid IN (0`)

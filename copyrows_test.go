@@ -130,16 +130,16 @@ func TestCopyRowsErrors(t *testing.T) {
 		value  any
 		want   string
 	}{
-		{"i", "abc", `"abc" is no int4`}, {"i", int64(1 << 40), "out of the range of int4"}, {"i", 1.5, "is no int4"}, {"i", true, "is no int4"}, {"i", time.Time{}, "time.Time does not fit the type int4"},
-		{"i", uint64(math.MaxUint64), "no int4"}, {"i", math.NaN(), "is no int4"}, {"i", struct{ A int }{}, "is a struct"}, {"i", make(chan int), "chan int cannot become"}, {"i", []int{1}, "[]int does not fit the type int4"},
-		{"s", "a\x00b", "NUL byte"}, {"s", []byte("\x00"), "NUL byte"}, {"f", 1e300, "out of the range of float4"}, {"f", "1x", "is no float4"}, {"f", 1e-300, "out of the range"},
-		{"n", "1,5", "is no numeric"}, {"n", "1e200000", "out of numeric's range"}, {"n", "1e-20000", "out of numeric's range"}, {"n", "0e-20000", "out of numeric's range"}, {"n", true, "is no numeric"},
-		{"b", 1, "is no bool"}, {"b", "maybe", "is no bool"}, {"u", "123", "is no uuid"}, {"u", 5, "is no uuid"},
-		{"d", "tomorrow", "is no date"}, {"d", "12:00:00", "is no date"}, {"d", 5, "is no date"}, {"z", "2024-01-02 03:04:05", "has no offset"}, {"z", 5, "is no timestamptz"},
+		{"i", "abc", `"abc" is not a valid int4`}, {"i", int64(1 << 40), "out of the range of int4"}, {"i", 1.5, "is not a valid int4"}, {"i", true, "is not a valid int4"}, {"i", time.Time{}, "time.Time does not fit the type int4"},
+		{"i", uint64(math.MaxUint64), "is not a valid int4"}, {"i", math.NaN(), "is not a valid int4"}, {"i", struct{ A int }{}, "is a struct"}, {"i", make(chan int), "chan int cannot become"}, {"i", []int{1}, "[]int does not fit the type int4"},
+		{"s", "a\x00b", "NUL byte"}, {"s", []byte("\x00"), "NUL byte"}, {"f", 1e300, "out of the range of float4"}, {"f", "1x", "is not a valid float4"}, {"f", 1e-300, "out of the range"},
+		{"n", "1,5", "is not a valid numeric"}, {"n", "1e200000", "out of numeric's range"}, {"n", "1e-20000", "out of numeric's range"}, {"n", "0e-20000", "out of numeric's range"}, {"n", true, "is not a valid numeric"},
+		{"b", 1, "is not a valid bool"}, {"b", "maybe", "is not a valid bool"}, {"u", "123", "is not a valid uuid"}, {"u", 5, "is not a valid uuid"},
+		{"d", "tomorrow", "is not a valid date"}, {"d", "12:00:00", "is not a valid date"}, {"d", 5, "is not a valid date"}, {"z", "2024-01-02 03:04:05", "has no offset"}, {"z", 5, "is not a valid timestamptz"},
 		{"z", psyco.Date{Year: 2024, Month: 1, Day: 1}, "has no offset"}, {"z", time.Unix(1<<60, 0), "out of the range"}, {"d", time.Unix(1<<55, 0), "out of the range"},
-		{"c", 25 * time.Hour, "no time of day"}, {"c", psyco.Timestamp{Infinity: 1}, "no time of day"}, {"c", "noon", "is no time"}, {"v", "soon", "is not an interval"}, {"v", 3, "is no interval"},
-		{"a", 1, "is no array"}, {"a", []string{"x"}, `element 0: "x" is no int4`}, {"a", []any{[]int{1, 2}, []int{1}}, "rectangular"}, {"a", "{1", "array"},
-		{"x", "nowhere", "is not an inet"}, {"x", 7, "is no inet"}, {"y", `a\b`, "is no bytea"}, {"y", 1, "no"}, {"j", func() {}, "cannot become"}, {"j", map[string]any{"f": func() {}}, "unsupported type"},
+		{"c", 25 * time.Hour, "is not a time of day"}, {"c", psyco.Timestamp{Infinity: 1}, "is not a time of day"}, {"c", "noon", "is not a valid time"}, {"v", "soon", "is not an interval"}, {"v", 3, "is not a valid interval"},
+		{"a", 1, "is not a valid array"}, {"a", []string{"x"}, `element 0: "x" is not a valid int4`}, {"a", []any{[]int{1, 2}, []int{1}}, "rectangular"}, {"a", "{1", "array"},
+		{"x", "nowhere", "is not an inet"}, {"x", 7, "is not a valid inet"}, {"y", `a\b`, "is not a valid bytea"}, {"y", 1, "no"}, {"j", func() {}, "cannot become"}, {"j", map[string]any{"f": func() {}}, "unsupported type"},
 	} {
 		rows := func(yield func([]any, error) bool) {
 			for i := range 3 {
@@ -296,7 +296,7 @@ func TestCopyRowsStructs(t *testing.T) {
 	}
 	equalRows(t, all(t, db, "SELECT id, full_name, extract(epoch FROM at)::int FROM t"), "1,Ada,0", "<nil>,Grace,1", "1,Ada,<nil>")
 	for want, err := range map[string]error{
-		"int is no struct": func() error {
+		"int is not a struct": func() error {
 			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, columns, psyco.StructRows(columns, slices.Values([]int{1})))
 			return err
 		}(),
@@ -572,7 +572,7 @@ func TestCopyRowsAdapter(t *testing.T) {
 		if b {
 			return "yes", 0, nil
 		}
-		return nil, 0, errors.New("no is no answer")
+		return nil, 0, errors.New("no is not an answer")
 	})
 	db := testDB(t, psyco.WithTypeMap(types))
 	mustExec(t, db, "CREATE TABLE t (s text)")
@@ -580,7 +580,7 @@ func TestCopyRowsAdapter(t *testing.T) {
 		t.Fatal(err)
 	}
 	equalRows(t, all(t, db, "SELECT s FROM t"), "yes", "plain")
-	if _, err := psyco.CopyRows(context.Background(), db, psyco.Identifier{"t"}, []string{"s"}, psyco.SliceRows([][]any{{false}})); err == nil || !strings.Contains(err.Error(), `row 1: column "s": `) || !strings.Contains(err.Error(), "no is no answer") {
+	if _, err := psyco.CopyRows(context.Background(), db, psyco.Identifier{"t"}, []string{"s"}, psyco.SliceRows([][]any{{false}})); err == nil || !strings.Contains(err.Error(), `row 1: column "s": `) || !strings.Contains(err.Error(), "no is not an answer") {
 		t.Errorf("got %v", err)
 	}
 }

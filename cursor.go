@@ -185,7 +185,7 @@ func (cur *Cursor) Move(ctx context.Context, n int) (int64, error) {
 	return cur.move(ctx, direction(n))
 }
 
-// ScrollMode tells Scroll from where to count.
+// ScrollMode is from where Scroll counts.
 type ScrollMode int
 
 // The modes of Scroll.
@@ -259,7 +259,7 @@ func direction(n int) string {
 }
 
 // closeCursor closes a cursor with the protocol's Close message. A cursor is a
-// portal; unlike CLOSE, the message is no error if there is none of that name,
+// portal; unlike CLOSE, the message is not an error if there is none of that name,
 // and it is taken in a failed transaction.
 func (c *conn) closeCursor(name string) error {
 	c.wire.Exchange(wire.Exchange{

@@ -135,7 +135,7 @@ func (c *conn) location() *time.Location {
 
 var locations sync.Map // name → *time.Location
 
-// describeColumns is what a result set in memory tells of its columns.
+// describeColumns describes the columns of a result set in memory.
 func describeColumns(fields []wire.Field) *header {
 	h := &header{names: make([]string, len(fields)), types: make([]columnType, len(fields))}
 	for i, f := range fields {

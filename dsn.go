@@ -611,7 +611,7 @@ func checkPort(host string) error {
 	if !ok || dial.IsSocket(host) || port == "" || strings.Trim(port, "0123456789") != "" {
 		return nil
 	}
-	return fmt.Errorf("%q is no host: the port goes into port=, as in host=%s port=%s", host, name, port)
+	return fmt.Errorf("%q is not a host: the port goes into port=, as in host=%s port=%s", host, name, port)
 }
 
 func hostColumn(c *Config) string {

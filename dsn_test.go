@@ -686,7 +686,7 @@ func TestHostErrors(t *testing.T) {
 		{"port=65536", `invalid port number: "65536"`},
 		{"port=-1", `invalid port number: "-1"`},
 		{"hostaddr=localhost", `could not parse network address "localhost"`},
-		{"host=a,localhost:5433", `"localhost:5433" is no host: the port goes into port=, as in host=localhost port=5433`},
+		{"host=a,localhost:5433", `"localhost:5433" is not a host: the port goes into port=, as in host=localhost port=5433`},
 		{"hostaddr=10.0.0", `could not parse network address "10.0.0"`},
 	} {
 		wantError(t, tt.dsn, nil, tt.want)

@@ -35,7 +35,7 @@ func (e *canceledError) Error() string   { return e.err.Error() }
 func (e *canceledError) Unwrap() []error { return []error{e.cause, e.err} }
 
 // errNotSent takes the place of driver.ErrBadConn where database/sql must not see that,
-// see tell.
+// see maskBadConn.
 var errNotSent = errors.New("psyco: the connection is lost, and the statement was not sent")
 
 // notSentError is the error of a statement that was not sent, because the server has

@@ -30,7 +30,7 @@ import (
 // It is never driver.ErrBadConn once something was sent.
 //
 // An error about one row is a *RowError. One that came at the commit, such as that of a
-// deferred constraint, says so and is about none. An error of rows itself ends ExecMany
+// deferred constraint, says that it came there and names no row. An error of rows itself ends ExecMany
 // and is in the chain of the one it returns.
 //
 // ExecMany may read rows while it has the connection, so the iterator must not
@@ -180,7 +180,7 @@ func (m *many) execute(ctx context.Context, query string) error {
 }
 
 // failed turns the error of n rows into the caller's. A lost connection, a
-// refused BEGIN or a refused commit is no row's fault.
+// refused BEGIN or a refused commit is not the fault of a row.
 func (m *many) failed(i, n int, err error) error {
 	c := m.c
 	switch {
@@ -225,7 +225,7 @@ func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set
 	if err != nil {
 		return 0, set, c.finish(k, err)
 	}
-	r := c.openFor(st, base, k, st.sql)
+	r := c.newRowsFor(st, base, k, st.sql)
 	r.buffer()
 	set = r.sets[0]
 	set.err = r.Close()

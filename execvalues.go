@@ -264,8 +264,8 @@ func (v *valuesQuery) unify(st *statement) {
 		v.types[col] = typ
 		for i := col; i < len(st.types); i += v.width {
 			st.types[i] = typ
-			if st.open != nil {
-				st.open[i] = typ
+			if st.fallback != nil {
+				st.fallback[i] = typ
 			}
 		}
 	}
@@ -286,7 +286,7 @@ func (v *valuesQuery) execute(ctx context.Context, m *many) error {
 			return err
 		}
 		plans = append(plans, p.find(&st))
-		pages = append(pages, statement{sql: st.sql, args: st.args, types: slices.Clone(st.types), open: slices.Clone(st.open), origin: st.origin})
+		pages = append(pages, statement{sql: st.sql, args: st.args, types: slices.Clone(st.types), fallback: slices.Clone(st.fallback), origin: st.origin})
 	}
 	if refused, err := p.prepare(ctx); err != nil {
 		i := slices.Index(plans, refused)

@@ -39,7 +39,7 @@ func (st *statement) hint(pe *pq.Error, offset int) string {
 // hasList reports whether an argument is an array.
 func (st *statement) hasList() bool {
 	for i, oid := range st.types {
-		if pgform.IsArrayOID(oid) || oid == 0 && i < len(st.open) && pgform.IsArrayOID(st.open[i]) {
+		if pgform.IsArrayOID(oid) || oid == 0 && i < len(st.fallback) && pgform.IsArrayOID(st.fallback[i]) {
 			return true
 		}
 	}

@@ -35,7 +35,7 @@ const maxInferences = 4096
 // lookup returns the types to declare for st and whether they are known to
 // work. A statement that leaves no type open needs no trying out.
 func (in *inferences) lookup(st *statement) (types []uint32, known bool) {
-	if len(st.open) == 0 && !st.storesFloats() {
+	if len(st.fallback) == 0 && !st.storesFloats() {
 		return st.types, true
 	}
 	if v, ok := in.m.Load(key(st)); ok {
@@ -68,7 +68,7 @@ func (in *inferences) forget(st *statement) {
 
 func key(st *statement) inferenceKey {
 	b := make([]byte, 0, 64)
-	for _, types := range [...][]uint32{st.types, st.open} {
+	for _, types := range [...][]uint32{st.types, st.fallback} {
 		for _, t := range types {
 			b = binary.BigEndian.AppendUint32(b, t)
 		}
@@ -217,7 +217,7 @@ func (s *search) splitUp(complaint *pq.Error, text string) bool {
 	if complaint != nil {
 		at := offsetOf(text, complaint.Position)
 		if i := slices.IndexFunc(placeholder.Spots(text), func(p placeholder.Spot) bool { return p.Start == at }); i >= 0 {
-			types[i] = st.open[i]
+			types[i] = st.fallback[i]
 		}
 	}
 	s.steps = append(s.steps, step{st: st, split: split, types: types, untried: true})
@@ -241,12 +241,12 @@ func (st *statement) splitUp() (*statement, []int) {
 		return nil, nil
 	}
 	apart := *st
-	apart.params, apart.types, apart.open = nil, make([]uint32, len(spots)), make([]uint32, len(spots))
+	apart.params, apart.types, apart.fallback = nil, make([]uint32, len(spots)), make([]uint32, len(spots))
 	split := make([]int, len(spots))
 	var sql []byte
 	at := 0
 	for i, p := range spots {
-		split[i], apart.types[i], apart.open[i] = p.Arg, st.types[p.Arg], st.open[p.Arg]
+		split[i], apart.types[i], apart.fallback[i] = p.Arg, st.types[p.Arg], st.fallback[p.Arg]
 		sql = append(sql, st.sql[at:p.Start]...)
 		sql = strconv.AppendInt(append(sql, '$'), int64(i+1), 10)
 		at = p.Stop
@@ -274,7 +274,7 @@ func spread(args []driver.NamedValue, split []int) []driver.NamedValue {
 // has changed, and reports whether there are others to begin with.
 func (s *search) outdated(err error) bool {
 	pe := pq.As(err)
-	if pe == nil || pe.Where != "" || pe.Code.Class() != "42" || !ofAnalysis(pe) || len(s.of.open) == 0 && !s.of.storesFloats() {
+	if pe == nil || pe.Where != "" || pe.Code.Class() != "42" || !ofAnalysis(pe) || len(s.of.fallback) == 0 && !s.of.storesFloats() {
 		return false
 	}
 	others := !slices.Equal(s.types, s.of.types)
@@ -295,7 +295,7 @@ func (s *search) retryRead(params []uint32) bool {
 	}
 	for i, t := range params {
 		null := i < len(s.st.args) && s.st.args[i].Value == nil
-		if i < len(s.st.open) && s.types[i] == 0 && !null && isSingle(t) && pgform.IsArrayOID(s.st.open[i]) {
+		if i < len(s.st.fallback) && s.types[i] == 0 && !null && isSingle(t) && pgform.IsArrayOID(s.st.fallback[i]) {
 			if s.attempts == nil {
 				s.attempts = &attempts{}
 			}
@@ -308,7 +308,7 @@ func (s *search) retryRead(params []uint32) bool {
 
 // misread declares a list as one.
 func (s *search) misread(n int) bool {
-	if n >= len(s.st.open) || !pgform.IsArrayOID(s.st.open[n]) {
+	if n >= len(s.st.fallback) || !pgform.IsArrayOID(s.st.fallback[n]) {
 		return false
 	}
 	s.steps = append(s.steps, step{st: s.st, split: s.split, types: s.types, suspects: [][]int{{n}}})
@@ -340,7 +340,7 @@ func (s *search) next() bool {
 			types, changed := slices.Clone(last.types), false
 			for _, n := range last.suspects[0] {
 				changed = changed || types[n] == 0
-				types[n] = last.st.open[n]
+				types[n] = last.st.fallback[n]
 			}
 			last.suspects = last.suspects[1:]
 			if changed {
@@ -350,10 +350,10 @@ func (s *search) next() bool {
 		}
 		s.steps = s.steps[:len(s.steps)-1]
 	}
-	if !s.open || len(s.of.open) == 0 || s.split == nil && slices.Equal(s.types, s.of.open) {
+	if !s.open || len(s.of.fallback) == 0 || s.split == nil && slices.Equal(s.types, s.of.fallback) {
 		return false
 	}
-	s.st, s.split, s.types, s.tries = s.of, nil, s.of.open, maxTries // as a last resort
+	s.st, s.split, s.types, s.tries = s.of, nil, s.of.fallback, maxTries // as a last resort
 	return true
 }
 
@@ -445,7 +445,7 @@ func suspects(complaint *pq.Error, text string, spots []placeholder.Spot, st *st
 	if complaint.Code == pqerror.IndeterminateDatatype || complaint.Code == pqerror.AmbiguousParameter {
 		if _, number, ok := strings.Cut(complaint.Message, "$"); ok {
 			number = number[:len(number)-len(strings.TrimLeft(number, "0123456789"))]
-			n, _ := strconv.Atoi(number) // 0 is no parameter's
+			n, _ := strconv.Atoi(number) // 0 belongs to no parameter
 			if i := slices.IndexFunc(spots, func(p placeholder.Spot) bool { return p.Arg == n-1 }); i >= 0 {
 				if calls[i] >= 0 {
 					among(func(j int) bool { return calls[j] == calls[i] })
@@ -467,7 +467,7 @@ func suspects(complaint *pq.Error, text string, spots []placeholder.Spot, st *st
 		}
 	}
 	if sets == nil { // functions of arrays are complained of without a position
-		among(func(i int) bool { return pgform.IsArrayOID(st.open[spots[i].Arg]) })
+		among(func(i int) bool { return pgform.IsArrayOID(st.fallback[spots[i].Arg]) })
 		for i := range spots {
 			among(func(j int) bool { return i == j })
 		}
@@ -514,7 +514,7 @@ func callAt(text string, at int) (start, stop int) {
 }
 
 // argumentsOf returns for each place where the parenthesis of the call is that it is an
-// argument of, as a whole; -1 if it is none.
+// argument of, as a whole; -1 if it is not an argument.
 func argumentsOf(text string, spots []placeholder.Spot) []int {
 	calls := slices.Repeat([]int{-1}, len(spots))
 	open := []int{-1} // the parentheses around; -1 for those of no call

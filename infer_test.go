@@ -68,7 +68,7 @@ func TestTypedParameters(t *testing.T) {
 		mustExec(t, db, "CREATE TABLE log (n int)")
 		for i, tt := range tests {
 			if clientBinding(t) && tt.name == "pg_typeof of a string" {
-				tt.want = "unknown" // as that of a literal, which is no error
+				tt.want = "unknown" // as that of a literal, which is not an error
 			}
 			t.Run(tt.name, func(t *testing.T) {
 				for range 3 {

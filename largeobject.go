@@ -318,7 +318,7 @@ func (o *LargeObject) Seek(offset int64, whence int) (int64, error) {
 		return 0, o.errorf("seeking with whence %d: use io.SeekStart, io.SeekCurrent or io.SeekEnd", whence)
 	}
 	if offset < -base || offset+base < 0 {
-		return 0, o.errorf("seeking to %d%+d, which is no offset", base, offset)
+		return 0, o.errorf("seeking to %d%+d, which is not an offset", base, offset)
 	}
 	o.offset = base + offset
 	return o.offset, nil

@@ -288,7 +288,7 @@ func TestLargeObjectMistakes(t *testing.T) {
 			{"ReadAt below 0", "negative offset -1", func() error { _, err := o.ReadAt(nil, -1); return err }},
 			{"WriteAt below 0", "negative offset -1", func() error { _, err := o.WriteAt(nil, -1); return err }},
 			{"Seek below 0", "seeking to 7-8", func() error { _, err := o.Seek(-8, io.SeekEnd); return err }},
-			{"Seek too far", "which is no offset", func() error { o.Seek(1, 0); _, err := o.Seek(1<<63-1, io.SeekCurrent); return err }},
+			{"Seek too far", "which is not an offset", func() error { o.Seek(1, 0); _, err := o.Seek(1<<63-1, io.SeekCurrent); return err }},
 			{"Seek from elsewhere", "whence 3", func() error { _, err := o.Seek(0, 3); return err }},
 			{"a mode of 0", "0x0 is not a mode", func() error { _, err := store.Open(ctx, oid, 0); return err }},
 			{"another mode", "0x1 is not a mode", func() error { _, err := store.Open(ctx, oid, 1); return err }},

@@ -12,12 +12,12 @@ import (
 
 // lib/pq does not expect that reading a message can go wrong, and panics. wire has
 // checked each message before, but not what the values in it mean; and a panic in
-// the middle of an answer would leave database/sql with a connection, and locks, that
-// nobody lets go of. So every call into lib/pq is guarded.
+// the middle of an answer would leave database/sql with a connection and locks that
+// are never given back. So every call into lib/pq is guarded.
 
 // guard, deferred, makes a panic of lib/pq or of psyco's own reading an error that
 // costs the connection. One of the program's own code goes on, but the connection
-// is lost all the same: it is in the middle of an answer.
+// is lost: it is in the middle of an answer.
 func guard(w *wire.Conn, err *error) {
 	v := recover()
 	if v == nil {

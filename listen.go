@@ -149,8 +149,8 @@ func (l *Listener) Listen(ctx context.Context, channels ...string) error {
 	return l.command(ctx, "LISTEN", channels)
 }
 
-// Unlisten ends listening to channels; one that is not listened to is none of
-// its worries. Notifications yields what has arrived before. Errors and ctx are
+// Unlisten ends listening to channels. Those that are not listened to are ignored.
+// Notifications yields what has arrived before. Errors and ctx are
 // as with Listen.
 func (l *Listener) Unlisten(ctx context.Context, channels ...string) error {
 	return l.command(ctx, "UNLISTEN", channels)
@@ -450,7 +450,7 @@ func notified(n *pq.Notification) event {
 	return event{Notification: Notification{Channel: n.Channel, Payload: n.Extra, PID: uint32(n.BePid)}}
 }
 
-// missed tells that notifications may have been missed, unless that is what was
+// missed reports to the program that notifications may have been missed, unless that is what was
 // told last.
 func (l *Listener) missed(lost error) {
 	l.mu.Lock()

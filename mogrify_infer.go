@@ -80,7 +80,7 @@ func (c *conn) buildLiterals(st *statement, q *query, args []driver.NamedValue) 
 			if v.declared == 0 {
 				v.declared = v.fallback
 			}
-			t.open = append(t.open, v.declared)
+			t.fallback = append(t.fallback, v.declared)
 		}
 		if slices.Contains(t.types, 0) || t.storesFloats() {
 			var known bool
@@ -95,7 +95,7 @@ func (c *conn) buildLiterals(st *statement, q *query, args []driver.NamedValue) 
 }
 
 // runTrial runs st as a simple query, and again with types for the literals of which
-// the server cannot infer them. It says so before it runs anything. In a
+// the server cannot infer them. The server refuses the statement before it runs anything. In a
 // transaction there is a savepoint around the attempts.
 func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 	var zero R
@@ -137,7 +137,7 @@ func runTrial[R any](c *conn, m mode[R], st *statement) (R, error) {
 }
 
 // clear asks the server which of the bytes that are unclear go into a bytea, as lib/pq does
-// of parameters. A query that can have literals, but no parameters, tells nothing.
+// of parameters. Nothing is learned from a query that can have literals, but no parameters.
 func (c *conn) clear(l *literals) error {
 	var text strings.Builder
 	st := &statement{}
@@ -149,7 +149,7 @@ func (c *conn) clear(l *literals) error {
 		}
 		k := &l.values[len(st.types)]
 		st.types = append(st.types, k.declared)
-		st.open = append(st.open, cmp.Or(k.declared, k.fallback, pgform.OIDText))
+		st.fallback = append(st.fallback, cmp.Or(k.declared, k.fallback, pgform.OIDText))
 		fmt.Fprintf(&text, "$%d", len(st.types))
 	}
 	st.sql = text.String()

@@ -238,7 +238,7 @@ func TestErrorsSayWhatToWrite(t *testing.T) {
 		name, query string
 		args        []any
 		want        string
-		literal     bool // is no mistake for a literal
+		literal     bool // is not a mistake for a literal
 	}{
 		{"a verb of fmt", "SELECT %d", list{1}, "got '%d'; % as an operator needs a space after it, or is written %%; a placeholder for a value of any type is %s (line", false},
 		{"%v", "SELECT %v", list{1}, "a placeholder for a value of any type is %s (line", false},

@@ -178,8 +178,8 @@ func (c *conn) clientBinding() bool { return c.sess.cfg.Binding == "client" }
 
 // adapt converts the arguments of a psycopg-style statement in place.
 func (c *conn) adapt(st *statement) error {
-	types, open := c.types[:0], c.openTypes[:0]
-	isOpen := false
+	types, fallbacks := c.types[:0], c.fallbacks[:0]
+	open := false
 	for i := range st.args {
 		a := &st.args[i]
 		value, oid, fallback, err := c.con.types.convert(a.Value, 0)
@@ -188,16 +188,16 @@ func (c *conn) adapt(st *statement) error {
 		}
 		types = append(types, oid)
 		if oid == 0 {
-			isOpen = true
+			open = true
 			oid = fallback
 		}
-		open = append(open, oid)
+		fallbacks = append(fallbacks, oid)
 		a.Value = value
 	}
-	c.types, c.openTypes = types, open
+	c.types, c.fallbacks = types, fallbacks
 	st.types = types
-	if isOpen {
-		st.open = open
+	if open {
+		st.fallback = fallbacks
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ func passwordEncryption(ctx context.Context, h Handle) (method string, iteration
 		return method, scram.Iterations, nil
 	}
 	if iterations, err = strconv.Atoi(count.String); err != nil || iterations < 1 {
-		return "", 0, fmt.Errorf("psyco: ChangePassword: the server's scram_iterations is %q, which is no number of iterations", count.String)
+		return "", 0, fmt.Errorf("psyco: ChangePassword: the server's scram_iterations is %q, which is not a number of iterations", count.String)
 	}
 	return method, iterations, nil
 }

@@ -173,7 +173,7 @@ func (p *pipeline) row(payload []byte) (err error) {
 	switch {
 	case set.err != nil:
 	case err != nil:
-		set.err = err // the statement has run all the same
+		set.err = err // the statement has run nevertheless
 	default:
 		set.rows = append(set.rows, row)
 	}
@@ -184,7 +184,7 @@ func (p *pipeline) row(payload []byte) (err error) {
 // may be the reason, and reports whether the server refused one because it is
 // outdated while nothing has been done that outlasts the error.
 func (p *pipeline) failed(err error) (outdated bool) {
-	// One that was prepared a moment ago is none of that.
+	// A plan that was prepared a moment ago cannot be outdated.
 	fresh := p.answered >= len(p.plans) || p.plans[p.answered] == nil || p.plans[p.answered].entry == nil
 	p.keep()
 	if pq.As(err) == nil || p.c.lost != nil {
@@ -269,7 +269,7 @@ func (pl *plan) fits(st *statement) bool {
 		if st.args[i].Value == nil {
 			continue
 		}
-		if pl.types[i] != t || t == 0 && pl.open[i] != st.open[i] {
+		if pl.types[i] != t || t == 0 && pl.fallback[i] != st.fallback[i] {
 			return false
 		}
 	}
@@ -277,7 +277,7 @@ func (pl *plan) fits(st *statement) bool {
 }
 
 // key is what the plan is found by in the cache, together with its text.
-func (pl *plan) key() []uint32 { return slices.Concat(pl.types, pl.open) }
+func (pl *plan) key() []uint32 { return slices.Concat(pl.types, pl.fallback) }
 
 // planner finds and makes the plans of one operation. New ones stay out of the
 // cache until its end, so that none evicts another that is in use.
@@ -315,9 +315,9 @@ func (p *planner) find(st *statement) *plan {
 		return p.last
 	}
 	p.mayCommit = p.mayCommit || sqllex.MayCommit(st.sql)
-	types, open := slices.Clone(st.types), slices.Clone(st.open)
-	adopt(types, open, st, known)
-	pl := &plan{statement: statement{sql: st.sql, types: types, open: open}}
+	types, fallback := slices.Clone(st.types), slices.Clone(st.fallback)
+	adopt(types, fallback, st, known)
+	pl := &plan{statement: statement{sql: st.sql, types: types, fallback: fallback}}
 	if e := p.cached(pl); e != nil && e.Ready {
 		pl = e.Stmt
 		p.c.stats.CacheHits++
@@ -342,7 +342,7 @@ func (p *planner) cached(pl *plan) *stmtcache.Entry[*plan] {
 
 // adopt gives the NULLs of st the types that other rows have in their place, so
 // that not each pattern of NULLs needs a plan of its own.
-func adopt(types, open []uint32, st *statement, known []*plan) {
+func adopt(types, fallback []uint32, st *statement, known []*plan) {
 	for i := range types {
 		if types[i] != 0 || st.args[i].Value != nil {
 			continue
@@ -350,7 +350,7 @@ func adopt(types, open []uint32, st *statement, known []*plan) {
 		for _, pl := range known {
 			if i < len(pl.types) && pl.types[i] != 0 {
 				types[i] = pl.types[i]
-				open[i] = pl.types[i]
+				fallback[i] = pl.types[i]
 				break
 			}
 		}
@@ -526,7 +526,7 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 	return done, refused, err
 }
 
-// A RowError tells which rows an error of ExecMany or ExecValues is about. The
+// A RowError says which rows an error of ExecMany or ExecValues is about. The
 // *pq.Error of the server, if it is the server's, is in its chain.
 type RowError struct {
 	Row  int // the first one, counted from 1

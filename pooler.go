@@ -74,7 +74,7 @@ const looks = 2
 
 // mayPrepare reports whether statements may be kept on the server. Where a pooler
 // is suspected it first looks whether the server changes: one that answers two
-// connections, or one after another has answered this one, is no session's own.
+// connections, or one after another has answered this one, belongs to no session alone.
 func (c *conn) mayPrepare() bool {
 	if c.onePacket || c.con.dialer.pooled.Load() {
 		return false

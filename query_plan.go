@@ -467,7 +467,7 @@ func setJSON(dst reflect.Value, src any) error {
 	case []byte:
 		document = x
 	default:
-		return fmt.Errorf("a %T is no json", src)
+		return fmt.Errorf("a %T is not JSON", src)
 	}
 	if err := json.Unmarshal(document, dst.Addr().Interface()); err != nil {
 		return fmt.Errorf("cannot read %.60q as %s: %w", document, dst.Type(), err)

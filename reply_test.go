@@ -652,7 +652,7 @@ func testAfterFailedTransaction(t *testing.T, way string) {
 		t.Fatal(err)
 	}
 	if _, err := tx.ExecContext(t.Context(), "SELECT 1 / 0"); err == nil {
-		t.Error("1 / 0 is no error")
+		t.Error("1 / 0 is not an error")
 	}
 	if err := tx.Commit(); err != pq.ErrInFailedTransaction {
 		t.Errorf("Commit: %v", err)

@@ -52,8 +52,8 @@ type rows struct {
 	sets     []resultSet // what buffer has read: the current result set first
 }
 
-// open takes over the rows of a query that was just sent.
-func (c *conn) open(base driver.Rows, k *call, text string) *rows {
+// newRows takes over the rows of a query that was just sent.
+func (c *conn) newRows(base driver.Rows, k *call, text string) *rows {
 	r := &rows{c: c, base: base, call: k, text: text}
 	if base == driver.Rows(&c.reply) {
 		r.own = c.reply
@@ -68,10 +68,10 @@ func (c *conn) open(base driver.Rows, k *call, text string) *rows {
 	return r
 }
 
-// openFor is open for the rows of st. A text of several statements may fail in the
+// newRowsFor is newRows for the rows of st. A text of several statements may fail in the
 // middle of its rows, and that has literals if it has arguments.
-func (c *conn) openFor(st *statement, base driver.Rows, k *call, text string) *rows {
-	r := c.open(base, k, text)
+func (c *conn) newRowsFor(st *statement, base driver.Rows, k *call, text string) *rows {
+	r := c.newRows(base, k, text)
 	if st.literals != nil {
 		r.st = &statement{sql: st.sql, origin: st.origin}
 	}

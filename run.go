@@ -24,11 +24,11 @@ import (
 
 // statement is a query text with its arguments, ready to be sent.
 type statement struct {
-	sql   string
-	args  []driver.NamedValue // values that lib/pq encodes
-	types []uint32            // declared parameter types, 0: the server infers; nil for native queries
-	open  []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
-	trial *trial              // literals that are not known to do without a cast
+	sql      string
+	args     []driver.NamedValue // values that lib/pq encodes
+	types    []uint32            // declared parameter types, 0: the server infers; nil for native queries
+	fallback []uint32            // types with the zeros replaced, in case the server cannot infer; nil if there are none
+	trial    *trial              // literals that are not known to do without a cast
 
 	origin
 	params  []uint32 // the parameters' types, where the server was asked for them
@@ -58,7 +58,7 @@ func (p *prepared) fits(st *statement) bool {
 		return false
 	}
 	for i, t := range p.assumed {
-		if t != 0 && st.types[i] == 0 && t != st.open[i] {
+		if t != 0 && st.types[i] == 0 && t != st.fallback[i] {
 			return false
 		}
 	}
@@ -133,7 +133,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 		return runTrial(c, m, st)
 	}
 	if len(st.args) > placeholder.MaxParams {
-		// lib/pq says so itself, but takes no statement after that.
+		// lib/pq reports it too, but then takes no further statement.
 		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), placeholder.MaxParams)
 	}
 	c.text = st.sql
@@ -152,7 +152,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	if st.counted && !c.mayMiss() {
 		e = c.cache.Use(st.sql, st.types)
 		if e != nil && e.Ready && !e.Stmt.fits(st) {
-			e = c.cache.Use(st.sql, st.open)
+			e = c.cache.Use(st.sql, st.fallback)
 			if e != nil && e.Ready && !e.Stmt.fits(st) {
 				e = nil
 			}
@@ -484,7 +484,7 @@ func (c *conn) appendWhole(b []byte, name string, st *statement, types []uint32,
 
 // maxDescribed is how long a packet may be that has more to come behind a Describe.
 // The server might write a long description before it reads on, and would wait
-// for ever for a client that does not read before it has written all.
+// forever for a client that does not read before it has written all.
 const maxDescribed = 8 << 10
 
 // textResults is the end of a Bind that wants all results as text.

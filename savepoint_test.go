@@ -212,7 +212,7 @@ func TestSnapshot(t *testing.T) {
 			}
 			first.Rollback()
 
-			// The snapshot is gone, which BeginTx or the first statement tells.
+			// The snapshot is gone, so BeginTx or the first statement returns an error.
 			late, err := psyco.BeginTx(ctx, db, opts)
 			if err == nil {
 				_, err = late.Exec("SELECT %s", 1)

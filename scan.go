@@ -147,7 +147,7 @@ func setText(dst reflect.Value, text string) error {
 			return err
 		}
 		if interval.Months != 0 {
-			return fmt.Errorf("interval %s has months, which are no fixed duration: use psyco.Interval", text)
+			return fmt.Errorf("interval %s has months, which are not a fixed duration: use psyco.Interval", text)
 		}
 		d, err := Interval(interval).Duration()
 		dst.SetInt(int64(d))
@@ -314,14 +314,14 @@ func scanText(src any, dest string) (string, error) {
 // parseTime reads timestamps with and without a zone, dates and times of day as lib/pq does.
 func parseTime(text string) (time.Time, error) {
 	if strings.HasSuffix(text, "infinity") {
-		return time.Time{}, fmt.Errorf("%s is no time.Time: use psyco.Timestamp or psyco.Date", text)
+		return time.Time{}, fmt.Errorf("%s is not a time.Time: use psyco.Timestamp or psyco.Date", text)
 	}
 	if len(text) > 2 && text[2] == ':' {
 		return pgform.ParseClock(text)
 	}
 	t, err := pq.ParseTimestamp(nil, text)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%.60q is no timestamp in datestyle ISO", text)
+		return time.Time{}, fmt.Errorf("%.60q is not a timestamp in datestyle ISO", text)
 	}
 	return t, nil
 }

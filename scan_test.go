@@ -44,7 +44,7 @@ func TestScan(t *testing.T) {
 	utc := time.FixedZone("", 0)
 	for _, tt := range []struct {
 		name string
-		dest any // a pointer; Into is put around those that are no Scanner
+		dest any // a pointer; Into is put around those that are not Scanners
 		src  any
 		want any
 	}{

@@ -97,11 +97,11 @@ func shows(v any) map[string]string {
 	none := "no verb"
 	//lint:ignore SA5009 fmt shows an argument that is too many
 	all := map[string]string{"Print": fmt.Sprint(v), "extra argument": fmt.Sprintf(none, v)}
-	// Of %p and %w with what is no pointer and no error, fmt asks no method; go vet refuses them.
+	// Of %p and %w with what is neither a pointer nor an error, fmt asks no method; go vet refuses them.
 	for _, verb := range "vTtbcdoOxXUeEfFgGsqz" {
 		for _, flags := range []string{"", "+", "#", " ", "-20", "020", ".3", "+#"} {
 			if flags == ".3" && verb == 's' {
-				continue // three characters of it are no secret, and no test
+				continue // three characters of it are not a secret, and no test
 			}
 			all["%"+flags+string(verb)] = fmt.Sprintf("%"+flags+string(verb), v)
 		}

@@ -182,7 +182,7 @@ func (r *serverRows) fetch() error {
 	if r.rows != nil {
 		_ = r.rows.Close() // read to its end, and its error was given then
 	}
-	r.rows = c.open(base, k, "FETCH")
+	r.rows = c.newRows(base, k, "FETCH")
 	return nil
 }
 

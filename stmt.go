@@ -28,7 +28,7 @@ var (
 // PrepareContext makes a prepared statement. COPY … FROM STDIN makes the
 // statement that pq.CopyIn is for.
 func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, err error) {
-	defer c.tell(&err)
+	defer c.maskBadConn(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (s *nativeStmt) prepare() error {
 // NumInput returns the number of parameters, as the server counts them.
 func (s *nativeStmt) NumInput() int { return s.params }
 
-// Close lets go of the server's statement. Mostly no round trip is spent on it: the
+// Close has the server close its statement, mostly without a round trip: the
 // Close message goes with the next statement, see conn.closeStatements.
 func (s *nativeStmt) Close() error {
 	if s.closed {
@@ -111,18 +111,18 @@ func (s *nativeStmt) Close() error {
 }
 
 func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
-	defer s.c.tell(&err)
+	defer s.c.maskBadConn(&err)
 	res, k, err := runNative(ctx, s, execMode{}, args)
 	return res, s.c.finish(k, err)
 }
 
 func (s *nativeStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
-	defer s.c.tell(&err)
+	defer s.c.maskBadConn(&err)
 	r, k, err := runNative(ctx, s, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
 	}
-	return s.c.open(r, k, s.text), nil
+	return s.c.newRows(r, k, s.text), nil
 }
 
 // Exec is ExecContext without a context.
@@ -212,11 +212,11 @@ type variant struct {
 }
 
 // check prepares the query without declaring types, to find mistakes in it. A
-// type that the server cannot infer is none: if the query, with text for all
-// types, works or has another error, that depends on the arguments.
+// type that the server cannot infer is not a mistake: whether the query, with text for
+// all types, works or has another error depends on the arguments.
 func (s *psycopgStmt) check() error {
 	c := s.c
-	st := &statement{sql: s.q.SQL, types: make([]uint32, s.q.Params), open: slices.Repeat([]uint32{pgform.OIDText}, s.q.Params)}
+	st := &statement{sql: s.q.SQL, types: make([]uint32, s.q.Params), fallback: slices.Repeat([]uint32{pgform.OIDText}, s.q.Params)}
 	var types []uint32
 	var first *pq.Error
 	guard := c.guardParse(true)
@@ -234,7 +234,7 @@ func (s *psycopgStmt) check() error {
 		case first == nil && clashes(err) && apart != nil:
 			st = apart
 		case first == nil && openType(err) != nil:
-			first, types = pe, st.open
+			first, types = pe, st.fallback
 		case first != nil && first.Message != pe.Message:
 			done = true
 		default:
@@ -269,20 +269,20 @@ func (s *psycopgStmt) drop() {
 }
 
 func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
-	defer s.c.tell(&err)
+	defer s.c.maskBadConn(&err)
 	var st statement
 	res, k, err := runPsycopg(ctx, s, &st, execMode{}, args)
 	return res, s.c.finish(k, err)
 }
 
 func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
-	defer s.c.tell(&err)
+	defer s.c.maskBadConn(&err)
 	var st statement
 	r, k, err := runPsycopg(ctx, s, &st, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
 	}
-	return s.c.openFor(&st, r, k, s.q.Text), nil
+	return s.c.newRowsFor(&st, r, k, s.q.Text), nil
 }
 
 // Exec is ExecContext without a context.
@@ -343,7 +343,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 // maxClosing is how many statements may wait to be closed by what is sent next.
 const maxClosing = 8
 
-// closeStatements sees to the statements that wait to be closed: in front of what is sent
+// closeStatements has the statements closed that wait for it: in front of what is sent
 // next, or in a round trip of their own if many wait, or if the program wants none
 // to be kept.
 func (c *conn) closeStatements() error {

@@ -47,7 +47,7 @@ type Tracer interface {
 	TraceEnd(ctx context.Context, t *Trace)
 }
 
-// WithTracer tells tr of everything that the connector and its connections do.
+// WithTracer reports to tr everything that the connector and its connections do.
 // Without a Tracer nothing is spent on it.
 func WithTracer(tr Tracer) Option {
 	return func(c *Connector) { c.tracer = tr }
@@ -85,7 +85,7 @@ type Trace struct {
 
 	Duration     time.Duration
 	RowsReturned int64  // that were read by the program
-	RowsAffected int64  // as the result of Exec tells it, or rows of a COPY
+	RowsAffected int64  // as the result of Exec reports it, or rows of a COPY
 	RoundTrips   uint64 // 0 behind Wrap, where they are not known
 	CacheHit     bool   // it ran with a statement that the cache had prepared
 	Err          error  // what the program gets
@@ -431,7 +431,7 @@ func (c *conn) announceBatch(ctx context.Context, b *Batch) context.Context {
 }
 
 // arguments keeps a copy of the arguments of a statement, which are converted in
-// place, without those that are none of the statement's.
+// place, without those that do not belong to the statement.
 func (s *tracing) arguments(args []driver.NamedValue) {
 	if len(args) == 0 {
 		return

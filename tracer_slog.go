@@ -74,7 +74,7 @@ func (s *SlogTracer) TraceEnd(ctx context.Context, t *Trace) {
 // psyco.affected_rows, psyco.round_trips, psyco.cache_hit, error. What does not
 // apply is left out. In TraceStart these are the attributes that are known then.
 //
-// Without values, nothing in them tells what the arguments are: a query without
+// Without values, nothing in them gives away the arguments: a query without
 // arguments has ? in place of its literals, and where the text of an error may
 // quote a value, such as that of 22P02, it is left out. Detail and hint always
 // are. With values there are db.query.parameter.<name> for each argument, counted
@@ -99,7 +99,7 @@ func (t *Trace) Attrs(values bool) []slog.Attr {
 			text("db.query.text", withoutLiterals(t.Query))
 		}
 	}
-	if t.BatchSize > 1 { // a batch of one is none, by the conventions
+	if t.BatchSize > 1 { // by the conventions a batch of one statement is not a batch
 		add(slog.Int("db.operation.batch.size", t.BatchSize))
 	}
 	if len(t.Args) > 0 {

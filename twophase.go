@@ -249,14 +249,14 @@ var errPrepared = errors.New("psyco: the transaction was prepared, by a PREPARE 
 	"end it with CommitPrepared or RollbackPrepared")
 
 // TxID returns the server's number for a transaction, txid_current(), for
-// Committed. A transaction that has not written anything gets one by this.
+// Committed. It assigns one to a transaction that has not written anything.
 func TxID(ctx context.Context, tx *sql.Tx) (int64, error) {
 	var id int64
 	err := tx.QueryRowContext(ctx, "SELECT pg_catalog.txid_current()").Scan(&id)
 	return id, err
 }
 
-// Committed tells whether the transaction with a number of TxID has happened,
+// Committed reports whether the transaction with a number of TxID has happened,
 // after an error that has ErrCommitUnknown in its chain. h is a handle to the
 // same server, usually the *sql.DB. It asks txid_status(), which PostgreSQL has
 // from version 10 on, and while that is "in progress" again, until ctx ends: the

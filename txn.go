@@ -41,7 +41,7 @@ type tx struct {
 // read-only is asked for, so that the server's default_transaction_ settings
 // stay in force.
 func (c *conn) BeginTx(ctx context.Context, opts driver.TxOptions) (_ driver.Tx, err error) {
-	defer c.tell(&err)
+	defer c.maskBadConn(&err)
 	if err := c.start(ctx); err != nil {
 		return nil, err
 	}
@@ -178,8 +178,8 @@ type TxOptions struct {
 
 	// Snapshot is what ExportSnapshot has returned in a transaction that is
 	// still open: this one then sees the same data. Isolation must be
-	// sql.LevelRepeatableRead or sql.LevelSerializable, without Deferrable. What
-	// the server has against it, the first statement tells.
+	// sql.LevelRepeatableRead or sql.LevelSerializable, without Deferrable. If
+	// the server rejects it, the first statement returns the error.
 	Snapshot string
 
 	// MaxRetries is how often InTx runs its function again after a
@@ -299,7 +299,7 @@ func retryable(err error) bool {
 		return false
 	}
 	if pq.As(err, pqerror.IdleInTransactionSessionTimeout) != nil {
-		return false // which fn itself has brought about
+		return false // which fn has caused itself
 	}
 	var lost *lostError
 	var undone *rolledBackError

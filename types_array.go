@@ -232,7 +232,7 @@ func (w *arrayWriter) element(ev reflect.Value, depth int) error {
 	}
 	if nested.IsValid() && w.m.isList(nested.Type()) {
 		if w.leafDepth > 0 && w.leafDepth <= depth+1 {
-			return fmt.Errorf("%s stands beside values that are no slices", nested.Type())
+			return fmt.Errorf("%s stands beside values that are not slices", nested.Type())
 		}
 		return w.write(nested, depth+1)
 	}
@@ -248,7 +248,7 @@ func (w *arrayWriter) element(ev reflect.Value, depth int) error {
 	return w.single(ev)
 }
 
-// single writes an element that is no array, and is not valid for NULL.
+// single writes an element that is not an array, and is not valid for NULL.
 func (w *arrayWriter) single(ev reflect.Value) error {
 	if w.encode != nil {
 		return w.encoded(ev)

@@ -97,7 +97,7 @@ func networkValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		addr, ok := netip.AddrFromSlice(x.IP)
 		ones, bits := x.Mask.Size()
 		if !ok || bits == 0 {
-			return nil, 0, 0, errors.New("net.IPNet has no address, or a mask that is no prefix")
+			return nil, 0, 0, errors.New("net.IPNet has no address, or a mask that is not a prefix")
 		}
 		if addr = addr.Unmap(); addr.Is4() && bits == 128 {
 			ones -= 96

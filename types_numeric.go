@@ -26,7 +26,7 @@ var (
 	_ parameter     = Numeric("")
 )
 
-// Value implements [driver.Valuer]. Text that is no number is an error.
+// Value implements [driver.Valuer]. Text that is not a number is an error.
 func (n Numeric) Value() (driver.Value, error) {
 	if !pgform.IsNumeric(string(n)) {
 		return nil, prefixed(fmt.Errorf("Numeric(%.40q) is not a number", string(n)))

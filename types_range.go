@@ -74,7 +74,7 @@ func boundText(bound any) (string, error) {
 	return string(text), err
 }
 
-// Which range a subtype stands for, as far as Go's type says so.
+// Which range a subtype stands for, where the Go type decides it.
 func (Range[T]) parameterOID() (oid, fallback uint32) {
 	typ := reflect.TypeFor[T]()
 	switch typ.Kind() {

@@ -46,7 +46,7 @@ var (
 	_ parameter     = Date{}
 )
 
-// infinityOf tells infinite values from finite ones.
+// infinityOf reports whether a value is infinite, and on which side.
 func infinityOf(src any) (sign int8, infinite bool) {
 	switch x := src.(type) {
 	case string:

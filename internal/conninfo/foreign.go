@@ -12,8 +12,8 @@ import (
 // What stands in connection strings that were written for another tool. The server
 // would refuse it as a parameter that it does not know, after a connection was made.
 
-// foreign tells for keywords of other tools, in lower case and without underscores and
-// hyphens, what to write in a string for psyco.
+// foreign lists keywords of other tools, in lower case and without underscores and
+// hyphens, with what to write in a string for psyco.
 var foreign = []struct {
 	advice string
 	of     []string
@@ -96,7 +96,7 @@ func adviceFor(key string) string {
 // otherDatabase are the beginnings of schemes of what does not speak PostgreSQL's protocol.
 var otherDatabase = []string{"mysql", "mariadb", "sqlite", "sqlserver", "mongodb", "redis", "http", "prisma"}
 
-// foreignScheme refuses what is no connection string of either form, but nearly one: a
+// foreignScheme refuses what is not a connection string of either form, but nearly one: a
 // URI with the scheme of another tool, or a string within what it was copied with. It
 // returns nil if it does not know s.
 func foreignScheme(s string) error {

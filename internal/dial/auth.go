@@ -213,7 +213,7 @@ func (a *authenticator) chooseBinding(offered []string) (mechanism string, bindi
 	case required || !plain:
 		return "", binding, fmt.Errorf("channel_binding=%s: %w", a.ChannelBinding, err)
 	}
-	// There is none with this certificate, for nobody; lib/pq and others log in all the same.
+	// No client can bind to a channel with this certificate; lib/pq and others then log in without.
 	return scram.SHA256, scram.NoBinding, nil
 }
 

@@ -159,7 +159,7 @@ func explain(ctx context.Context, at Endpoint, next next, err error) (next, erro
 }
 
 // open makes one attempt. On failure everything it opened is closed again, and
-// it says what may be tried next; fallback tells whether another encryption is
+// it says what may be tried next; fallback is whether another encryption is
 // left.
 func (c *Conn) open(ctx context.Context, wanted, password string, fallback bool) (next, error) {
 	nc, next, err := c.params.dialEndpoint(ctx, c.Endpoint)
@@ -274,7 +274,7 @@ func (c *Conn) Started() error {
 	return nil
 }
 
-// letGo lets go of the password.
+// letGo forgets the password.
 func (c *Conn) letGo() {
 	c.HandleAuth(nil)
 	c.auth = nil

@@ -27,7 +27,7 @@ var (
 	// errPlaintext: the server has no TLS, and sslmode is content without.
 	errPlaintext = errors.New("psyco: continue in plain text")
 
-	// What sslcertmode=require has against a server.
+	// Why sslcertmode=require refuses a server.
 	ErrNoCertRequest = errors.New("psyco: sslcertmode=require: the server did not ask for a client certificate in a TLS handshake")
 	ErrNoCertSent    = errors.New("psyco: sslcertmode=require: the server asked for a client certificate, but there is none to send: name one with sslcert= and sslkey=")
 )
@@ -148,7 +148,7 @@ func (p *Params) requestTLS(nc net.Conn, plain bool) error {
 		}
 		return p.NoTLS
 	case 'E':
-		// Its text is not shown: nobody has vouched for the sender yet
+		// Its text is not shown: the sender is not authenticated yet
 		// (CVE-2024-10977).
 		return errors.New("psyco: the server answered the request for TLS with an error")
 	default:

@@ -311,7 +311,7 @@ func (l *Link) write(dir Direction, dst net.Conn, queue <-chan item) {
 	}
 }
 
-// send delivers one item and tells whether the link is still there.
+// send delivers one item and reports whether the link is still there.
 func (l *Link) send(dir Direction, dst net.Conn, it item) bool {
 	if !l.wait(dir, it.when) {
 		return false

@@ -13,7 +13,7 @@ type Rewrite struct {
 
 // Rewrite calls fn with every message of a server, whole, header included, in the
 // order of each link, and sends what it returns. Links made before are not concerned,
-// and what is no message, such as TLS, goes through. fn must not call the proxy, and
+// and what is not a message, such as TLS, goes through. fn must not call the proxy, and
 // must be safe for concurrent use if there is more than one link.
 func (p *Proxy) Rewrite(fn func(link int, message []byte) Rewrite) {
 	p.mu.Lock()

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Match tells whether a message is the one that is waited for. It is asked
+// Match reports whether a message is the one that is waited for. It is asked
 // about every message of both directions, in the order in which the proxy read
 // them, until it says yes; it may keep state. It must not call the proxy.
 type Match func(Message) bool

@@ -47,7 +47,7 @@ func panickingRows(yield func([]any, error) bool) {
 
 // TestPanicInAnswer: a connection whose answer was not read to its end because the
 // program's own code has panicked goes to nobody else, and nothing goes on behind the
-// program's back: no transaction stays open, no cancel request is sent for ever.
+// program's back: no transaction stays open, no cancel request is sent forever.
 func TestPanicInAnswer(t *testing.T) {
 	for _, p := range panics {
 		for _, tt := range []struct {

@@ -2,7 +2,7 @@ package literal
 
 import "github.com/psyco-go/psyco/internal/sqllex"
 
-// expressions follows a query and tells where it takes expressions. Elsewhere,
+// expressions follows a query and finds where it takes expressions. Elsewhere,
 // in NOTIFY ch, '…' or WITH (fillfactor = 70), there are only constants, without
 // a cast. A place taken for the wrong kind makes an error or loses a type, and
 // never more.

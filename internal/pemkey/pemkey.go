@@ -43,7 +43,7 @@ func Parse(data []byte, password string) (crypto.PrivateKey, error) {
 	}
 	key, err := parseDER(data)
 	if err != nil {
-		return nil, errors.New("failed to find any PEM data in key input, and it is no key in DER either")
+		return nil, errors.New("failed to find any PEM data in key input, and it is not a key in DER either")
 	}
 	return key, nil
 }

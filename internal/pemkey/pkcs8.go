@@ -123,8 +123,8 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, password string, length int) ([]byt
 	return pbkdf2.Key(prf, password, params.Salt, params.Iterations, length)
 }
 
-// unpad removes PKCS #7 padding. Padding that is wrong tells a wrong password
-// from a right one in all but one of 256 cases; the parser finds the rest.
+// unpad removes PKCS #7 padding. A wrong password leaves
+// wrong padding in all but one of 256 cases; the parser finds the rest.
 func unpad(plain []byte, blockSize int) ([]byte, error) {
 	n := int(plain[len(plain)-1])
 	if n < 1 || n > blockSize {

@@ -26,7 +26,7 @@ func ParseInet(text string) (netip.Prefix, error) {
 func InetText(p netip.Prefix) (string, error) {
 	switch {
 	case !p.IsValid():
-		return "", fmt.Errorf("%s is no network address", p)
+		return "", fmt.Errorf("%s is not a network address", p)
 	case p.Bits() == p.Addr().BitLen():
 		return p.Addr().String(), nil
 	}

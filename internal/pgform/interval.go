@@ -144,7 +144,7 @@ func (p *intervalParser) add(n int64, unit string, fraction int64) error {
 	case "sec", "second", "TS":
 		size, ok = MicrosPerSecond, true
 	default:
-		return fmt.Errorf("%q is no unit", unit)
+		return fmt.Errorf("%q is not a unit", unit)
 	}
 	if size != 0 {
 		sum, fits := addProduct(p.Microseconds, 1, fraction)
@@ -235,7 +235,7 @@ func (p *intervalParser) clock(word string, negative bool) error {
 	}
 	fields := strings.Split(word, ":")
 	if len(fields) > 3 {
-		return fmt.Errorf("%q is no time", word)
+		return fmt.Errorf("%q is not a time", word)
 	}
 	units := [...]string{"hour", "min", "sec"}
 	for i, field := range fields {
@@ -244,7 +244,7 @@ func (p *intervalParser) clock(word string, negative bool) error {
 			return err
 		}
 		if i > 0 && (n > 60 || n < -60) {
-			return fmt.Errorf("%q is no time", word)
+			return fmt.Errorf("%q is not a time", word)
 		}
 		if err := p.add(n, units[i], fraction); err != nil {
 			return err
@@ -318,7 +318,7 @@ func parseDecimal(negative bool, s string) (n, millionths int64, err error) {
 
 func parseDigits(s string) (int64, error) {
 	if s == "" || strings.Trim(s, "0123456789") != "" {
-		return 0, fmt.Errorf("%q is no number", s)
+		return 0, fmt.Errorf("%q is not a number", s)
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil {

@@ -26,7 +26,7 @@ const (
 	negativeInfinity = "-infinity"
 )
 
-// ParseInfinity tells infinite dates and times from finite ones.
+// ParseInfinity reports whether a date or time is infinite, and on which side.
 func ParseInfinity(text string) (sign int8, infinite bool) {
 	switch text {
 	case infinity:
@@ -179,7 +179,7 @@ func ClockMicros(t time.Time) int64 {
 // AppendClock writes a time of day in binary (PostgreSQL: time_recv).
 func AppendClock(b []byte, micros int64) ([]byte, error) {
 	if micros < 0 || micros > MicrosPerDay {
-		return b, fmt.Errorf("%s is no time of day", time.Duration(micros)*time.Microsecond)
+		return b, fmt.Errorf("%s is not a time of day", time.Duration(micros)*time.Microsecond)
 	}
 	return binary.BigEndian.AppendUint64(b, uint64(micros)), nil
 }
@@ -192,7 +192,7 @@ func ParseClock(text string) (time.Time, error) {
 	}
 	t, err := time.Parse("15:04:05"+zone, strings.Replace(text, "24:", "00:", 1))
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%.60q is no time", text)
+		return time.Time{}, fmt.Errorf("%.60q is not a time", text)
 	}
 	if strings.HasPrefix(clock, "24:") {
 		t = t.Add(24 * time.Hour)

@@ -227,8 +227,8 @@ func listArgument(v any) (value any, replaced bool, err error) {
 	return nil, false, fmt.Errorf("IN takes a slice, got %T: for one value write =, or IN (%%s)", v)
 }
 
-// isGenericArray tells what pq.Array makes of slices without an array type of their own,
-// by its name: this package does not link lib/pq.
+// isGenericArray reports whether typ is what pq.Array makes of slices without an array
+// type of their own, by its name: this package does not link lib/pq.
 func isGenericArray(typ reflect.Type) bool {
 	return typ.Name() == "GenericArray" && typ.PkgPath() == "github.com/lib/pq"
 }

@@ -343,7 +343,7 @@ func (p *parser) argument(ph written) int {
 	return n
 }
 
-// behindIn sees to a placeholder behind IN or NOT IN. With a row on the left it
+// behindIn handles a placeholder behind IN or NOT IN. With a row on the left it
 // takes rows; else IN becomes = ANY and NOT IN <> ALL, with the white space and
 // comments between kept, and the placeholder belongs into parentheses.
 func (p *parser) behindIn(s *Placeholder) (open bool) {

@@ -5,7 +5,7 @@
 // was written. It knows nothing of connections, and of values only which of them are lists
 // and which hold others by name.
 //
-// What it has against a text or its arguments is a [sqllex.Error], with the place in the
+// An error about a text or its arguments is a [sqllex.Error], with the place in the
 // text that the program wrote.
 package placeholder
 
@@ -32,7 +32,7 @@ const (
 type Styles uint8
 
 const (
-	Auto Styles = iota // the text tells: one without psycopg's placeholders is native
+	Auto Styles = iota // decided by the text: one without psycopg's placeholders is native
 	OnlyNative
 	OnlyPsycopg // Positional or Named
 )

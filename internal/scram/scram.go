@@ -206,7 +206,7 @@ func parseServerFirst(message []byte) (nonce string, salt []byte, iterations int
 	count, ok := strings.CutPrefix(fields[2], "i=")
 	n, err := strconv.ParseUint(count, 10, 31)
 	if !ok || err != nil || n < 1 || count[0] == '0' {
-		return malformed("an iteration count that is no number from 1 to 2147483647")
+		return malformed("an iteration count that is not a number from 1 to 2147483647")
 	}
 	return nonce, salt, int(n), nil
 }

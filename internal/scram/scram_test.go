@@ -124,7 +124,7 @@ func TestServerFinal(t *testing.T) {
 	}
 }
 
-// TestIterationsEndWithTheContext: the server cannot make the client compute for ever.
+// TestIterationsEndWithTheContext: the server cannot make the client compute forever.
 func TestIterationsEndWithTheContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()

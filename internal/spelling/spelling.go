@@ -1,4 +1,4 @@
-// Package spelling tells which names are alike.
+// Package spelling finds names that are alike.
 package spelling
 
 import "strings"

@@ -106,7 +106,7 @@ func TerminateOthers(t *testing.T, admin *sql.DB) {
 	}
 }
 
-// TxStatus is the state of the transaction of h, as the server tells it.
+// TxStatus is the state of the transaction of h, as the server reports it.
 func TxStatus(t *testing.T, h psyco.Handle) (s byte) {
 	t.Helper()
 	err := psyco.WithConn(context.Background(), h, func(c *psyco.Conn) error { s = c.TxStatus(); return nil })

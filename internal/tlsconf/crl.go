@@ -74,7 +74,7 @@ func (l *revocations) add(name string, data []byte) error {
 }
 
 // addDir reads every list in a directory. OpenSSL only finds files that are
-// named by a hash; here the names do not matter, and what is no list is passed
+// named by a hash; here the names do not matter, and what is not a list is passed
 // over: a certificate without its issuer's list is refused anyhow.
 func (l *revocations) addDir(dir string) error {
 	entries, err := os.ReadDir(dir)

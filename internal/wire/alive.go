@@ -95,11 +95,11 @@ func (c *Conn) LastWords() error {
 // readLastWords reads to the end of the stream, and returns the alert that ends it.
 func (c *Conn) readLastWords() error {
 	s := &c.session
-	s.counters.wrote.Store(false) // what was not sent is no round trip
+	s.counters.wrote.Store(false) // what was not sent is not a round trip
 	s.deadlines.Lock()
 	if s.readDeadline.IsZero() {
 		s.readDeadline = time.Now().Add(lastWords)
-		// An error means that the connection is closed, which reading tells too.
+		// An error means that the connection is closed, which reading reports too.
 		_ = c.nc.SetReadDeadline(s.readDeadline)
 	}
 	s.deadlines.Unlock()

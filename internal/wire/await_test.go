@@ -79,7 +79,7 @@ func TestAwaitErrors(t *testing.T) {
 				t.Error("the connection can be used again")
 			}
 			if len(test.said) < 10 && test.want[:3] == "the" && !errors.Is(err, io.ErrUnexpectedEOF) {
-				t.Errorf("%v is no ErrUnexpectedEOF", err)
+				t.Errorf("%v is not an ErrUnexpectedEOF", err)
 			}
 		})
 	}

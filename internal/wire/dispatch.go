@@ -133,7 +133,7 @@ func (c *Conn) dispose(typ byte, total int, payload []byte) (verdict, error) {
 		return c.pass(total)
 	case modes&modeDiscard != 0:
 		if typ == backCopyInResponse {
-			return c.refuseCopyIn(total) // or the server would wait for ever
+			return c.refuseCopyIn(total) // or the server would wait forever
 		}
 		return c.drop(total)
 	case modes&modeAsked != 0 && (typ == ParseComplete || typ == ParameterDescription || typ == NoData || typ == BindComplete):

@@ -125,7 +125,7 @@ func errorFields(payload []byte, f func(typ byte, value []byte)) (rest []byte, e
 	}
 }
 
-// isFatal tells the severity of an ErrorResponse without an allocation.
+// isFatal reports whether the severity of an ErrorResponse is FATAL or PANIC, without an allocation.
 func isFatal(payload []byte) (bool, error) {
 	fatal, unlocalized := false, false
 	_, err := errorFields(payload, func(typ byte, value []byte) {

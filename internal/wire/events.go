@@ -47,7 +47,7 @@ func (c *Conn) TakeEvents() Events {
 // Has reports whether any of the given events happened.
 func (e Events) Has(any Events) bool { return e&any != 0 }
 
-// tagEvents returns what a command tag tells.
+// tagEvents returns what follows from a command tag.
 func tagEvents(tag []byte) Events {
 	switch string(tag) {
 	case "DISCARD ALL":

@@ -128,7 +128,7 @@ func TestExchangeHandleFails(t *testing.T) {
 func TestExchangeRefuses(t *testing.T) {
 	t.Run("broken messages", func(t *testing.T) {
 		c, s := connected(t)
-		c.Exchange(Exchange{Next: messages([]byte("junk that is no message")), Handle: new(seen).handle})
+		c.Exchange(Exchange{Next: messages([]byte("junk that is not a message")), Handle: new(seen).handle})
 		if n, err := c.Write(marker); n != 0 || err == nil {
 			t.Errorf("Write: %d, %v", n, err)
 		}

@@ -113,7 +113,7 @@ func appendNamed(b []byte, typ, kind byte, name string) []byte {
 	return b
 }
 
-// AppendExecute appends an Execute; maxRows 0 is no limit.
+// AppendExecute appends an Execute; maxRows 0 means no limit.
 func AppendExecute(b []byte, portal string, maxRows uint32) []byte {
 	b, start := Begin(b, frontExecute)
 	b = binary.BigEndian.AppendUint32(appendString(b, portal), maxRows)

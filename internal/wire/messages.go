@@ -106,7 +106,7 @@ func asynchronous(typ byte) bool {
 // frameAt returns the type and the end of the message that starts at p[i].
 func frameAt(p []byte, i int) (typ byte, end int, err error) {
 	if len(p)-i < headerSize {
-		return 0, 0, protocolErrorf("%d bytes are no message header", len(p)-i)
+		return 0, 0, protocolErrorf("%d bytes are not the header of a message", len(p)-i)
 	}
 	n := binary.BigEndian.Uint32(p[i+1:])
 	if n < 4 || uint64(n) > uint64(len(p)-i-1) {

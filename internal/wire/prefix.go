@@ -12,7 +12,7 @@ type prefix struct {
 	outcome          PrefixOutcome
 }
 
-// PrefixOutcome tells what became of the statements of [Conn.Prefix] that were
+// PrefixOutcome is what became of the statements of [Conn.Prefix] that were
 // sent last.
 type PrefixOutcome struct {
 	Sent   int  // statements in the packet
@@ -56,7 +56,7 @@ func (c *Conn) TakePrefix() []string {
 	return taken
 }
 
-// PrefixOutcome tells what became of the statements that were sent last.
+// PrefixOutcome returns what became of the statements that were sent last.
 func (c *Conn) PrefixOutcome() PrefixOutcome { return c.prefix.outcome }
 
 func (f *prefix) none() bool { return len(f.queue) == 0 && len(f.closes) == 0 }

@@ -235,7 +235,7 @@ func checkFields(payload []byte) error {
 	var bad error
 	last, err := errorFields(payload, func(typ byte, value []byte) {
 		if typ == 'C' && len(value) != 5 {
-			bad = protocolErrorf("an error with the code %q, which is no SQLSTATE", value)
+			bad = protocolErrorf("an error with the code %q, which is not an SQLSTATE", value)
 		}
 	})
 	if err == nil && bad == nil {

@@ -13,7 +13,7 @@ const (
 
 // parseAlone returns the length of a Parse that must not be sent with what follows in
 // the packet: the server would wait for its notices to be read, and the client for
-// the rest of the packet to be read, for ever. 0 says that they may go together.
+// the rest of the packet to be read, forever. 0 says that they may go together.
 func parseAlone(packet []byte) int {
 	if len(packet) <= shortRest+talkativeText || packet[0] != frontParse {
 		return 0

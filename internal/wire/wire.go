@@ -166,7 +166,7 @@ func (c *Conn) SetWriteDeadline(t time.Time) error { return c.nc.SetWriteDeadlin
 func (c *Conn) TxStatus() byte { return byte(c.session.tx.Load()) }
 
 // Pending reports whether a request is on its way: some of its bytes were given
-// to the socket and its ReadyForQuery has not arrived. Terminate is no request.
+// to the socket and its ReadyForQuery has not arrived. Terminate is not a request.
 func (c *Conn) Pending() bool { return c.session.pending.Load() }
 
 // Idle reports whether a request may be sent: nothing is left of the answer to the
