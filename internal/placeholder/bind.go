@@ -303,7 +303,7 @@ func (e *expansion) native() (string, error) {
 		}
 		n, err := strconv.Atoi(text[t.Start+1 : t.Stop])
 		if err != nil || n < 1 || n > len(e.args) {
-			return "", sqllex.ErrorAt(text, t.Start, "the query has the parameter %s but %d parameters were passed", t.Text(text), len(e.args))
+			return "", missingNative(text, Span{t.Start, t.Stop}, len(e.args))
 		}
 		e.copy(at, t.Start)
 		e.insert(t.Start)
@@ -314,7 +314,7 @@ func (e *expansion) native() (string, error) {
 		e.separate(at)
 	}
 	if last < len(e.args) {
-		return "", sqllex.ErrorAt(text, 0, "the query has %d parameters but %d were passed", last, len(e.args))
+		return "", extraNative(text, last, len(e.args))
 	}
 	e.copy(at, len(text))
 	return string(e.sql), nil

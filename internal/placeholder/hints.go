@@ -14,10 +14,81 @@ func (q *Query) SyntaxHint(offset int) string {
 	}
 	for i := range q.Placeholders {
 		if p := &q.Placeholders[i]; p.Start <= offset && offset < p.Stop {
-			return q.placeHint(p)
+			return q.placeHint(p.Start, q.Written(p))
 		}
 	}
 	return ""
+}
+
+// Misplaced returns what is wrong with a placeholder that stands where the server's grammar
+// has no place for a value, whatever that is, or nil: FROM %s, INTERVAL %s, IS %s, LIKE %s%%.
+// It knows the places that programs have tried, not the grammar.
+func (q *Query) Misplaced() error {
+	i := 0
+	var (
+		last, previous string          // the elements before, in upper case; "" for values
+		dot            bool            // the last one is a name behind a dot
+		reads          = []bool{false} // of each open parenthesis: has it a SELECT or DELETE whose FROM this may be
+	)
+	scan := sqllex.NewScanner(q.SQL)
+	for t := scan.Next(); t.Kind != sqllex.End; t = scan.Next() {
+		text := t.Text(q.SQL)
+		switch {
+		case t.Kind.IsSpace():
+			continue
+		case t.Kind == sqllex.Param:
+			if !dot && (nameless(last, previous, reads[len(reads)-1]) || !q.Utility && valueless(last, previous)) {
+				offset, written := t.Start, text
+				if i < len(q.Placeholders) {
+					offset, written = q.Placeholders[i].Offset, q.Written(&q.Placeholders[i])
+				}
+				return sqllex.ErrorAt(q.Text, offset, "%s", q.placeHint(t.Start, written))
+			}
+			i++
+			last, previous, dot = "", last, false
+		case t.Kind.IsString() || t.Kind == sqllex.Number || t.Kind == sqllex.Ident:
+			last, previous, dot = "", last, false
+		default:
+			word := sqllex.Upper(text)
+			dot = last == "." && t.Kind == sqllex.Word
+			switch {
+			case word == "(":
+				reads = append(reads, false)
+			case word == ")" && len(reads) > 1:
+				reads = reads[:len(reads)-1]
+			case (word == "SELECT" || word == "DELETE") && !dot:
+				reads[len(reads)-1] = true
+			}
+			last, previous = word, last
+			if word == ")" {
+				last = ""
+			}
+		}
+	}
+	if hint := q.patternHint(); hint != "" && len(q.Placeholders) > 0 {
+		return sqllex.ErrorAt(q.Text, q.Placeholders[0].Offset, "%s", hint)
+	}
+	return nil
+}
+
+// nameless reports whether only a name can stand behind two elements. reads says that a
+// SELECT or DELETE of the same parentheses is before them.
+func nameless(last, previous string, reads bool) bool {
+	switch last {
+	case "FROM": // not that of EXTRACT(year FROM %s)
+		return reads && previous != "DISTINCT"
+	case "INTO", "JOIN", "TABLE":
+		return true
+	case "UPDATE":
+		return previous == "" || previous == ";" || previous == "("
+	}
+	return false
+}
+
+// valueless reports whether only a constant or a keyword can stand behind two elements. In
+// a statement without parameters, SET TIME ZONE INTERVAL %s, a value becomes a constant.
+func valueless(last, previous string) bool {
+	return last == "INTERVAL" || last == "IS" || last == "NOT" && previous == "IS"
 }
 
 // GroupingHint returns what to write instead where the server finds an expression that is
@@ -78,9 +149,8 @@ func (q *Query) before(offset int) (last, previous string) {
 }
 
 // placeHint is for a placeholder that the server's grammar has no place for.
-func (q *Query) placeHint(p *Placeholder) string {
-	placeholder := q.Written(p)
-	last, previous := q.before(p.Start)
+func (q *Query) placeHint(offset int, placeholder string) string {
+	last, previous := q.before(offset)
 	is := func(word string) string {
 		return "IS takes no parameter: write " + word + " " + placeholder + "."
 	}

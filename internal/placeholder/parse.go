@@ -21,7 +21,7 @@ func Rewrite(text string, styles Styles) (Query, error) {
 		switch {
 		case p.style == Native:
 			if p.question >= 0 {
-				p.fail(p.question, "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on")
+				p.fail(p.question, questionAdvice)
 			}
 			if p.native < 0 && p.err != nil {
 				q.Misuse = p.err
@@ -57,6 +57,8 @@ func Rewrite(text string, styles Styles) (Query, error) {
 	q.Utility = clientBound(q.SQL)
 	return q, nil
 }
+
+const questionAdvice = "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on"
 
 // parser reads a text once, as if it had psycopg's placeholders. Whether it has
 // is known at the end only, so that the first mistake is kept until then.
@@ -186,10 +188,10 @@ func (p *parser) percent(at int) bool {
 }
 
 // foreign reports whether a ? can be nothing but another database's
-// placeholder: it does not stand between operands, as an operator does, and is not the
-// start of ?| or ?-.
+// placeholder: it does not stand between operands, as an operator does, and is no part of
+// ?|, ?- or @?. (a=? is what programs for other databases write.)
 func (p *parser) foreign(t sqllex.Token) bool {
-	return !p.operand(&p.prev[0]) && (t.Stop == len(p.text) || !sqllex.IsOperator(p.text[t.Stop]))
+	return !p.operand(&p.prev[0]) && (t.Stop == len(p.text) || !sqllex.IsOperator(p.text[t.Stop])) && (t.Start == 0 || p.text[t.Start-1] != '@')
 }
 
 // quoted handles the %s inside a literal or a quoted identifier.

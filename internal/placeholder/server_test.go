@@ -3,6 +3,7 @@ package placeholder
 import (
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -222,4 +223,38 @@ func execute(t *testing.T, db *sql.DB, query string, args ...any) error {
 	for rows.Next() {
 	}
 	return rows.Err()
+}
+
+// TestMisplacedOnServer runs what Misplaced refuses, and what looks like it.
+func TestMisplacedOnServer(t *testing.T) {
+	db := openPQ(t)
+	for _, tt := range misplaced {
+		q, err := Rewrite(tt.text, Auto)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if q.Utility {
+			text, _, err := q.Render(values("x"), func(dst []byte, _ driver.NamedValue) ([]byte, error) { return append(dst, "'x'"...), nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = db.Exec(text)
+			checkSyntax(t, tt.text, err, tt.hint != "")
+			continue
+		}
+		stmt, err := db.Prepare(q.SQL)
+		if err == nil {
+			stmt.Close()
+		}
+		checkSyntax(t, tt.text, err, tt.hint != "")
+	}
+}
+
+// checkSyntax checks whether an error is one of the server's grammar.
+func checkSyntax(t *testing.T, text string, err error, want bool) {
+	t.Helper()
+	var pe *pq.Error
+	if got := errors.As(err, &pe) && pe.Code == "42601"; got != want {
+		t.Errorf("%s: error %v, a syntax error: want %v", text, err, want)
+	}
 }
