@@ -336,6 +336,7 @@ func TestBulkWrapped(t *testing.T) {
 		{"batch", func(db *sql.DB) error {
 			var b psyco.Batch
 			n := 0
+			//psyco:allow the error is what is wanted
 			b.Queue("UPDATE %s", 1)
 			b.Queue("TABLE b").Each(func(row *sql.Rows) error { return row.Scan(&n) })
 			return errors.Join(b.Run(ctx, db), wantOne(n))

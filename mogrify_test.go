@@ -365,6 +365,7 @@ func TestUnsafeClientEncoding(t *testing.T) {
 				mustExec(t, db, "CREATE TABLE t (k text)")
 				for name, f := range run {
 					c := mustConn(t, db)
+					//psyco:allow the names are those of encodings
 					if _, err := c.ExecContext(context.Background(), "SET client_encoding TO '"+tt.encoding+"'"); err != nil {
 						t.Fatal(err)
 					}

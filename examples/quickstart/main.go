@@ -148,6 +148,7 @@ func run(ctx context.Context, w io.Writer, args []string) (err error) {
 	out.print(pqErr.ErrorWithDetail())
 
 	out.step("An error of psyco's own says what to write instead")
+	//psyco:allow the error is what is wanted
 	_, err = db.ExecContext(ctx, "UPDATE clients\n   SET name = '%s'\n WHERE id = %s", "Acme", 1234)
 	if err == nil {
 		return errors.New("expected an error for a quoted placeholder")

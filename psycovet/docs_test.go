@@ -1,0 +1,112 @@
+package psycovet_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"golang.org/x/tools/go/analysis"
+	"golang.org/x/tools/go/analysis/checker"
+	"golang.org/x/tools/go/packages"
+
+	"github.com/psyco-go/psyco/psycovet"
+)
+
+// What docs/vet.md calls wrong is reported with the words that it names, and what it calls
+// right is not.
+func TestDocsExamples(t *testing.T) {
+	doc, err := os.ReadFile("../docs/vet.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type example struct{ code, says string }
+	var examples []example
+	for _, row := range regexp.MustCompile("(?m)^\\| (`+)(.+?)(`+) \\| `+(.+?)`+ \\| (.+) \\|$").FindAllStringSubmatch(string(doc), -1) {
+		if strings.Contains(row[2], "(") {
+			examples = append(examples, example{row[2], row[5]}, example{row[4], ""})
+		}
+	}
+	if len(examples) < 40 {
+		t.Fatalf("only %d examples were found", len(examples))
+	}
+	var source strings.Builder
+	source.WriteString(`package doc
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+
+	"github.com/psyco-go/psyco"
+)
+
+var (
+	_ = fmt.Sprint
+	_ = psyco.Compose
+)
+
+type client struct {
+	ID   int
+	Name string ` + "`db:\"full_name\"`" + `
+}
+
+func examples(ctx context.Context, db *sql.DB, ids []int, name string, c client, rows iter.Seq2[[]any, error]) {
+`)
+	first := strings.Count(source.String(), "\n") + 1
+	for _, e := range examples {
+		fmt.Fprintf(&source, "\t%s\n", e.code)
+	}
+	source.WriteString("}\n")
+
+	reports := analyze(t, "doc", source.String())
+	for i, e := range examples {
+		got := reports[first+i]
+		switch {
+		case e.says == "" && len(got) > 0:
+			t.Errorf("%s is called right, but %q is reported", e.code, got)
+		case e.says != "" && (len(got) != 1 || !strings.Contains(got[0], e.says)):
+			t.Errorf("%s: reports %q, want one with %q", e.code, got, e.says)
+		}
+	}
+}
+
+// analyze returns the messages for each line of a source that takes the place of the
+// package testdata/name.
+func analyze(t *testing.T, name, source string) map[int][]string {
+	t.Helper()
+	file, err := filepath.Abs(filepath.Join("testdata", name, name+".go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkgs, err := packages.Load(&packages.Config{
+		Mode:    packages.LoadSyntax,
+		Overlay: map[string][]byte{file: []byte(source)},
+	}, "./testdata/"+name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range pkgs {
+		for _, err := range p.Errors {
+			t.Fatal(err)
+		}
+	}
+	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reports := make(map[int][]string)
+	for _, act := range graph.Roots {
+		if act.Err != nil {
+			t.Fatal(act.Err)
+		}
+		for _, d := range act.Diagnostics {
+			line := act.Package.Fset.Position(d.Pos).Line
+			reports[line] = append(reports[line], d.Message)
+		}
+	}
+	return reports
+}
