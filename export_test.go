@@ -7,12 +7,6 @@ import (
 	"testing"
 )
 
-// ServerWithTLS is a server of the tests of connecting, for the tests of what runs on it.
-var ServerWithTLS = withTLS
-
-// TLSRoot is the certificate of the authority that ServerWithTLS's is from.
-func TLSRoot() []byte { return certs.root.PEM() }
-
 // BeginBroken opens a transaction whose BEGIN the server refuses.
 func BeginBroken(ctx context.Context, db Beginner) (*sql.Tx, error) {
 	tx, err := db.BeginTx(ctx, nil)

@@ -14,11 +14,10 @@ var (
 	sameDatabase, argRows         = testdb.SameDatabase, testdb.Rows
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
-	whenWaiting, leftovers        = testdb.WhenWaiting, testdb.Leftovers
+	whenWaiting                   = testdb.WhenWaiting
 	faulty, pingPastCut           = testdb.Faulty, testdb.PingPastCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
 	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
-	bareEnvironment               = testdb.BareEnvironment
 )
 
 type (

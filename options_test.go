@@ -19,6 +19,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/dial/dialtest"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
@@ -60,7 +61,7 @@ func TestWithDialer(t *testing.T) {
 
 // TestWithPassword uses tokens that work once.
 func TestWithPassword(t *testing.T) {
-	s := psyco.ServerWithTLS(t)
+	s := dialtest.WithTLS(t)
 	admin := open(t, s.DSN())
 	var calls atomic.Int32
 	c, err := psyco.NewConnector(fmt.Sprintf("host=127.0.0.1 port=%d user=scram_user dbname=postgres password=stale sslmode=disable", s.Port()),
@@ -264,9 +265,9 @@ func TestWithNotificationHandler(t *testing.T) {
 }
 
 func TestWithTLSConfig(t *testing.T) {
-	s := psyco.ServerWithTLS(t)
+	s := dialtest.WithTLS(t)
 	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(psyco.TLSRoot()) {
+	if !roots.AppendCertsFromPEM(dialtest.Certs.Root.PEM()) {
 		t.Fatal("no certificate")
 	}
 	dsn := fmt.Sprintf("host=db.example.test hostaddr=127.0.0.1 port=%d user=postgres dbname=postgres", s.Port())

@@ -3,6 +3,7 @@ package tlsconf
 import (
 	"crypto/tls"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -67,5 +68,17 @@ func TestWhatStaysOfOnesOwn(t *testing.T) {
 				t.Error("the program's own was changed")
 			}
 		})
+	}
+}
+
+// TestUnknownVersions: a version that crypto/tls does not have is refused.
+func TestUnknownVersions(t *testing.T) {
+	for want, settings := range map[string]Settings{
+		`ssl_min_protocol_version="SSLv3"`: {Mode: "require", MinVersion: "SSLv3"},
+		`ssl_max_protocol_version="SSLv3"`: {Mode: "require", MaxVersion: "SSLv3"},
+	} {
+		if _, err := settings.Config("db.example.test", ""); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }

@@ -1,4 +1,4 @@
-package psyco
+package connect_test
 
 import (
 	"bytes"
@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
+	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/testcert"
 )
 
@@ -104,14 +105,14 @@ func TestPasswordChanges(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		give func(password string) // to the program
-		opts []Option
+		opts []psyco.Option
 	}{
 		{name: "passfile", give: func(p string) { testcert.Write(t, dir, "pass", []byte("*:*:*:*:"+p+"\n")) }},
 		{name: "function", give: func(p string) { token = p },
-			opts: []Option{WithPassword(func(context.Context, *Config, Host) (string, error) { return token, nil })}},
+			opts: []psyco.Option{psyco.WithPassword(func(context.Context, *psyco.Config, psyco.Host) (string, error) { return token, nil })}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			con, err := NewConnector(tcp(s, "user=scram_user passfile="+file), tt.opts...)
+			con, err := psyco.NewConnector(tcp(s, "user=scram_user passfile="+file), tt.opts...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -135,8 +136,8 @@ func TestPasswordChanges(t *testing.T) {
 		set("sesame")
 		testcert.Write(t, dir, "pass", []byte("*:*:*:*:wrong\n"))
 		token = "sesame"
-		con, err := NewConnector(tcp(s, "user=scram_user password=stale passfile="+file),
-			WithPassword(func(context.Context, *Config, Host) (string, error) { return token, nil }))
+		con, err := psyco.NewConnector(tcp(s, "user=scram_user password=stale passfile="+file),
+			psyco.WithPassword(func(context.Context, *psyco.Config, psyco.Host) (string, error) { return token, nil }))
 		if err != nil {
 			t.Fatal(err)
 		}

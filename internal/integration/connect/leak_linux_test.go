@@ -1,4 +1,4 @@
-package psyco_test
+package connect_test
 
 import (
 	"context"
@@ -95,7 +95,7 @@ func TestNothingLeft(t *testing.T) {
 	// The garbage collector closes sockets that nobody refers to any more, and
 	// would hide them.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
-	s := psyco.ServerWithTLS(t)
+	s := withTLS(t)
 	admin := open(t, s.DSN())
 	admin.SetMaxOpenConns(1)
 	if err := admin.Ping(); err != nil {
@@ -112,7 +112,7 @@ func TestNothingLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	const base = " user=postgres dbname=postgres application_name=leaktest "
-	root := testcert.Write(t, t.TempDir(), "root.crt", psyco.TLSRoot())
+	root := testcert.Write(t, t.TempDir(), "root.crt", certs.Root.PEM())
 	refused := errors.New("refused")
 	connectors := []struct {
 		dsn  string

@@ -1,4 +1,4 @@
-package psyco
+package connect_test
 
 import (
 	"bytes"
@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"database/sql/driver"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -264,13 +263,6 @@ func TestPreparedPasswords(t *testing.T) {
 	}
 }
 
-func mustRun(t *testing.T, s *session, sql string) {
-	t.Helper()
-	if _, err := s.base.(driver.ExecerContext).ExecContext(t.Context(), sql, nil); err != nil {
-		t.Fatalf("%s: %v", sql, err)
-	}
-}
-
 // TestSCRAMKeys: the keys log in without the password.
 func TestSCRAMKeys(t *testing.T) {
 	s := withTLS(t)
@@ -386,8 +378,8 @@ func withoutPlus(m []byte) []byte {
 
 func TestChannelBindingAgainstManInTheMiddle(t *testing.T) {
 	s := withTLS(t)
-	root := testcert.Write(t, t.TempDir(), "root.crt", certs.root.PEM())
-	cert := certs.root.Issue(t, "man in the middle", testcert.Names("db.example.test"))
+	root := testcert.Write(t, t.TempDir(), "root.crt", certs.Root.PEM())
+	cert := certs.Root.Issue(t, "man in the middle", testcert.Names("db.example.test"))
 	passing, taking := manInTheMiddle(t, s, cert, nil), manInTheMiddle(t, s, cert, withoutPlus)
 	for _, tt := range []struct {
 		name    string
@@ -433,7 +425,7 @@ func (l login) String() string { return l.cert + " " + l.user + " " + l.dsn }
 // logins are all of them.
 func logins() (all []login) {
 	for _, binding := range []string{"disable", "prefer", "require"} {
-		for _, mode := range sslModes {
+		for _, mode := range []string{"disable", "allow", "prefer", "require", "verify-ca", "verify-full"} {
 			for _, user := range []string{"postgres", "password_user", "md5_user", "scram_user", "cert_user"} {
 				all = append(all, login{"ecdsa", user, "sslmode=" + mode + " channel_binding=" + binding})
 			}
@@ -473,13 +465,13 @@ func TestLoginsLikeLibpq(t *testing.T) {
 		want = recorded[slices.Max(append(majors, "14"))]
 	}
 	dir := t.TempDir()
-	client := certs.clientRoot.Issue(t, "cert_user")
+	client := certs.ClientRoot.Issue(t, "cert_user")
 	key, err := client.KeyPEM()
 	if err != nil {
 		t.Fatal(err)
 	}
 	files := fmt.Sprintf(" sslcert=%s sslkey=%s", testcert.Write(t, dir, "client.crt", client.PEM()), testcert.Write(t, dir, "client.key", key))
-	roots := map[string]*testcert.Cert{"ecdsa": certs.root, "ecdsa-sha384": certs.root,
+	roots := map[string]*testcert.Cert{"ecdsa": certs.Root, "ecdsa-sha384": certs.Root,
 		"rsa": testcert.Root(t, "RSA", testcert.Keyed(x509.RSA)), "ed25519": testcert.Root(t, "Ed25519", testcert.Keyed(x509.Ed25519))}
 	roots["rsa-sha512"], roots["rsa-pss"] = roots["rsa"], roots["rsa"]
 	algorithms := map[string]x509.SignatureAlgorithm{"rsa-sha512": x509.SHA512WithRSA, "rsa-pss": x509.SHA384WithRSAPSS, "ecdsa-sha384": x509.ECDSAWithSHA384}
@@ -487,7 +479,7 @@ func TestLoginsLikeLibpq(t *testing.T) {
 	all := logins()
 	slices.SortStableFunc(all, func(a, b login) int { return strings.Compare(a.cert, b.cert) })
 	shown := "" // by the server
-	defer useCert(t, s, certs.good)
+	defer useCert(t, s, certs.Good)
 	for _, l := range all {
 		if shown != l.cert {
 			shown = l.cert

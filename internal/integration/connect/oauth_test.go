@@ -1,4 +1,4 @@
-package psyco
+package connect_test
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/lib/pq"
+	"github.com/psyco-go/psyco"
 )
 
 const (
@@ -26,7 +27,7 @@ const (
 func oauthServer(t *testing.T, said *[]string, script func(s oauthClient, connection int)) string {
 	t.Helper()
 	makeCerts(t)
-	conf := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certs.good.X509.Raw}, PrivateKey: certs.good.Key}}}
+	conf := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certs.Good.X509.Raw}, PrivateKey: certs.Good.Key}}}
 	connections := 0
 	return fakeServer(t, func(nc net.Conn) {
 		packet := readPacket(nc)
@@ -153,7 +154,7 @@ func TestOAuth(t *testing.T) {
 			d := newDialer(t, server+" sslmode=require password=sesame "+tt.dsn)
 			dials := countDials(d)
 			asked := ""
-			d.oauthToken = func(ctx context.Context, r OAuthRequest) (string, error) {
+			d.oauthToken = func(ctx context.Context, r psyco.OAuthRequest) (string, error) {
 				asked += r.DiscoveryURI + " " + r.Scope
 				if r.Issuer != "https://issuer.example" || r.Config.OAuthClientID != "me" || r.Host != d.cfg.Hosts[0] || ctx.Err() != nil {
 					t.Errorf("asked for %v", r)
@@ -211,7 +212,7 @@ func TestOAuthTokenPanics(t *testing.T) {
 				s.Write(errorMessage("28000", "OAuth bearer authentication failed"))
 			})
 			d := newDialer(t, server+" sslmode=require oauth_client_id=me oauth_issuer="+name)
-			d.oauthToken = func(context.Context, OAuthRequest) (string, error) { panic("oops") }
+			d.oauthToken = func(context.Context, psyco.OAuthRequest) (string, error) { panic("oops") }
 			defer func() {
 				if v := recover(); v != "oops" {
 					t.Errorf("recovered %v", v)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package psyco_test
+package connect_test
 
 import (
 	"context"

@@ -1,10 +1,13 @@
-package psyco
+package connect_test
 
 import (
 	"database/sql"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/psyco-go/psyco"
 )
 
 // TestListenerTLS interrupts the wait for the server again and again: a read of
@@ -12,26 +15,26 @@ import (
 func TestListenerTLS(t *testing.T) {
 	s := withTLS(t)
 	dsn := tcp(s, "user=tls_only sslmode=require")
-	con, err := NewConnector(dsn)
+	con, err := psyco.NewConnector(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewListener(con, &ListenerOptions{PingInterval: 2 * time.Second})
+	l := psyco.NewListener(con, &psyco.ListenerOptions{PingInterval: 2 * time.Second})
 	defer l.Close()
 	ctx := t.Context()
 	if err := l.Listen(ctx, "ch"); err != nil {
 		t.Fatal(err)
 	}
-	if !l.conn.sess.link.Encrypted {
-		t.Fatal("not encrypted")
-	}
 	db := sql.OpenDB(con)
 	defer db.Close()
+	if got := all(t, db, "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'tls_only'"); !slices.Equal(got, []string{"true"}) {
+		t.Fatalf("TLS: %v", got)
+	}
 	const n = 500
 	sent := make(chan error, 1)
 	go func() {
 		for i := range n {
-			if err := Notify(ctx, db, "ch", strconv.Itoa(i)); err != nil {
+			if err := psyco.Notify(ctx, db, "ch", strconv.Itoa(i)); err != nil {
 				sent <- err
 				return
 			}
