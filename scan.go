@@ -77,6 +77,9 @@ func setValue(dst reflect.Value, src any) error {
 			return nil
 		}
 	}
+	if dst.Kind() == reflect.Pointer && isScanner(indirectType(dst.Type())) {
+		dst = allocate(dst)
+	}
 	if scanner, ok := dst.Addr().Interface().(sql.Scanner); ok {
 		return unprefixed(scanner.Scan(src))
 	}

@@ -142,6 +142,7 @@ func TestScan(t *testing.T) {
 		{"JSON", &JSON[map[string]int]{map[string]int{"old": 1}}, []byte(`{"new":2}`), JSON[map[string]int]{map[string]int{"new": 2}}},
 		{"JSON null", &JSON[*int]{ptr(1)}, []byte(`null`), JSON[*int]{}},
 		{"Date", new(Date), "0044-03-15 BC", Date{Year: -43, Month: 3, Day: 15}},
+		{"Date behind a pointer", new(*Date), time.Date(2024, 2, 29, 23, 0, 0, 0, utc), &Date{Year: 2024, Month: 2, Day: 29}},
 		{"Date of a time", new(Date), time.Date(2024, 2, 29, 23, 0, 0, 0, time.FixedZone("", 3600)), Date{Year: 2024, Month: 2, Day: 29}},
 		{"Timestamp", new(Timestamp), "2024-02-29 12:00:00.5", Timestamp{Time: time.Date(2024, 2, 29, 12, 0, 0, 5e8, utc)}},
 		{"infinite Timestamp", new(Timestamp), []byte("-infinity"), Timestamp{Infinity: -1}},
@@ -188,8 +189,8 @@ func fillField(t *testing.T, typ reflect.Type, src any) any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := filler{plan: plan}
-	f.begin(row.UnsafePointer())
+	f := filler{plan: plan, dest: row.UnsafePointer()}
+	f.begin()
 	if err := errors.Join(f.put(0, src), f.end()); err != nil {
 		t.Fatal(err)
 	}
