@@ -68,6 +68,10 @@ type conn struct {
 
 	unannounced *tracing // of one of psyco's functions, before announce
 
+	// The settings by which the server has read the times in the texts of prepared
+	// statements, see parses.
+	timeSettings [len(timeSettings)]string
+
 	reply          reply    // of the last request that lib/pq did not see
 	request        []byte   // scratch: see ask
 	types          []uint32 // scratch: see statement.types
@@ -214,6 +218,9 @@ func (c *conn) QueryContext(ctx context.Context, text string, args []driver.Name
 	}
 	if c.wire == nil {
 		return c.baseQuery(ctx, &st)
+	}
+	if st.wanted = wantedBy(ctx, text); st.wanted != nil && len(st.args) == 0 {
+		c.parses(&st)
 	}
 	k := c.watch(ctx)
 	r, err := run(c, queryMode{}, &st)

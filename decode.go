@@ -3,7 +3,6 @@ package psyco
 import (
 	"bytes"
 	"database/sql/driver"
-	"encoding/binary"
 	"fmt"
 	"math"
 	"reflect"
@@ -45,7 +44,7 @@ var errShortRow = fmt.Errorf("psyco: %w: a row that does not fit its description
 // decodeValue decodes a value as lib/pq does. The result may be cell itself.
 func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v driver.Value, err error) {
 	if f.Format != 0 {
-		if v, err = decodeBinary(cell, f.TypeOID); err != nil {
+		if v, err = decodeBinary(cell, f.TypeOID, location); err != nil {
 			return nil, fmt.Errorf("psyco: %w: column %q: %v", wire.ErrProtocol, f.Name, err)
 		}
 		return v, nil
@@ -90,22 +89,51 @@ func decodesBinary(typ uint32) bool {
 	return false
 }
 
-// decodeBinary decodes a value in binary format as lib/pq does. The result may be
-// cell itself.
-func decodeBinary(cell []byte, typ uint32) (driver.Value, error) {
-	switch {
-	case typ == pgform.OIDBytea:
+// decodeBinary decodes a value in binary format to what lib/pq makes of its text. The
+// result may be cell itself.
+func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v driver.Value, err error) {
+	var t time.Time
+	var infinity int8
+	ok := false
+	switch typ {
+	case pgform.OIDBytea:
 		return cell, nil
-	case typ == pgform.OIDInt8 && len(cell) == 8:
-		return int64(binary.BigEndian.Uint64(cell)), nil
-	case typ == pgform.OIDInt4 && len(cell) == 4:
-		return int64(int32(binary.BigEndian.Uint32(cell))), nil
-	case typ == pgform.OIDInt2 && len(cell) == 2:
-		return int64(int16(binary.BigEndian.Uint16(cell))), nil
-	case typ == pgform.OIDUUID && len(cell) == 16:
-		return pgform.AppendUUID(make([]byte, 0, 36), cell), nil
+	case pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
+		v, ok = pgform.ReadInt(cell)
+	case pgform.OIDFloat8:
+		v, ok = pgform.ReadFloat8(cell)
+	case pgform.OIDBool:
+		v, ok = len(cell) == 1 && cell[0] != 0, len(cell) == 1
+	case pgform.OIDUUID:
+		if ok = len(cell) == 16; ok {
+			v = pgform.AppendUUID(make([]byte, 0, 36), cell)
+		}
+	case pgform.OIDTime:
+		v, ok = pgform.ReadClock(cell)
+	case pgform.OIDTimestamp:
+		t, infinity, ok = pgform.ReadTimestamp(cell)
+		v = t.In(noZone)
+	case pgform.OIDTimestamptz:
+		t, infinity, ok = pgform.ReadTimestamp(cell)
+		if zone := location(); zone != nil {
+			t = t.In(zone)
+		}
+		v = t
+	case pgform.OIDDate:
+		t, infinity, ok = pgform.ReadDate(cell)
+		v = t.In(noZone)
+	case pgform.OIDInterval:
+		var i pgform.Interval
+		i, infinity, ok = pgform.ReadInterval(cell)
+		v = i.AppendText(nil)
 	}
-	return nil, fmt.Errorf("%d bytes for a value of type %d", len(cell), typ)
+	switch {
+	case !ok:
+		return nil, fmt.Errorf("%d bytes for a value of type %d", len(cell), typ)
+	case infinity != 0:
+		return []byte(pgform.InfinityText(infinity)), nil
+	}
+	return v, nil
 }
 
 func decodeTimestamp(location *time.Location, text string) (driver.Value, error) {

@@ -220,7 +220,8 @@ type Config struct {
 	// each connection. 0 turns the cache off.
 	StatementCacheCapacity int
 	// PrepareThreshold is the use of a query text, counted from 1, that
-	// prepares it, in the same round trip. 0 means the default, 2.
+	// prepares it, in the same round trip. 0 means the default, 2. Query[T] and its kin
+	// prepare one use earlier.
 	PrepareThreshold int
 	// Binding is server (values travel beside the query) or client (values
 	// are written into the query as literals, as psycopg 2 does).

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"testing"
 )
 
@@ -42,4 +43,14 @@ func Closing(t testing.TB, h Handle) (n int) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+// ReadsDirectly runs a query, and reports whether its rows are decoded directly into Ts.
+func ReadsDirectly[T any](ctx context.Context, h Handle, query string, args ...any) (bool, error) {
+	r, err := openRows[T](ctx, h, query, args)
+	if err != nil {
+		return false, err
+	}
+	names, err := r.rows.Columns()
+	return isDirect(names), errors.Join(err, r.rows.Close())
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"iter"
 	"reflect"
+	"slices"
+	"time"
 	"unsafe"
 )
 
@@ -36,8 +38,12 @@ import (
 // encoding/json makes of json, a string for a uuid, an enum or any other type, and for an
 // array a slice of these: []int64, []string, with NULLs []*int64, with more dimensions [][]int64.
 //
-// h may be whatever runs queries, also on other drivers. [ServerSide] among the arguments
-// works as always.
+// h may be whatever runs queries, also on other drivers. On psyco's own connections the
+// rows of a text that was used before come in the binary format and are decoded into the
+// fields without a detour by database/sql; the strings of a row then share their memory. For
+// that the text is prepared one use earlier than others, and without arguments, too; a
+// float is then exact whatever extra_float_digits says. [ServerSide] among the
+// arguments works as always.
 func Query[T any](ctx context.Context, h Handle, query string, args ...any) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		r, err := openRows[T](ctx, h, query, args)
@@ -58,7 +64,6 @@ func QueryAll[T any](ctx context.Context, h Handle, query string, args ...any) (
 		return nil, err
 	}
 	defer r.rows.Close()
-	r.items = []T{}
 	for r.next() {
 	}
 	if err := r.close(); err != nil {
@@ -129,25 +134,28 @@ type typedRows[T any] struct {
 	rows  *sql.Rows
 	to    rowScanner
 	items []T // that were decoded and not given out
+	first [1]T
 	err   error
 }
 
 func newTypedRows[T any]() *typedRows[T] {
-	return &typedRows[T]{to: rowScanner{typ: reflect.TypeFor[T]()}}
+	r := &typedRows[T]{to: rowScanner{wanted: wanted{typ: reflect.TypeFor[T]()}}}
+	r.items = r.first[:0]
+	return r
 }
 
 // openRows runs a query.
 func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r *typedRows[T], err error) {
 	r = newTypedRows[T]()
-	plain := make([]any, 0, len(args))
-	for _, a := range args {
-		if o, ok := a.(RowOption); ok {
+	for i := 0; i < len(args); i++ {
+		if o, ok := args[i].(RowOption); ok {
 			o.apply(&r.to)
-		} else {
-			plain = append(plain, a)
+			args = slices.Delete(slices.Clone(args), i, i+1)
+			i--
 		}
 	}
-	r.rows, err = h.QueryContext(ctx, query, plain...)
+	r.to.Context, r.to.query = ctx, query
+	r.rows, err = h.QueryContext(&r.to.wanted, query, args...)
 	return r, err
 }
 
@@ -191,29 +199,45 @@ func (r *typedRows[T]) each(yield func(T, error) bool, closing bool) {
 
 // rowScanner decodes the rows of database/sql into values of one type.
 type rowScanner struct {
-	typ reflect.Type // T
-	lax bool
-
+	wanted
 	filler
-	cells []any // what database/sql scans into
+	cells    []any // what database/sql scans into
+	panicked any   // by the program's own code, in the middle of Scan
+
+	// See query_direct.go.
+	cell   [1]any // set if the rows come as one value
+	direct *directPlan
+	zone   *time.Location // for timestamptz
+	texts  []byte         // the memory for the strings of a row
 }
 
 // scan decodes a row into the T at dest, which is zero.
 func (to *rowScanner) scan(rows *sql.Rows, dest unsafe.Pointer) error {
-	if to.plan == nil {
+	if to.cells == nil {
 		if err := to.describe(rows); err != nil {
 			return err
 		}
 	}
-	to.begin(dest)
-	if err := rows.Scan(to.cells...); err != nil {
+	if to.dest = dest; to.cell[0] == nil {
+		to.begin()
+	}
+	err := rows.Scan(to.cells...)
+	switch {
+	case to.panicked != nil:
+		panic(to.panicked)
+	case err != nil:
 		return err
 	}
 	return to.end()
 }
 
-// describe makes the plan.
+// describe makes the plan, or finds that the rows have one.
 func (to *rowScanner) describe(rows *sql.Rows) error {
+	if names, err := rows.Columns(); err == nil && isDirect(names) {
+		to.cell[0] = (*directCell)(to)
+		to.cells = to.cell[:]
+		return nil
+	}
 	types, err := rows.ColumnTypes()
 	if err != nil {
 		return err
@@ -226,10 +250,10 @@ func (to *rowScanner) describe(rows *sql.Rows) error {
 	if err != nil {
 		return err
 	}
-	to.filler = filler{plan: plan}
+	to.plan = plan
 	to.cells = make([]any, len(columns))
 	for i := range to.cells {
-		to.cells[i] = &scanCell{&to.filler, i}
+		to.cells[i] = &scanCell{to, i}
 	}
 	return nil
 }
@@ -237,14 +261,19 @@ func (to *rowScanner) describe(rows *sql.Rows) error {
 // scanCell is the destination of a column's values. They are converted while Scan holds
 // them: later they are the driver's again.
 type scanCell struct {
-	to *filler
+	to *rowScanner
 	i  int
 }
 
-// Scan implements [sql.Scanner]. database/sql would wrap the error.
+// Scan implements [sql.Scanner]. database/sql would wrap the error, and after a panic its
+// rows could never be closed.
 func (c *scanCell) Scan(src any) error {
-	if c.to.err == nil {
+	if c.to.err == nil && c.to.panicked == nil {
+		defer c.to.catch()
 		c.to.err = c.to.put(c.i, src)
 	}
 	return nil
 }
+
+// catch keeps a panic of the program's own code until Scan is over.
+func (to *rowScanner) catch() { to.panicked = recover() }

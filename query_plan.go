@@ -29,6 +29,8 @@ type rowPlan struct {
 	columns []rowTarget
 	groups  []rowGroup // 0: the row itself
 	names   []string
+
+	directly func() *directPlan // see query_direct.go
 }
 
 type rowShape uint8
@@ -93,6 +95,7 @@ func planOf(typ reflect.Type, columns []rowColumn, lax bool) (*rowPlan, error) {
 	if err != nil {
 		return nil, err
 	}
+	plan.directly = sync.OnceValue(func() *directPlan { return newDirectPlan(plan, typ, lax) })
 	planCache.Lock()
 	if len(planCache.plans) >= maxPlans || planCache.plans == nil {
 		planCache.plans = make(map[planKey]*rowPlan)
@@ -334,19 +337,22 @@ type filler struct {
 	row    int              // counted from 1
 	dest   unsafe.Pointer   // the T
 	places []unsafe.Pointer // of the groups; nil as long as there is none
-	nulls  []int            // columns that were NULL before their group was there
-	list   []any            // the values of a []any or map[string]any
+	first  [1]unsafe.Pointer
+	nulls  []int // columns that were NULL before their group was there
+	list   []any // the values of a []any or map[string]any
 	err    error
 }
 
-// begin starts the next row, in a T that is zero.
-func (f *filler) begin(dest unsafe.Pointer) {
+// begin starts the next row, in the T at dest, which is zero.
+func (f *filler) begin() {
 	plan := f.plan
 	f.row++
-	f.dest = dest
-	if f.places == nil {
+	switch {
+	case f.places == nil && len(plan.groups) == 1:
+		f.places = f.first[:]
+	case f.places == nil:
 		f.places = make([]unsafe.Pointer, len(plan.groups))
-	} else if len(f.places) > 1 {
+	case len(f.places) > 1:
 		clear(f.places)
 		f.nulls = f.nulls[:0]
 	}
@@ -358,10 +364,10 @@ func (f *filler) begin(dest unsafe.Pointer) {
 		f.places[0] = unsafe.Pointer(unsafe.SliceData(f.list))
 	case plan.pointer:
 		p := reflect.New(plan.typ).UnsafePointer()
-		*(*unsafe.Pointer)(dest) = p
+		*(*unsafe.Pointer)(f.dest) = p
 		f.places[0] = p
 	default:
-		f.places[0] = dest
+		f.places[0] = f.dest
 	}
 }
 

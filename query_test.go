@@ -3,13 +3,16 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
 	"net/netip"
 	"reflect"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +20,8 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
+	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/psycotest"
 )
 
@@ -29,6 +34,8 @@ type queryCase struct {
 	fails string // words of the error instead
 	run   func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error)
 	scan  func(rows *sql.Rows) (any, error) // the same by ScanRows
+	// direct reports whether the rows are decoded directly.
+	direct func(ctx context.Context, h psyco.Handle, query string, args ...any) (bool, error)
 }
 
 // rowsOf is a case with values of type T.
@@ -44,6 +51,7 @@ func rowsOf[T any](name, query string, want ...T) queryCase {
 			}
 			return got, nil
 		},
+		direct: psyco.ReadsDirectly[T],
 		scan: func(rows *sql.Rows) (any, error) {
 			got := []T{}
 			for v, err := range psyco.ScanRows[T](rows) {
@@ -601,4 +609,427 @@ func TestRowOptionMisplaced(t *testing.T) {
 	if _, err := db.Query("SELECT %s", psyco.Lax()); err == nil || !strings.Contains(err.Error(), "Lax is for Query") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// TestQueryDirect reads every case where the connection decodes it, and looks whether it
+// does.
+func TestQueryDirect(t *testing.T) {
+	for _, dsn := range []string{"", " prepare_threshold=1"} {
+		db := open(t, pgserver.TestDSN(t)+dsn)
+		conn := prepareQueryCases(t, db)
+		for _, c := range queryCases {
+			switch c.name {
+			case "through a cursor", "two statements", "no SELECT":
+				continue
+			}
+			_, _ = c.direct(t.Context(), conn, c.query, c.args...)
+			got, err := c.run(t.Context(), conn, c.query, c.args...)
+			c.check(t, "directly", got, err)
+			if direct, err := c.direct(t.Context(), conn, c.query, c.args...); c.fails == "" && (!direct || err != nil) {
+				t.Errorf("%s: the rows are not read directly; %v", c.name, err)
+			}
+		}
+	}
+}
+
+// mixed is a row of fixed size, and one text.
+type mixed struct {
+	ID    int64
+	Name  string
+	Score float64
+	At    time.Time
+	OK    bool
+}
+
+const mixedRows = `SELECT i AS id, 'name ' || i AS name, i / 7.0::float8 AS score, 'epoch'::timestamp + i * interval '1 second' AS at, i % 2 = 0 AS ok
+	FROM generate_series(1::int8, %s) i`
+
+// TestQueryAllocations counts what a row costs: the memory of its texts, and a part of a slice.
+func TestQueryAllocations(t *testing.T) {
+	db := testDB(t)
+	const rows = 10_000
+	run := func() {
+		if got, err := psyco.QueryAll[mixed](t.Context(), db, mixedRows, rows); err != nil || len(got) != rows {
+			t.Fatalf("%d rows, %v", len(got), err)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(3, run) / rows; n > 1.1 {
+		t.Errorf("%v allocations a row", n)
+	}
+	one := func() {
+		if got, err := psyco.QueryOne[mixed](t.Context(), db, mixedRows, 1); err != nil || got.Name != "name 1" {
+			t.Fatalf("%v, %v", got, err)
+		}
+	}
+	var m mixed
+	scan := func() {
+		if err := db.QueryRowContext(t.Context(), mixedRows, 1).Scan(&m.ID, &m.Name, &m.Score, &m.At, &m.OK); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one()
+	if typed, scanned := testing.AllocsPerRun(100, one), testing.AllocsPerRun(100, scan); typed > scanned {
+		t.Errorf("%v allocations for one row, %v with Scan", typed, scanned)
+	}
+}
+
+// TestQueryRoundTrips expects one for each query, whatever is known of its text.
+func TestQueryRoundTrips(t *testing.T) {
+	db := testDB(t)
+	conn := mustConn(t, db)
+	for _, tt := range []struct {
+		name, query string
+		args        []any
+	}{{"arguments", mixedRows, []any{3}}, {"no arguments", "SELECT i AS id, '' AS name, 0::float8 AS score, now() AS at, true AS ok FROM generate_series(1, 3) i", nil}} {
+		for _, how := range []string{"first", "second", "third"} {
+			n := roundTrips(t, conn, func() {
+				if got, err := psyco.QueryAll[mixed](t.Context(), conn, tt.query, tt.args...); err != nil || len(got) != 3 {
+					t.Fatalf("%s: %d rows, %v", tt.name, len(got), err)
+				}
+			})
+			if n != 1 {
+				t.Errorf("%s, %s time: %d round trips", tt.name, how, n)
+			}
+		}
+	}
+}
+
+// TestQueryBetween reads rows directly with notices in between, which lib/pq has to see.
+func TestQueryBetween(t *testing.T) {
+	notices := 0
+	db := testDB(t, psyco.WithNoticeHandler(func(*pq.Error) { notices++ }))
+	mustExec(t, db, `CREATE FUNCTION noisy(i int) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE '%', i; RETURN repeat('n', 100) || i; END $$`)
+	type row struct {
+		N int
+		S string
+		T time.Time
+	}
+	for range 3 {
+		got, err := psyco.QueryAll[row](t.Context(), db, "SELECT i AS n, noisy(i) AS s, 'epoch'::timestamp AS t FROM generate_series(1, %s) i", 200)
+		if err != nil || len(got) != 200 {
+			t.Fatalf("%d rows, %v", len(got), err)
+		}
+		for i, r := range got {
+			if r.N != i+1 || r.S != strings.Repeat("n", 100)+fmt.Sprint(i+1) || !r.T.Equal(time.Unix(0, 0)) {
+				t.Fatalf("row %d is %v", i, r)
+			}
+		}
+	}
+	if notices != 600 {
+		t.Errorf("%d notices", notices)
+	}
+}
+
+// panicking is a type whose Scan method fails.
+type panicking struct{}
+
+func (*panicking) Scan(any) error { panic("in Scan") }
+
+// TestQueryPanic lets a panic of the program's code through.
+func TestQueryPanic(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		db.SetMaxOpenConns(1)
+		for range 3 {
+			func() {
+				defer func() {
+					if v := recover(); v != "in Scan" {
+						t.Errorf("recovered %v", v)
+					}
+				}()
+				got, err := psyco.QueryAll[panicking](t.Context(), db, "SELECT %s::text", "x")
+				t.Errorf("%v, %v", got, err)
+			}()
+			if n, err := psyco.QueryOne[int](t.Context(), db, "SELECT 1"); n != 1 || err != nil {
+				t.Errorf("afterwards: %d, %v", n, err)
+			}
+		}
+	})
+}
+
+// TestQueryChangedColumns changes the columns of a query that is prepared.
+func TestQueryChangedColumns(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		conn := mustConn(t, db)
+		mustExec(t, conn, "CREATE TABLE t AS SELECT 1 AS a, 2 AS b")
+		query := func() (map[string]any, error) {
+			return psyco.QueryOne[map[string]any](t.Context(), conn, "SELECT * FROM t WHERE a > %s", 0)
+		}
+		for range 3 {
+			if got, err := query(); err != nil || !reflect.DeepEqual(got, map[string]any{"a": int64(1), "b": int64(2)}) {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+		mustExec(t, conn, "ALTER TABLE t ALTER b TYPE text, ADD c timestamp DEFAULT 'epoch'")
+		for range 3 {
+			if got, err := query(); err != nil || !reflect.DeepEqual(got, map[string]any{"a": int64(1), "b": "2", "c": at("1970-01-01 00:00:00")}) {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+		mustExec(t, db, "ALTER TABLE t DROP b, ALTER c TYPE date") // by another session
+		for range 3 {
+			if got, err := query(); err != nil || !reflect.DeepEqual(got, map[string]any{"a": int64(1), "c": at("1970-01-01 00:00:00")}) {
+				t.Errorf("%v, %v", got, err)
+			}
+		}
+	})
+}
+
+const instants = "SELECT t FROM unnest('{2024-01-01, 2024-07-01, 1900-01-01, 0044-03-15 BC}'::timestamptz[]) t"
+
+// TestQueryZone changes the session's time zone between queries.
+func TestQueryZone(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		conn := mustConn(t, db)
+		for range 3 {
+			for _, zone := range []string{"UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "<+03:30>-03:30"} {
+				mustExec(t, conn, "SET TIME ZONE '"+zone+"'")
+				var want []time.Time
+				rows, err := conn.QueryContext(t.Context(), instants)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for rows.Next() {
+					var at time.Time
+					if err := rows.Scan(&at); err != nil {
+						t.Fatal(err)
+					}
+					want = append(want, at)
+				}
+				got, err := psyco.QueryAll[time.Time](t.Context(), conn, instants)
+				if err != nil || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: got %v, want %v; %v", zone, got, want, err)
+				}
+			}
+		}
+	})
+}
+
+// differing is a pair of ways to read rows as values of a type.
+type differing struct {
+	name            string
+	direct, scanned func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error)
+}
+
+func bothWays[T any]() differing {
+	c := rowsOf[T]("", "")
+	return differing{fmt.Sprint(reflect.TypeFor[T]()), c.run, func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error) {
+		rows, err := h.QueryContext(ctx, query, args...)
+		if err != nil {
+			return nil, err
+		}
+		defer rows.Close()
+		return c.scan(rows)
+	}}
+}
+
+type (
+	numbers []int16
+	status  string
+)
+
+// TestQueryDirectAsScanned reads values of every type into fields of every type, directly
+// and by way of database/sql.
+func TestQueryDirectAsScanned(t *testing.T) {
+	targets := []differing{
+		bothWays[int](), bothWays[int8](), bothWays[int16](), bothWays[int32](), bothWays[int64](), bothWays[*int64](),
+		bothWays[uint](), bothWays[uint8](), bothWays[uint32](), bothWays[uint64](), bothWays[float32](), bothWays[float64](), bothWays[**int](),
+		bothWays[bool](), bothWays[*bool](), bothWays[string](), bothWays[*string](), bothWays[status](), bothWays[[]byte](), bothWays[*[]byte](),
+		bothWays[json.RawMessage](), bothWays[time.Time](), bothWays[*time.Time](), bothWays[time.Duration](), bothWays[[16]byte](),
+		bothWays[psyco.Timestamp](), bothWays[psyco.Date](), bothWays[*psyco.Date](), bothWays[psyco.Interval](), bothWays[psyco.Numeric](), bothWays[sql.Null[psyco.Numeric]](),
+		bothWays[sql.Null[int]](), bothWays[sql.Null[string]](), bothWays[sql.Null[time.Time]](), bothWays[sql.NullInt32](), bothWays[sql.NullBool](),
+		bothWays[sql.NullString](), bothWays[sql.NullTime](), bothWays[sql.NullFloat64](), bothWays[sql.RawBytes](),
+		bothWays[any](), bothWays[[]any](), bothWays[map[string]any](), bothWays[[]int](), bothWays[[]string](), bothWays[*[]string](), bothWays[numbers](),
+		bothWays[netip.Addr](), bothWays[netip.Prefix](), bothWays[psyco.JSON[any]](), bothWays[psyco.Range[int]](), bothWays[psyco.HStore](), bothWays[struct{ V any }](),
+	}
+	db := testDB(t)
+	conn := mustConn(t, db)
+	mustExec(t, conn, `CREATE TYPE mood AS ENUM ('happy', 'sad'); CREATE DOMAIN digits AS int CHECK (value < 1000); CREATE DOMAIN word AS text`)
+	for i, tt := range []struct {
+		typ, random string
+		values      []string
+	}{
+		{"int2", "(random() * 65535 - 32768)::int", []string{"-32768", "0", "32767"}},
+		{"int4", "(random() * 4294967295 - 2147483648)::int8", []string{"-2147483648", "-1", "2147483647"}},
+		{"int8", "(random() * 1e18)::int8 - 5e17::int8", []string{"-9223372036854775808", "0", "9223372036854775807"}},
+		{"oid", "(random() * 4294967295)::int8", []string{"0", "4294967295"}},
+		{"float4", "((random() - 0.5) * 10 ^ (random() * 60 - 30))", []string{"0.1", "-0", "NaN", "Infinity", "-Infinity", "3.4e38", "1e-45", "16777217"}},
+		{"float8", "((random() - 0.5) * 10 ^ (random() * 500 - 250))", []string{"0.1", "-0", "NaN", "Infinity", "-Infinity", "1.7e308", "5e-324", "9007199254740993"}},
+		{"bool", "random() < 0.5", []string{"t", "f"}},
+		{"numeric", "(random() * 1e12)::numeric", []string{"1.50", "NaN", "Infinity", "-1e-20", "7"}},
+		{"text", "md5(random()::text)", []string{"", "1", "t", "2024-02-29", "ünï", "{1,2}", `\x00`}},
+		{"varchar", "md5(random()::text)", []string{"", "x"}},
+		{"bpchar", "md5(random()::text)", []string{"", "x "}},
+		{`"char"`, "chr(65 + (random() * 20)::int)", []string{"", "a"}},
+		{"name", "md5(random()::text)", []string{"", "x"}},
+		{"bytea", "decode(md5(random()::text), 'hex')", []string{"", `\x00`, `\xff`, "abc"}},
+		{"uuid", "gen_random_uuid()", []string{"00000000-0000-0000-0000-000000000000"}},
+		{"date", "'2000-01-01'::date + ((random() - 0.5) * 1000000)::int", []string{"infinity", "-infinity", "4713-01-01 BC", "5874897-12-31", "0001-01-01", "0044-03-15 BC"}},
+		{"time", "(random() * interval '24 hours')::time", []string{"00:00", "24:00", "23:59:59.999999"}},
+		{"timetz", "(random() * interval '24 hours')::time + '+02'::interval", []string{"00:00+00", "12:34:56.7-03:30"}},
+		{"timestamp", "'2000-01-01'::timestamp + (random() - 0.5) * interval '1000000 days'", []string{"infinity", "-infinity", "4713-01-01 BC", "294276-12-31 23:59:59.999999", "1969-12-31 23:59:59.999999"}},
+		{"timestamptz", "'2000-01-01'::timestamptz + (random() - 0.5) * interval '1000000 days'", []string{"infinity", "-infinity", "4713-01-02 BC", "294276-12-30", "1900-01-01", "2024-07-01"}},
+		{"interval", "random() * interval '100 years 5 mons -3 days 12:34:56.7'", []string{"0", "-1 day", "1 mon -1 day +01:00", "-178000000 years"}},
+		{"json", "to_json(random())", []string{"null", `{"a": 1}`, "[1, 2]", `"x"`}},
+		{"jsonb", "to_jsonb(random())", []string{"null", `{"a": 1}`, "[1, 2]", `"x"`}},
+		{"inet", "'10.0.0.0'::inet + (random() * 1000000)::int", []string{"::1", "10.0.0.1/8"}},
+		{"int4range", "int4range((random() * 10)::int, 20)", []string{"empty", "(,)"}},
+		{"int4[]", "array[(random() * 10)::int]", []string{"{}", "{1,NULL}", "{{1,2},{3,4}}"}},
+		{"text[]", "array[md5(random()::text)]", []string{"{}", "{NULL}", `{"a,b"}`}},
+		{"mood", "CASE WHEN random() < 0.5 THEN 'happy' ELSE 'sad' END::mood", []string{"sad"}},
+		{"digits", "(random() * 100)::int", []string{"-5"}},
+		{"word", "md5(random()::text)", []string{""}},
+	} {
+		for _, zone := range []string{"UTC", "Europe/Berlin", "<+03:30>-03:30"} {
+			if zone != "UTC" && tt.typ != "timestamptz" {
+				continue
+			}
+			table := fmt.Sprintf("t%d_%d", i, len(zone))
+			mustExec(t, conn, "SET TIME ZONE '"+zone+"'")
+			mustExec(t, conn, fmt.Sprintf("CREATE TABLE %s (n serial, v %s); INSERT INTO %[1]s (v) SELECT %[3]s FROM generate_series(1, 50); INSERT INTO %[1]s (v) VALUES (NULL)", table, tt.typ, tt.random))
+			for _, v := range tt.values {
+				mustExec(t, conn, fmt.Sprintf("INSERT INTO %s (v) VALUES (%s)", table, "'"+v+"'"))
+			}
+			all := fmt.Sprintf("SELECT v FROM %s WHERE n BETWEEN %%s AND %%s ORDER BY n", table)
+			compare := func(target differing, first, last int) bool {
+				t.Helper()
+				direct, directErr := target.direct(t.Context(), conn, all, first, last)
+				scanned, scannedErr := target.scanned(t.Context(), conn, all, first, last)
+				if fmt.Sprint(directErr) != fmt.Sprint(scannedErr) {
+					t.Errorf("%s into %s, rows %d to %d: error %v directly, %v scanned", tt.typ, target.name, first, last, directErr, scannedErr)
+				} else if !equalNaN(direct, scanned) {
+					t.Errorf("%s into %s, rows %d to %d:\n%#v directly\n%#v scanned", tt.typ, target.name, first, last, direct, scanned)
+				}
+				return directErr == nil
+			}
+			for _, target := range targets {
+				_, _ = target.direct(t.Context(), conn, all, 0, 0)
+				if compare(target, 1, 51+len(tt.values)) {
+					continue
+				}
+				for n := 50; n <= 51+len(tt.values); n++ {
+					compare(target, n, n)
+				}
+			}
+		}
+	}
+}
+
+// TestQueryFloat4 reads float4s into float64s: they are the numbers of their texts.
+func TestQueryFloat4(t *testing.T) {
+	conn := mustConn(t, testDB(t))
+	mustExec(t, conn, `CREATE TABLE f AS SELECT ((random() - 0.5) * 2::float8 ^ (random() * 250 - 125))::float4 AS v FROM generate_series(1, 5000);
+		INSERT INTO f SELECT (random() * 1e9)::int::float4 FROM generate_series(1, 5000);
+		INSERT INTO f SELECT (sign * 2::float8 ^ n)::float4 FROM generate_series(-149, 127) n, (VALUES (1), (-1)) s (sign);
+		INSERT INTO f VALUES (-35254832), (8388608.5), (33554432), (9007199254740992)`)
+	for range 2 {
+		got, err := psyco.QueryAll[struct {
+			V float64
+			T string
+		}](t.Context(), conn, "SELECT v, v::text AS t FROM f")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range got {
+			if want, err := strconv.ParseFloat(f.T, 64); err != nil || f.V != want {
+				t.Errorf("%s is %v; %v", f.T, f.V, err)
+			}
+		}
+	}
+}
+
+// equalNaN is reflect.DeepEqual, but for NaN.
+func equalNaN(a, b any) bool {
+	return reflect.DeepEqual(a, b) || strings.Contains(fmt.Sprint(a), "NaN") && fmt.Sprintf("%#v", a) == fmt.Sprintf("%#v", b)
+}
+
+// TestQueryBrokenRows meets rows that do not fit what the server has said of them.
+func TestQueryBrokenRows(t *testing.T) {
+	const columns = "\x00\x02"
+	for _, tt := range []struct{ name, row string }{
+		{"a short int8", columns + "\x00\x00\x00\x03abc" + "\x00\x00\x00\x01x"},
+		{"a long int8", columns + "\x00\x00\x00\x09abcdefghi" + "\x00\x00\x00\x01x"},
+		{"one column", "\x00\x01" + "\x00\x00\x00\x08abcdefgh"},
+		{"three columns", "\x00\x03" + "\x00\x00\x00\x08abcdefgh" + "\x00\x00\x00\x01x" + "\xff\xff\xff\xff"},
+		{"a column behind the end", columns + "\x00\x00\x00\x08abcdefgh" + "\x00\x00\x00\x05x"},
+		{"a negative length", columns + "\x00\x00\x00\x08abcdefgh" + "\xff\xff\xff\xfe"},
+	} {
+		for _, rows := range []int{3, 3000} {
+			t.Run(fmt.Sprint(tt.name, " of ", rows), func(t *testing.T) {
+				t.Parallel()
+				p, dsn, _ := listenerProxy(t)
+				db := open(t, dsn)
+				db.SetMaxOpenConns(1)
+				var left atomic.Int32
+				p.Rewrite(func(_ int, m []byte) faultproxy.Rewrite {
+					if m[0] != 'D' || left.Load() == 0 || left.Add(-1) > 0 {
+						return faultproxy.Rewrite{Bytes: m}
+					}
+					m = binary.BigEndian.AppendUint32([]byte{'D'}, uint32(len(tt.row)+4))
+					return faultproxy.Rewrite{Bytes: append(m, tt.row...)}
+				})
+				type row struct {
+					N int64
+					S string
+				}
+				query := func() ([]row, error) {
+					return psyco.QueryAll[row](t.Context(), db, "SELECT i AS n, 'x' AS s FROM generate_series(1::int8, %s) i", rows)
+				}
+				for range 2 {
+					if got, err := query(); err != nil || len(got) != rows {
+						t.Fatalf("%d rows, %v", len(got), err)
+					}
+				}
+				left.Store(int32(rows - 1))
+				if got, err := query(); err == nil || !strings.HasPrefix(err.Error(), "psyco: ") {
+					t.Errorf("%d rows, error %v", len(got), err)
+				}
+				if got, err := query(); err != nil || len(got) != rows {
+					t.Errorf("afterwards: %d rows, %v", len(got), err)
+				}
+			})
+		}
+	}
+}
+
+// TestQueryTraced sees the same of rows that are decoded directly as of any others.
+func TestQueryTraced(t *testing.T) {
+	inTracedModes(t, func(t *testing.T, db *sql.DB, rec *recorder) {
+		for _, tt := range []struct {
+			name string
+			run  func() error
+			want string
+		}{
+			{"all", func() error {
+				_, err := psyco.QueryAll[int](t.Context(), db, "SELECT i FROM generate_series(1, %s) i", 5)
+				return err
+			}, "Query SELECT i FROM generate_series(1, %s) i args=1 returned=5"},
+			{"no arguments", func() error { _, err := psyco.QueryAll[int](t.Context(), db, "SELECT 1"); return err }, "Query SELECT 1 returned=1"},
+			{"left early", func() error {
+				for _, err := range psyco.Query[int](t.Context(), db, "SELECT i FROM generate_series(1, %s) i", 5) {
+					return err
+				}
+				return nil
+			}, "Query SELECT i FROM generate_series(1, %s) i args=1 returned=1"},
+			{"an error", func() error {
+				if _, err := psyco.QueryAll[int](t.Context(), db, "SELECT 6/(3-i) FROM generate_series(1, %s) i", 5); err == nil {
+					return errors.New("no error")
+				}
+				return nil
+			}, "Query SELECT 6/(3-i) FROM generate_series(1, %s) i args=1 returned=2 error=22012"},
+		} {
+			for range 3 {
+				if err := tt.run(); err != nil {
+					t.Errorf("%s: %v", tt.name, err)
+				}
+				var got []string
+				for _, e := range rec.take(t) {
+					got = append(got, describe(e))
+				}
+				if len(got) != 1 || got[0] != tt.want {
+					t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+				}
+			}
+		}
+	})
 }

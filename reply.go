@@ -34,6 +34,7 @@ type reply struct {
 	fields []wire.Field
 	rows   []byte // the DataRow messages that are left
 	tag    string
+	direct *wireRow // what its rows are instead of values, see query_direct.go
 }
 
 // description is what is known of a prepared statement.
@@ -41,10 +42,13 @@ type description struct {
 	server string // the server's name for it, "" if lib/pq must run it
 	params []uint32
 	fields []wire.Field // with the formats in which psyco wants them
+	shown  []wire.Field // the same as lib/pq is to read them
 	header *header
 	// formats are the same at the end of a Bind.
 	formats []byte
 	literal bool // see appendBind
+
+	direct *directPlan // how its rows are decoded into Ts, nil if they become values
 }
 
 // describeStatement makes a description of what the server told of a statement.
@@ -64,11 +68,11 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 		}
 		formats = binary.BigEndian.AppendUint16(formats, uint16(f.Format))
 	}
-	return description{server: server, params: d.Params, fields: fields, header: describeColumns(fields), formats: formats}
+	return description{server: server, params: d.Params, fields: fields, shown: fields, header: describeColumns(fields), formats: formats}
 }
 
-// runPrepared runs a prepared statement.
-func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driver.NamedValue) (R, error) {
+// runPrepared runs a prepared statement, whose rows may be wanted as Ts.
+func runPrepared[R any](c *conn, m mode[R], p *prepared, w *wanted, sql string, args []driver.NamedValue) (R, error) {
 	args = spread(args, p.split)
 	if p.server == "" {
 		if p.literal && !c.binary {
@@ -80,12 +84,16 @@ func runPrepared[R any](c *conn, m mode[R], p *prepared, sql string, args []driv
 		}
 		return m.prepared(c, p.stmt, args)
 	}
-	request, err := appendRequest(c.request[:0], &p.description, args)
+	d := &p.description
+	if w != nil {
+		d = c.describeFor(w, p)
+	}
+	request, err := appendRequest(c.request[:0], d, args)
 	if err != nil {
 		var zero R
 		return zero, err
 	}
-	return ask(c, m, sql, request, &p.description)
+	return ask(c, m, sql, request, d)
 }
 
 // ask sends a request and has its answer read by whoever can: psyco or, as the
@@ -102,7 +110,7 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	if d != nil {
 		width = len(d.fields)
 		if m.hasRows() {
-			columns = d.fields
+			columns = d.shown
 		}
 	}
 	if cap(request) <= keptReply {
@@ -131,6 +139,9 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 		}
 	}
 	c.reply = reply{header: d.header, c: c, fields: d.fields, rows: rows}
+	if d.direct != nil && err == nil {
+		c.reply.direct = newWireRow(c, d.direct)
+	}
 	if !complete {
 		return res, err
 	}
@@ -169,6 +180,9 @@ func (r *reply) Next(dest []driver.Value) error {
 // decode decodes the payload of a DataRow.
 func (r *reply) decode(payload []byte, dest []driver.Value) error {
 	row := wire.Columns(payload)
+	if r.direct != nil {
+		return r.direct.deliver(row, dest)
+	}
 	for i := range dest[:min(len(dest), len(r.fields))] {
 		column, rest, ok := wire.CutColumn(row)
 		if !ok {

@@ -60,9 +60,10 @@ func (c *conn) newRows(base driver.Rows, k *call, text string) *rows {
 		r.base = &r.own
 		_ = c.finish(k, nil) // there is nothing left to cancel, and so no error
 		r.call = nil
-	} else if c.wire.TakesRows() {
+	} else if c.wire.TakesRows() || c.reply.direct != nil {
 		r.own, r.shared = c.reply, true
 	}
+	c.reply.direct = nil
 	c.rows = r
 	c.unclosed++
 	return r
@@ -104,8 +105,11 @@ func (r *rows) Columns() []string {
 
 // header is what describes the columns of the current result set.
 func (r *rows) header() driver.Rows {
-	if r.buffered {
+	switch {
+	case r.buffered:
 		return r.sets[0].header
+	case r.own.direct != nil:
+		return &r.own
 	}
 	return r.base
 }
@@ -118,7 +122,11 @@ func (r *rows) next(dest []driver.Value) (err error) {
 			return r.own.decode(row, dest)
 		}
 	}
-	err = r.base.Next(dest)
+	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
+		err = r.own.direct.read(r.base, dest)
+	} else {
+		err = r.base.Next(dest)
+	}
 	r.begun = err == nil
 	return err
 }
@@ -265,14 +273,10 @@ func (r *rows) drain() (canceled bool, err error) {
 // free for another statement.
 func (r *rows) buffer() {
 	r.c.reply.rows = nil // the current row is in there
-	for i, v := range r.current {
-		if b, ok := v.([]byte); ok && r.base != driver.Rows(&r.own) {
-			r.current[i] = bytes.Clone(b) // lib/pq reuses its buffer
-		}
-	}
+	outlive(r.current)
 	for {
 		set := resultSet{header: snapshot(r)}
-		n := len(r.base.Columns())
+		n := len(r.Columns())
 		for !r.HasNextResultSet() { // else the caller has read this one to its end
 			row := make([]driver.Value, n)
 			if err := r.next(row); err != nil {
@@ -281,11 +285,7 @@ func (r *rows) buffer() {
 				}
 				break
 			}
-			for i, v := range row {
-				if b, ok := v.([]byte); ok {
-					row[i] = slices.Clone(b) // lib/pq reuses its buffer
-				}
-			}
+			outlive(row)
 			set.rows = append(set.rows, row)
 		}
 		r.sets = append(r.sets, set)
@@ -297,6 +297,18 @@ func (r *rows) buffer() {
 		r.end(r.closeBase())
 	}
 	r.buffered = true
+}
+
+// outlive gives a row memory of its own: lib/pq and wire reuse theirs.
+func outlive(row []driver.Value) {
+	for i, v := range row {
+		switch x := v.(type) {
+		case []byte:
+			row[i] = bytes.Clone(x)
+		case *wireRow:
+			row[i] = x.clone()
+		}
+	}
 }
 
 // ColumnTypeScanType returns the Go type that lib/pq gives for the column.

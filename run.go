@@ -35,6 +35,9 @@ type statement struct {
 	counted bool     // the text has as many parameters as there are arguments
 
 	redefines bool // see sqllex.Redefines
+
+	wanted *wanted // see query_direct.go
+	parsed bool    // it goes by way of Parse though it has no arguments, see parses
 }
 
 // literal reports whether the placeholders are psycopg's, see appendBind.
@@ -49,6 +52,7 @@ type prepared struct {
 	assumed []uint32
 	split   []int // which parameter of the query each one is, see statement.splitUp; nil if they are the same
 	description
+	direct []*description // the same for rows that are wanted as Ts, see query_direct.go
 }
 
 // fits reports whether st may be run with p, which was prepared for the same text and
@@ -137,7 +141,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 		return zero, fmt.Errorf("pq: got %d parameters but PostgreSQL only supports %d parameters", len(st.args), placeholder.MaxParams)
 	}
 	c.text = st.sql
-	if len(st.args) == 0 {
+	if len(st.args) == 0 && !st.parsed {
 		if err := c.flush(); err != nil {
 			return zero, err
 		}
@@ -160,7 +164,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	fresh := false
 	switch {
-	case e == nil, !e.Ready && e.Uses < c.sess.cfg.PrepareThreshold:
+	case e == nil, !e.Ready && e.Uses+st.early() < c.sess.cfg.PrepareThreshold:
 		c.stats.CacheMisses++
 		return runUncached(c, m, st)
 	case e.Ready:
@@ -175,7 +179,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	riders := len(c.queue)
 	c.ride()
-	res, err := runPrepared(c, m, e.Stmt, st.sql, st.args)
+	res, err := runPrepared(c, m, e.Stmt, st.wanted, st.sql, st.args)
 	c.rode(err)
 	if err == nil {
 		return res, nil

@@ -112,13 +112,13 @@ func (s *nativeStmt) Close() error {
 
 func (s *nativeStmt) ExecContext(ctx context.Context, args []driver.NamedValue) (_ driver.Result, err error) {
 	defer s.c.maskBadConn(&err)
-	res, k, err := runNative(ctx, s, execMode{}, args)
+	res, k, err := runNative(ctx, s, execMode{}, nil, args)
 	return res, s.c.finish(k, err)
 }
 
 func (s *nativeStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
 	defer s.c.maskBadConn(&err)
-	r, k, err := runNative(ctx, s, queryMode{}, args)
+	r, k, err := runNative(ctx, s, queryMode{}, wantedBy(ctx, s.text), args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
 	}
@@ -135,7 +135,7 @@ func (s *nativeStmt) Query(args []driver.Value) (driver.Rows, error) {
 	return s.QueryContext(background, namedValues(args))
 }
 
-func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], args []driver.NamedValue) (res R, k *call, err error) {
+func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], w *wanted, args []driver.NamedValue) (res R, k *call, err error) {
 	if s.closed {
 		return res, nil, errors.New("psyco: the statement is closed")
 	}
@@ -167,7 +167,7 @@ func runNative[R any](ctx context.Context, s *nativeStmt, m mode[R], args []driv
 		c.text, c.hidden = s.text, s.redefines
 		riders := len(c.queue)
 		c.ride()
-		res, err = runPrepared(c, m, s.kept, "", args) // lib/pq's errors of prepared statements have no text
+		res, err = runPrepared(c, m, s.kept, w, "", args) // lib/pq's errors of prepared statements have no text
 		c.rode(err)
 		outdated := err != nil && c.evict(err, c.wire.Bound(), func() { s.renewals-- })
 		if !outdated || tries > 0 || !c.again(riders) {
@@ -277,7 +277,7 @@ func (s *psycopgStmt) ExecContext(ctx context.Context, args []driver.NamedValue)
 
 func (s *psycopgStmt) QueryContext(ctx context.Context, args []driver.NamedValue) (_ driver.Rows, err error) {
 	defer s.c.maskBadConn(&err)
-	var st statement
+	st := statement{wanted: wantedBy(ctx, s.q.Text)}
 	r, k, err := runPsycopg(ctx, s, &st, queryMode{}, args)
 	if err != nil {
 		return nil, s.c.finish(k, err)
@@ -331,7 +331,7 @@ func runPsycopg[R any](ctx context.Context, s *psycopgStmt, st *statement, m mod
 	c.text, c.hidden = st.sql, st.redefines
 	riders := len(c.queue)
 	c.ride()
-	res, err = runPrepared(c, m, &s.variants[i].prepared, st.sql, st.args)
+	res, err = runPrepared(c, m, &s.variants[i].prepared, st.wanted, st.sql, st.args)
 	c.rode(err)
 	if err != nil && c.evict(err, fresh || c.wire.Bound(), s.drop) && c.again(riders) {
 		c.behindPooler()

@@ -58,6 +58,20 @@ func ChangesNames(text string) bool {
 	return Redefines(text)
 }
 
+// MentionsMoment reports whether a text may have a literal in it that means the time at
+// which the server parses it: 'now', not now().
+func MentionsMoment(text string) bool {
+	if strings.IndexByte(text, '\'') < 0 {
+		return false
+	}
+	for i := 0; i+3 <= len(text); i++ {
+		if text[i]|0x20 == 'n' && strings.EqualFold(text[i:i+3], "now") && !strings.HasPrefix(text[i+3:], "(") {
+			return true
+		}
+	}
+	return mentions(text, "today") || mentions(text, "tomorrow") || mentions(text, "yesterday")
+}
+
 // mentions reports whether a text has a word in it, which is in lower case, in any case.
 func mentions(text, word string) bool {
 	for i := 0; i+len(word) <= len(text); i++ {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -94,6 +95,14 @@ func CutColumn(row []byte) (column, rest []byte, ok bool) {
 		return nil, row, false
 	}
 	return row[:size:size], row[size:], true
+}
+
+// AppendColumn appends to the rest of a DataRow what CutColumn reads.
+func AppendColumn(row, column []byte) []byte {
+	if column == nil {
+		return binary.BigEndian.AppendUint32(row, math.MaxUint32)
+	}
+	return append(binary.BigEndian.AppendUint32(row, uint32(len(column))), column...)
 }
 
 // CutRow cuts the first DataRow off rows, which are whole, and returns its payload.
