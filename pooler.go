@@ -23,7 +23,19 @@ const maxPID = 1 << 22
 // pooler is suspected. Behind one that pools by session no two have the same.
 type backends struct {
 	mu   sync.Mutex
-	seen map[int64]*conn
+	seen map[backend]*conn
+}
+
+// backend is a server process. Those of two hosts may have the same ID.
+type backend struct {
+	network, address string
+	pid              int64
+}
+
+// backendOf is the process that answers c as pid.
+func backendOf(c *conn, pid int64) backend {
+	at := c.sess.link.Endpoint
+	return backend{at.Network, at.Address, pid}
 }
 
 // meet notes that pid answered c, and reports whether another connection has
@@ -31,13 +43,14 @@ type backends struct {
 func (b *backends) meet(pid int64, c *conn) (shared bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if other := b.seen[pid]; other != nil && other != c {
+	key := backendOf(c, pid)
+	if other := b.seen[key]; other != nil && other != c {
 		return true
 	}
 	if b.seen == nil {
-		b.seen = make(map[int64]*conn)
+		b.seen = make(map[backend]*conn)
 	}
-	b.seen[pid] = c
+	b.seen[key] = c
 	return false
 }
 
@@ -45,8 +58,8 @@ func (b *backends) meet(pid int64, c *conn) (shared bool) {
 func (b *backends) leave(pid int64, c *conn) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.seen[pid] == c {
-		delete(b.seen, pid)
+	if key := backendOf(c, pid); b.seen[key] == c {
+		delete(b.seen, key)
 	}
 }
 

@@ -5,6 +5,7 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -22,6 +23,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testdb"
 )
@@ -579,4 +581,92 @@ func TestPoolerIsFoundWithoutLoss(t *testing.T) {
 	if left := leftOnServers(t, dsn, 2); left != "" {
 		t.Errorf("statements are left: %s", left)
 	}
+}
+
+// TestPoolersOfTwoHosts: two poolers by session whose servers have processes of the same
+// ID are not one that mixes sessions up, so statements are prepared.
+func TestPoolersOfTwoHosts(t *testing.T) {
+	t.Parallel()
+	cfg, err := psyco.ParseDSN(pgserver.TestDSN(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const pid = 4711
+	var hosts []psyco.Host
+	for range 2 {
+		at := cfg.Hosts[0]
+		network, address := "tcp", net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port)))
+		if strings.HasPrefix(at.Host, "/") {
+			network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", at.Host, at.Port)
+		}
+		p, err := faultproxy.New(network, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { p.Close() })
+		p.Rewrite(func(_ int, m []byte) faultproxy.Rewrite {
+			switch {
+			case m[0] == 'K': // as a pooler makes IDs up
+				m = slices.Clone(m)
+				m[5] = 0x7f
+			case m[0] == 'D' && isNumber(m[11:]): // pg_backend_pid's, which alone is a number
+				m = dataRow(strconv.Itoa(pid))
+			}
+			return faultproxy.Rewrite{Bytes: m}
+		})
+		host, port, err := net.SplitHostPort(p.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := strconv.Atoi(port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hosts = append(hosts, psyco.Host{Host: host, Port: uint16(n)})
+	}
+	cfg.SSLMode, cfg.PrepareThreshold = "disable", 1
+	for _, tt := range []struct {
+		name string
+		both [2]int // the hosts of two connections
+		want uint64 // how many statements the second prepares
+	}{
+		{"two hosts", [2]int{0, 1}, 1},
+		{"one host", [2]int{0, 0}, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			next := 0
+			con, err := psyco.NewConnectorConfig(cfg, psyco.WithBeforeConnect(func(_ context.Context, cfg *psyco.Config) error {
+				cfg.Hosts = []psyco.Host{hosts[tt.both[next]]}
+				next++
+				return nil
+			}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			db := testdb.OpenDB(t, con)
+			for i := range 2 {
+				c := mustConn(t, db)
+				if got := all(t, c, "SELECT 'it is ' || %s", "one"); !slices.Equal(got, []string{"it is one"}) {
+					t.Fatalf("got %q", got)
+				}
+				if got := stats(t, c).Prepared; i == 1 && got != tt.want {
+					t.Errorf("the second connection has prepared %d statements, want %d", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func isNumber(text []byte) bool {
+	_, err := strconv.Atoi(string(text))
+	return err == nil
+}
+
+// dataRow is a row of one value.
+func dataRow(value string) []byte {
+	m := []byte{'D', 0, 0, 0, 0, 0, 1}
+	m = binary.BigEndian.AppendUint32(m, uint32(len(value)))
+	m = append(m, value...)
+	binary.BigEndian.PutUint32(m[1:], uint32(len(m)-1))
+	return m
 }
