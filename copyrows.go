@@ -257,32 +257,16 @@ func (c *conn) parameterTypes(sql string, n int) (oids []uint32, err error) {
 		return nil, err
 	}
 	packet = wire.AppendDescribe(packet, 'S', "")
-	c.ride()
-	c.wire.Exchange(wire.Exchange{
-		Next: func(buf []byte) ([]byte, bool) { return append(buf, packet...), false },
-		Handle: func(typ byte, payload []byte) error {
-			switch typ {
-			case wire.ErrorResponse:
-				e, err := wire.ParseError(payload)
-				if err != nil {
-					return err
-				}
-				return pqError(e)
-			case wire.ParameterDescription:
-				oids, err = wire.ParseParameterDescription(nil, payload)
-				if err == nil && len(oids) != n {
-					err = fmt.Errorf("psyco: %w: the server describes %d parameters of %d", wire.ErrProtocol, len(oids), n)
-				}
-				return err
-			}
+	err = c.exchange(packet, func(typ byte, payload []byte) (err error) {
+		if typ != wire.ParameterDescription {
 			return nil
-		},
+		}
+		oids, err = wire.ParseParameterDescription(nil, payload)
+		if err == nil && len(oids) != n {
+			err = fmt.Errorf("psyco: %w: the server describes %d parameters of %d", wire.ErrProtocol, len(oids), n)
+		}
+		return err
 	})
-	err = c.simple("-- psyco.CopyRows")
-	if handled := c.wire.ExchangeDone(); handled != nil {
-		err = handled
-	}
-	c.rode(err)
 	return oids, err
 }
 

@@ -262,22 +262,5 @@ func direction(n int) string {
 // portal; unlike CLOSE, the message is not an error if there is none of that name,
 // and it is taken in a failed transaction.
 func (c *conn) closeCursor(name string) error {
-	c.wire.Exchange(wire.Exchange{
-		Next: func(b []byte) ([]byte, bool) { return wire.AppendClose(b, 'P', name), false },
-		Handle: func(typ byte, payload []byte) error {
-			if typ != wire.ErrorResponse {
-				return nil
-			}
-			e, err := wire.ParseError(payload)
-			if err != nil {
-				return err
-			}
-			return pqError(e)
-		},
-	})
-	err := c.simple("-- psyco.Close")
-	if refused := c.wire.ExchangeDone(); err == nil {
-		err = refused
-	}
-	return err
+	return c.exchangeAlone(wire.AppendClose(nil, 'P', name), func(byte, []byte) error { return nil })
 }

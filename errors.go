@@ -112,6 +112,54 @@ func (c *conn) fault(err error) error {
 	return c.lost
 }
 
+var errLost = errors.New("the server closed the connection")
+
+// broken is the error of an operation that has lost its connection. ran says
+// that some of it was done.
+func (c *conn) broken(ran bool, err error) error {
+	switch {
+	case ran || c.inTransaction() && !errors.Is(err, driver.ErrBadConn):
+		return c.rolledBack(err)
+	case c.wire != nil && errors.Is(err, driver.ErrBadConn):
+		return errNothingDone
+	}
+	return err
+}
+
+// rolledBack is the error for a connection that was lost within a transaction.
+func (c *conn) rolledBack(err error) error {
+	var lost *lostError
+	switch {
+	case errors.As(err, &lost):
+	case errors.Is(err, driver.ErrBadConn):
+		// Not in the chain: database/sql and others would try again.
+		lost = &lostError{errLost}
+		if pe := pq.As(err); pe != nil {
+			lost.cause = pe
+		}
+		err = lost
+	case c.lost == nil:
+		return err
+	}
+	return &rolledBackError{err, lost}
+}
+
+// rolledBackError says that nothing has been written, where lostError cannot.
+type rolledBackError struct {
+	err  error
+	lost *lostError // nil if the server said why
+}
+
+func (e *rolledBackError) Error() string {
+	cause := e.err
+	if e.lost != nil {
+		cause = e.lost.cause
+	}
+	return "psyco: the connection was lost before the end of the transaction, and the server undoes all of it: " + cause.Error()
+}
+
+func (e *rolledBackError) Unwrap() error { return e.err }
+
 // pqError turns an error that the wire saw into lib/pq's.
 func pqError(e *wire.Error) *pq.Error {
 	return &pq.Error{

@@ -212,8 +212,16 @@ const exchangePiece = 32 << 10
 // exchange sends messages and a Sync, and passes on every answer but errors and
 // ReadyForQuery. The queued small statements ride in front.
 func (c *conn) exchange(messages []byte, answer func(typ byte, payload []byte) error) error {
-	var refused error
 	c.ride()
+	err := c.exchangeAlone(messages, answer)
+	c.rode(err)
+	return err
+}
+
+// exchangeAlone is exchange without what waits to ride in front: that might fail, and
+// the messages with it.
+func (c *conn) exchangeAlone(messages []byte, answer func(typ byte, payload []byte) error) error {
+	var refused error
 	c.wire.Exchange(wire.Exchange{
 		Next: func(b []byte) ([]byte, bool) {
 			n := 0
@@ -240,9 +248,7 @@ func (c *conn) exchange(messages []byte, answer func(typ byte, payload []byte) e
 	})
 	err := c.simple("-- psyco: a pipeline")
 	unanswered := c.wire.ExchangeDone()
-	err = cmp.Or(err, unanswered, refused)
-	c.rode(err)
-	return err
+	return cmp.Or(err, unanswered, refused)
 }
 
 // plan is a statement that was prepared for pipelines. Its Parse is psyco's

@@ -3,6 +3,7 @@ package psyco
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"crypto/rand"
 	"database/sql/driver"
 	"encoding/hex"
@@ -190,6 +191,53 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	c.behindPooler()
 	return runUncached(c, m, st)
+}
+
+// once runs a statement by itself. rows says that its rows are wanted.
+func (c *conn) once(ctx context.Context, st *statement, rows bool) (affected int64, set resultSet, err error) {
+	if rows {
+		return c.onceRows(ctx, st)
+	}
+	var res driver.Result
+	if c.wire == nil {
+		res, err = c.baseOnce(ctx, st)
+	} else {
+		k := c.watch(ctx)
+		res, err = run(c, execMode{}, st)
+		err = c.finish(k, err)
+	}
+	if err != nil {
+		return 0, set, err
+	}
+	affected, err = res.RowsAffected()
+	if err != nil {
+		affected = 0 // of a statement that counts no rows
+	}
+	return affected, set, nil
+}
+
+// onceRows runs a statement and reads its rows into memory.
+func (c *conn) onceRows(ctx context.Context, st *statement) (affected int64, set resultSet, err error) {
+	if c.wire == nil {
+		return c.baseRows(ctx, st)
+	}
+	k := c.watch(ctx)
+	base, err := run(c, queryMode{}, st)
+	if err != nil {
+		return 0, set, c.finish(k, err)
+	}
+	r := c.newRowsFor(st, base, k, st.sql)
+	r.buffer()
+	set = r.sets[0]
+	set.err = r.Close()
+	if pq.As(set.err) != nil || c.lost != nil {
+		return 0, set, set.err
+	} // else it is about a value, and the statement has run all the same
+	affected, err = r.Result().RowsAffected()
+	if err != nil {
+		affected = 0
+	}
+	return affected, set, nil
 }
 
 // runNew prepares a statement for the cache and runs it, in one packet. Where that

@@ -169,6 +169,50 @@ type commitError struct{ cause error }
 func (e *commitError) Error() string   { return ErrCommitUnknown.Error() + ": " + e.cause.Error() }
 func (e *commitError) Unwrap() []error { return []error{ErrCommitUnknown, e.cause} }
 
+// atomically runs f in the transaction that is open, else in one of its own if
+// own says that f alone is not one.
+func (c *conn) atomically(ctx context.Context, own bool, f func() error) error {
+	if !own || c.inTransaction() {
+		return f()
+	}
+	tx, err := c.BeginTx(ctx, driver.TxOptions{})
+	if err != nil {
+		return err
+	}
+	committing := false
+	defer func() {
+		if !committing {
+			// What went wrong is known; if this fails too, the connection is lost,
+			// and the server rolls back.
+			_ = tx.Rollback()
+		}
+	}()
+	if err := f(); err != nil {
+		return err
+	}
+	committing = true
+	switch err = tx.Commit(); {
+	case err == nil:
+		return nil
+	case errors.Is(err, driver.ErrBadConn):
+		// From behind Wrap. Not in the chain, because nobody must run f again.
+		return &commitError{errLost}
+	case c.lost != nil:
+		return err
+	}
+	return &atCommitError{err}
+}
+
+// atCommitError is an error that came at the end of an operation's own transaction, such
+// as that of a deferred constraint. It belongs to none of the statements.
+type atCommitError struct{ err error }
+
+func (e *atCommitError) Error() string {
+	return "psyco: at the commit: " + strings.TrimPrefix(e.err.Error(), "psyco: ")
+}
+
+func (e *atCommitError) Unwrap() error { return e.err }
+
 // TxOptions are the properties of a transaction. The zero value leaves all of
 // them to the server's default_transaction_ settings.
 type TxOptions struct {

@@ -18,6 +18,15 @@ var foreign = []struct {
 	advice string
 	of     []string
 }{
+	// What psyco has by another name.
+	{`did you mean "user"?`, []string{"username"}},
+	{`did you mean "password"?`, []string{"pass", "passwd", "pwd"}},
+	{`did you mean "host"?`, []string{"hostname", "server"}},
+	{`did you mean "dbname"?`, []string{"db"}},
+	{`did you mean "connect_timeout"?`, []string{"timeout", "connectiontimeout"}},
+	{`did you mean "application_name"?`, []string{"appname"}},
+	{`did you mean "client_encoding"?`, []string{"charset", "encoding"}},
+
 	// The schema.
 	{"write search_path=NAME", []string{"schema", "currentschema", "schemasearchpath", "searchpaths"}},
 

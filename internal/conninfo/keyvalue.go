@@ -218,8 +218,7 @@ func (g *Grammar) separatesBySemicolons(key, value string) bool {
 }
 
 func (g *Grammar) isKeywordOrForeign(name string) bool {
-	name = strings.ToLower(name)
-	return g.isKeyword(name) || otherNames[name] != "" || adviceFor(name) != ""
+	return g.isKeyword(strings.ToLower(name)) || adviceFor(name) != ""
 }
 
 // translate maps the old names that libpq and lib/pq still take.

@@ -9,7 +9,7 @@ import (
 )
 
 // checkKey refuses a keyword that can be no parameter of the server, that is another
-// tool's, or that // looks like a misspelt option. Everything else that is not an option goes to
+// tool's, or that looks like a misspelt option. Everything else that is not an option goes to
 // the server as a run-time parameter.
 func (g *Grammar) checkKey(key string) error {
 	if g.isKeyword(key) {
@@ -39,22 +39,6 @@ func ValidParamName(s string) bool {
 	return s != ""
 }
 
-// otherNames are what options are called elsewhere.
-var otherNames = map[string]string{
-	"username":           "user",
-	"pass":               "password",
-	"passwd":             "password",
-	"pwd":                "password",
-	"hostname":           "host",
-	"server":             "host",
-	"db":                 "dbname",
-	"timeout":            "connect_timeout",
-	"connection_timeout": "connect_timeout",
-	"appname":            "application_name",
-	"charset":            "client_encoding",
-	"encoding":           "client_encoding",
-}
-
 // serverParams are parameters of the server that would otherwise be taken for
 // misspelt options.
 var serverParams = map[string]bool{"wal_compression": true, "ssl_crl_dir": true}
@@ -64,9 +48,6 @@ func (g *Grammar) suggest(key string) string {
 	key = strings.ToLower(key)
 	if serverParams[key] || strings.Contains(key, ".") {
 		return ""
-	}
-	if name := otherNames[key]; name != "" {
-		return name
 	}
 	for _, o := range g.options {
 		if spelling.Misspells(key, o.Name) {
