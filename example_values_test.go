@@ -3,6 +3,7 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"log"
 	"math/big"
@@ -234,4 +235,26 @@ func ExampleNumeric() {
 	}
 	fmt.Println(sum)
 	// Output: 100000000000000000000.00
+}
+
+func ExampleInterval_MarshalText() {
+	type trial struct {
+		From     psyco.Date
+		Lasts    psyco.Interval
+		Price    psyco.Numeric
+		Ages     psyco.Range[int]
+		Features psyco.HStore
+	}
+	var t trial
+	err := json.Unmarshal([]byte(`{"From": "2024-02-29", "Lasts": "1 mon -1 days", "Price": 1.50, "Ages": "[18,)",
+		"Features": {"colour": "red", "size": null}}`), &t)
+	if err != nil {
+		log.Fatal(err)
+	}
+	document, err := json.Marshal(t)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(document))
+	// Output: {"From":"2024-02-29","Lasts":"P1M-1D","Price":"1.50","Ages":"[18,)","Features":{"colour":"red","size":null}}
 }

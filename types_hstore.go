@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,6 +25,10 @@ var (
 	_ sql.Scanner   = (*HStore)(nil)
 	_ driver.Valuer = HStore(nil)
 	_ parameter     = HStore(nil)
+	_ textual       = (*HStore)(nil)
+
+	_ json.Marshaler   = HStore(nil)
+	_ json.Unmarshaler = (*HStore)(nil)
 )
 
 // Value implements [driver.Valuer].
@@ -64,3 +69,62 @@ func (h *HStore) Scan(src any) error {
 	*h = got
 	return nil
 }
+
+// MarshalJSON implements [json.Marshaler]: {"colour": "red", "size": null}, null for nil.
+func (h HStore) MarshalJSON() ([]byte, error) {
+	if h == nil {
+		return []byte("null"), nil
+	}
+	object := make(map[string]*string, len(h))
+	for key, value := range h {
+		if object[key] = nil; value.Valid {
+			object[key] = &value.V
+		}
+	}
+	return json.Marshal(object)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. Numbers, true and false become their text, as they
+// do with the server's casts.
+func (h *HStore) UnmarshalJSON(b []byte) error {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(b, &object); err != nil {
+		return err
+	}
+	if object == nil {
+		*h = nil
+		return nil
+	}
+	got := make(HStore, len(object))
+	for key, document := range object {
+		value := sql.Null[string]{Valid: true}
+		switch document[0] {
+		case 'n':
+			value.Valid = false
+		case '"':
+			if err := json.Unmarshal(document, &value.V); err != nil {
+				return err
+			}
+		case '{', '[':
+			return prefixed(fmt.Errorf("hstore key %q: %.40q is no text", key, document))
+		default:
+			value.V = string(document)
+		}
+		got[key] = value
+	}
+	*h = got
+	return nil
+}
+
+// MarshalText implements [encoding.TextMarshaler]: the server's form,
+// "colour"=>"red","size"=>NULL.
+func (h HStore) MarshalText() ([]byte, error) {
+	text, err := h.Value()
+	if text == nil || err != nil {
+		return nil, err
+	}
+	return []byte(text.(string)), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (h *HStore) UnmarshalText(text []byte) error { return h.Scan(string(text)) }

@@ -25,6 +25,7 @@ var (
 	_ sql.Scanner   = (*Inet)(nil)
 	_ driver.Valuer = Inet{}
 	_ parameter     = Inet{}
+	_ textual       = (*Inet)(nil)
 )
 
 // Value implements [driver.Valuer].
@@ -53,6 +54,25 @@ func (n *Inet) Scan(src any) error {
 	}
 	n.Prefix = prefix
 	return nil
+}
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: what the server writes, a
+// plain address without its length; "" for the zero Inet.
+func (n Inet) MarshalText() ([]byte, error) {
+	text, err := n.Value()
+	if text == nil || err != nil {
+		return []byte{}, err
+	}
+	return []byte(text.(string)), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (n *Inet) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*n = Inet{}
+		return nil
+	}
+	return n.Scan(string(text))
 }
 
 // networkValue converts the address types of net and net/netip.

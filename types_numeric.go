@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -24,6 +25,9 @@ var (
 	_ sql.Scanner   = (*Numeric)(nil)
 	_ driver.Valuer = Numeric("")
 	_ parameter     = Numeric("")
+	_ textual       = (*Numeric)(nil)
+
+	_ json.Unmarshaler = (*Numeric)(nil)
 )
 
 // Value implements [driver.Valuer]. Text that is not a number is an error.
@@ -92,4 +96,28 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 		}
 	}
 	return nil, 0, 0, fmt.Errorf("%T is out of numeric's range, %d digits before the point and %d after it", v, pgform.MaxNumericWhole, pgform.MaxNumericScale)
+}
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: a string with every
+// digit, because a number would be a float for most readers. Text that is no number is an error.
+func (n Numeric) MarshalText() ([]byte, error) {
+	if _, err := n.Value(); err != nil {
+		return nil, err
+	}
+	return []byte(n), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (n *Numeric) UnmarshalText(text []byte) error { return n.Scan(string(text)) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. It reads strings and numbers.
+func (n *Numeric) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' || b[0] == 'n' {
+		var text string
+		if err := json.Unmarshal(b, &text); err != nil || b[0] == 'n' {
+			return err
+		}
+		b = []byte(text)
+	}
+	return n.UnmarshalText(b)
 }

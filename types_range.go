@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -33,10 +34,15 @@ var (
 	_ sql.Scanner   = (*Range[int])(nil)
 	_ driver.Valuer = Range[int]{}
 	_ parameter     = Range[int]{}
+	_ textual       = (*Range[int])(nil)
 
 	_ sql.Scanner   = (*Multirange[int])(nil)
 	_ driver.Valuer = Multirange[int](nil)
 	_ parameter     = Multirange[int](nil)
+	_ textual       = (*Multirange[int])(nil)
+
+	_ json.Marshaler   = Multirange[int](nil)
+	_ json.Unmarshaler = (*Multirange[int])(nil)
 )
 
 // Value implements [driver.Valuer].
@@ -188,4 +194,60 @@ func (m *Multirange[T]) Scan(src any) error {
 	}
 	*m = got
 	return nil
+}
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: what the server writes,
+// [1,10).
+func (r Range[T]) MarshalText() ([]byte, error) {
+	b, err := r.append(nil)
+	if err != nil {
+		return nil, prefixed(err)
+	}
+	return b, nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *Range[T]) UnmarshalText(text []byte) error { return r.Scan(string(text)) }
+
+// MarshalText implements [encoding.TextMarshaler]: what the server writes, {[1,3),[5,8)}. Of
+// nil it is the text of an empty multirange.
+func (m Multirange[T]) MarshalText() ([]byte, error) {
+	text, err := append(Multirange[T]{}, m...).Value()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(text.(string)), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (m *Multirange[T]) UnmarshalText(text []byte) error { return m.Scan(string(text)) }
+
+// MarshalJSON implements [json.Marshaler]: the text in a string, null for nil.
+func (m Multirange[T]) MarshalJSON() ([]byte, error) {
+	text, err := m.Value()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(text)
+}
+
+// UnmarshalJSON implements [json.Unmarshaler]. It reads the text in a string, and a list of ranges.
+func (m *Multirange[T]) UnmarshalJSON(b []byte) error {
+	if b[0] == '[' {
+		var ranges []Range[T]
+		if err := json.Unmarshal(b, &ranges); err != nil {
+			return err
+		}
+		*m = ranges
+		return nil
+	}
+	var text *string
+	if err := json.Unmarshal(b, &text); err != nil {
+		return err
+	}
+	if text == nil {
+		*m = nil
+		return nil
+	}
+	return m.Scan(*text)
 }

@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
@@ -23,6 +24,10 @@ var (
 	_ sql.Scanner   = (*Record[struct{}])(nil)
 	_ driver.Valuer = Record[struct{}]{}
 	_ parameter     = Record[struct{}]{}
+	_ textual       = (*Record[struct{}])(nil)
+
+	_ json.Marshaler   = Record[struct{}]{}
+	_ json.Unmarshaler = (*Record[struct{}])(nil)
 )
 
 // Value implements [driver.Valuer].
@@ -124,3 +129,28 @@ func appendRecord(b []byte, rv reflect.Value, depth int) ([]byte, error) {
 	}
 	return append(b, ')'), nil
 }
+
+// MarshalJSON implements [json.Marshaler]: a Record stands for its V.
+func (r Record[T]) MarshalJSON() ([]byte, error) { return json.Marshal(r.V) }
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (r *Record[T]) UnmarshalJSON(b []byte) error {
+	var v T
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	r.V = v
+	return nil
+}
+
+// MarshalText implements [encoding.TextMarshaler]: what the server writes, (1,a).
+func (r Record[T]) MarshalText() ([]byte, error) {
+	text, err := r.Value()
+	if err != nil {
+		return nil, err
+	}
+	return []byte(text.(string)), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (r *Record[T]) UnmarshalText(text []byte) error { return r.Scan(string(text)) }

@@ -3,6 +3,7 @@ package psyco
 import (
 	"database/sql"
 	"database/sql/driver"
+	"encoding"
 	"fmt"
 	"time"
 
@@ -40,10 +41,12 @@ var (
 	_ sql.Scanner   = (*Timestamp)(nil)
 	_ driver.Valuer = Timestamp{}
 	_ parameter     = Timestamp{}
+	_ textual       = (*Timestamp)(nil)
 
 	_ sql.Scanner   = (*Date)(nil)
 	_ driver.Valuer = Date{}
 	_ parameter     = Date{}
+	_ textual       = (*Date)(nil)
 )
 
 // infinityOf reports whether a value is infinite, and on which side.
@@ -55,6 +58,12 @@ func infinityOf(src any) (sign int8, infinite bool) {
 		return pgform.ParseInfinity(string(x))
 	}
 	return 0, false
+}
+
+// textual is what is text in JSON and elsewhere.
+type textual interface {
+	encoding.TextMarshaler
+	encoding.TextUnmarshaler
 }
 
 // Value implements [driver.Valuer].
@@ -151,6 +160,7 @@ var (
 	_ sql.Scanner   = (*Interval)(nil)
 	_ driver.Valuer = Interval{}
 	_ parameter     = Interval{}
+	_ textual       = (*Interval)(nil)
 )
 
 // IntervalOf gives the interval that lasts d, rounded to the microsecond. It has no
@@ -194,3 +204,55 @@ func (i *Interval) Scan(src any) error {
 	*i = Interval(got)
 	return nil
 }
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: RFC 3339, "infinity",
+// and for years and offsets that it does not have what the server writes.
+func (t Timestamp) MarshalText() ([]byte, error) {
+	year := t.Time.Year()
+	switch _, offset := t.Time.Zone(); {
+	case t.Infinity != 0:
+		return []byte(pgform.InfinityText(t.Infinity)), nil
+	case year < 1 || year > 9999 || offset%60 != 0:
+		return pgform.AppendTimestamp(nil, t.Time), nil
+	}
+	return t.Time.MarshalText()
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It reads RFC 3339, with or without
+// an offset, and what the server writes.
+func (t *Timestamp) UnmarshalText(text []byte) error {
+	for _, layout := range [...]string{time.RFC3339, "2006-01-02T15:04:05"} {
+		if x, err := time.Parse(layout, string(text)); err == nil {
+			*t = Timestamp{Time: x}
+			return nil
+		}
+	}
+	return t.Scan(string(text))
+}
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: String, for a date
+// that the calendar has.
+func (d Date) MarshalText() ([]byte, error) {
+	if _, err := d.Value(); err != nil {
+		return nil, err
+	}
+	return pgform.Date(d).AppendText(nil), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. Of a timestamp as in RFC 3339 it takes
+// the date on its wall clock.
+func (d *Date) UnmarshalText(text []byte) error {
+	if x, err := time.Parse(time.RFC3339, string(text)); err == nil {
+		*d = DateOf(x)
+		return nil
+	}
+	return d.Scan(string(text))
+}
+
+// MarshalText implements [encoding.TextMarshaler], and so encoding/json: a duration of
+// ISO 8601, P1Y2M-3DT4H5M6.789S, as the server writes it with intervalstyle iso_8601.
+func (i Interval) MarshalText() ([]byte, error) { return pgform.Interval(i).AppendISO(nil), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. It reads what the server writes with
+// any intervalstyle.
+func (i *Interval) UnmarshalText(text []byte) error { return i.Scan(string(text)) }

@@ -68,6 +68,42 @@ func (i Interval) AppendText(b []byte) []byte {
 	return b
 }
 
+// AppendISO writes the interval as the server does with intervalstyle iso_8601:
+// P1Y2M-3DT4H5M6.789S.
+func (i Interval) AppendISO(b []byte) []byte {
+	if i == (Interval{}) {
+		return append(b, "PT0S"...)
+	}
+	part := func(n int64, unit byte) {
+		if n != 0 {
+			b = append(strconv.AppendInt(b, n, 10), unit)
+		}
+	}
+	b = append(b, 'P')
+	part(int64(i.Months/12), 'Y')
+	part(int64(i.Months%12), 'M')
+	part(int64(i.Days), 'D')
+	if i.Microseconds == 0 {
+		return b
+	}
+	b = append(b, 'T')
+	part(i.Microseconds/MicrosPerHour, 'H')
+	part(i.Microseconds/MicrosPerMinute%60, 'M')
+	micros := i.Microseconds % MicrosPerMinute
+	if micros == 0 {
+		return b
+	}
+	if micros < 0 {
+		b, micros = append(b, '-'), -micros
+	}
+	b = strconv.AppendInt(b, micros/MicrosPerSecond, 10)
+	if fraction := micros % MicrosPerSecond; fraction != 0 {
+		digits := strconv.AppendInt(nil, MicrosPerSecond+fraction, 10)[1:]
+		b = append(append(b, '.'), strings.TrimRight(string(digits), "0")...)
+	}
+	return append(b, 'S')
+}
+
 // AppendInput writes the interval so that every server reads it.
 func (i Interval) AppendInput(b []byte) []byte {
 	if i.Microseconds != math.MinInt64 {
