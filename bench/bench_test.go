@@ -39,7 +39,7 @@ func TestMedian(t *testing.T) {
 func TestRatio(t *testing.T) {
 	a := Result{Rounds: []float64{10, 100, 10}}
 	b := Result{Rounds: []float64{20, 200, 40}}
-	if got := ratio(a, b); got != 0.5 {
+	if got := ratio(a.Rounds, b.Rounds); got != 0.5 {
 		t.Errorf("got %v, want 0.5", got)
 	}
 }
@@ -62,7 +62,14 @@ func TestText(t *testing.T) {
 }
 
 func result(transport, workload, contestant string, rounds ...float64) Result {
-	return Result{Transport: transport, Workload: workload, Contestant: contestant, Rounds: rounds, Ops: 1}
+	r := Result{Transport: transport, Workload: workload, Contestant: contestant, Rounds: rounds, Ops: 1}
+	for _, ns := range rounds { // a part of it is waiting, with psyco a larger one
+		if contestant == "psyco" {
+			ns /= 2
+		}
+		r.CPU = append(r.CPU, ns/2)
+	}
+	return r
 }
 
 var sample = &Report{
@@ -85,8 +92,8 @@ func TestPrint(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		`unix/point select +time +psyco ÷ it`,
-		`lib/pq +92\.0 µs +0\.45 `,
+		`unix/point select +time +psyco ÷ it +client CPU +psyco ÷ it`,
+		`lib/pq +92\.0 µs +0\.45 +46\.0 µs +0\.23 `,
 		`unix/1,000 inserts +time +psyco ExecMany ÷ it`,
 		`lib/pq <loop> +8\.00 ms +0\.12 `,
 	} {
@@ -121,7 +128,7 @@ func TestReadReport(t *testing.T) {
 // TestChart wants well-formed XML with a bar for each contestant shown and
 // nothing outside the picture.
 func TestChart(t *testing.T) {
-	picture, err := sample.chart()
+	picture, err := sample.chart(theTime)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +151,11 @@ func TestChart(t *testing.T) {
 	if s := string(picture); !strings.Contains(s, "lib/pq &lt;loop&gt;") || !strings.Contains(s, "92.0 µs") {
 		t.Errorf("labels are missing:\n%s", s)
 	}
-	if _, err := new(Report).chart(); err == nil {
+	if _, err := new(Report).chart(theTime); err == nil {
 		t.Error("a chart of nothing was drawn")
+	}
+	if picture, err = sample.chart(theCPU); err != nil || !strings.Contains(string(picture), "46.0 µs") || !strings.Contains(string(picture), "Client CPU per operation") {
+		t.Errorf("the chart of the CPU is\n%s\n%v", picture, err)
 	}
 }
 

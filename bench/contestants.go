@@ -10,8 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	_ "github.com/jackc/pgx/v5/stdlib"
-
-	_ "github.com/psyco-go/psyco"
 )
 
 // A runner is a contestant that is connected and ready for one workload.

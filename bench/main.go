@@ -26,7 +26,8 @@ func run() error {
 	only := flag.String("only", "", "run only workloads whose `regexp` matches \"transport/name\"")
 	base := flag.String("base", "psyco", "the `contestant` that ratios are of")
 	out := flag.String("out", "", "write the results to this JSON `file`")
-	svg := flag.String("svg", "", "write a chart to this SVG `file`")
+	svg := flag.String("svg", "", "write a chart of the times to this SVG `file`")
+	cpuSVG := flag.String("cpu-svg", "", "write a chart of the client's CPU to this SVG `file`")
 	from := flag.String("from", "", "measure nothing, show the results of this JSON `file`")
 	list := flag.Bool("list", false, "list the workloads and end")
 	flag.Parse()
@@ -70,12 +71,20 @@ func run() error {
 			return err
 		}
 	}
-	if *svg != "" {
-		picture, err := report.chart()
+	for _, c := range []struct {
+		file string
+		of   measured
+	}{{*svg, theTime}, {*cpuSVG, theCPU}} {
+		if c.file == "" {
+			continue
+		}
+		picture, err := report.chart(c.of)
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(*svg, picture, 0o644)
+		if err := os.WriteFile(c.file, picture, 0o644); err != nil {
+			return err
+		}
 	}
 	return nil
 }

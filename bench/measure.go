@@ -19,6 +19,9 @@ type Result struct {
 	Contestant string    `json:"contestant"`
 	Ops        int       `json:"ops_per_round"`
 	Rounds     []float64 `json:"ns_per_op"` // of each round
+	// CPU is what this process used in each round, in its own code and in the system's for it;
+	// nil where the system does not tell.
+	CPU []float64 `json:"cpu_ns_per_op,omitempty"`
 	// Allocs and Bytes are medians over the rounds, of the whole process: over a
 	// delayed network the proxy's own are in them.
 	Allocs float64 `json:"allocs_per_op"`
@@ -106,15 +109,20 @@ func (l *lane) slice(ctx context.Context, r *runner, proxy *faultproxy.Proxy) er
 	proxy.ResetCounts()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
+	used, told := cpuTime()
 	begin := time.Now()
 	err := r.run(ctx, l.Ops)
 	took := time.Since(begin)
+	end, _ := cpuTime()
 	runtime.ReadMemStats(&after)
 	if err != nil {
 		return err
 	}
 	n := float64(l.Ops)
 	l.Rounds = append(l.Rounds, float64(took.Nanoseconds())/n)
+	if told {
+		l.CPU = append(l.CPU, float64((end-used).Nanoseconds())/n)
+	}
 	l.allocs = append(l.allocs, float64(after.Mallocs-before.Mallocs)/n)
 	l.bytes = append(l.bytes, float64(after.TotalAlloc-before.TotalAlloc)/n)
 	l.trips = append(l.trips, float64(proxy.Counts().RoundTrips)/n)
@@ -148,11 +156,11 @@ func median(values []float64) float64 {
 	return (v[(n-1)/2] + v[n/2]) / 2
 }
 
-// ratio is the median over the rounds of a's time divided by b's.
-func ratio(a, b Result) float64 {
-	ratios := make([]float64, min(len(a.Rounds), len(b.Rounds)))
+// ratio is the median over the rounds of a's time or CPU divided by b's.
+func ratio(a, b []float64) float64 {
+	ratios := make([]float64, min(len(a), len(b)))
 	for i := range ratios {
-		ratios[i] = a.Rounds[i] / b.Rounds[i]
+		ratios[i] = a[i] / b[i]
 	}
 	return median(ratios)
 }

@@ -89,8 +89,8 @@ func (r *Report) groups() [][]Result {
 	return groups
 }
 
-// print writes the table. The ratio is base's time divided by the row's: below
-// 1 means that base is faster.
+// print writes the table. The ratios are base's time and CPU divided by the row's: below
+// 1 means that base takes less.
 func (r *Report) print(w io.Writer, base string) error {
 	fmt.Fprintf(w, "PostgreSQL %s, %s, %s, %d CPUs, lib/pq %s, pgx %s, %d rounds of %v, medians\n", r.Server, r.Go, r.Platform, r.CPUs,
 		r.Modules["github.com/lib/pq"], r.Modules["github.com/jackc/pgx/v5"], r.Rounds, r.SliceNS)
@@ -105,16 +105,22 @@ func (r *Report) print(w io.Writer, base string) error {
 		if group[0].RoundTrips > 0 {
 			trips = "round trips"
 		}
-		fmt.Fprintf(tab, "\n%s/%s\ttime\t%s\tallocs\tbytes\t%s\n", group[0].Transport, group[0].Workload, column, end(trips))
+		fmt.Fprintf(tab, "\n%s/%s\ttime\t%s\tclient CPU\t%[3]s\tallocs\tbytes\t%[4]s\n", group[0].Transport, group[0].Workload, column, end(trips))
 		for _, result := range group {
-			share := "-"
+			share, cpu, cpuShare := "-", "-", "-"
+			if len(result.CPU) > 0 {
+				cpu = duration(median(result.CPU))
+			}
 			if compared != nil {
-				share = fmt.Sprintf("%.2f", ratio(*compared, result))
+				share = fmt.Sprintf("%.2f", ratio(compared.Rounds, result.Rounds))
+				if len(result.CPU) > 0 && len(compared.CPU) > 0 {
+					cpuShare = fmt.Sprintf("%.2f", ratio(compared.CPU, result.CPU))
+				}
 			}
 			if trips != "" {
 				trips = significant(result.RoundTrips)
 			}
-			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", result.Contestant, duration(median(result.Rounds)), share,
+			fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", result.Contestant, duration(median(result.Rounds)), share, cpu, cpuShare,
 				significant(result.Allocs), significant(result.Bytes), end(trips))
 		}
 	}

@@ -3,12 +3,15 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/psyco-go/psyco"
 )
 
 // A workload is one thing that programs do with a database.
@@ -50,6 +53,8 @@ func workloads() []workload {
 			ways: append(viaSQL(1, selectRows(10)), viaPgx(1, pgxSelectRows(10)))},
 		{name: "10,000 rows", transports: everywhere, warmUp: toGenericPlan,
 			ways: append(viaSQL(1, selectRows(10_000)), viaPgx(1, pgxSelectRows(10_000)))},
+		{name: "one row as a struct", transports: locally, ways: asStructs(1)},
+		{name: "10,000 rows as structs", transports: locally, warmUp: toGenericPlan, ways: asStructs(10_000)},
 		{name: "10 rows of all types", transports: socketOnly, ways: viaSQL(1, selectWide(10))},
 		{name: "10,000 rows of all types", transports: socketOnly, warmUp: toGenericPlan, ways: viaSQL(1, selectWide(10_000))},
 		{name: "texts used once", transports: []string{unixSocket, delayed}, ways: unprepared(viaSQL(1, distinctTexts(0)))},
@@ -223,6 +228,76 @@ func pgxSelectRows(n int) func(*pgxpool.Pool) operation {
 			return wantRows(int(tag.RowsAffected()), n)
 		}
 	}
+}
+
+const selectMixed = "SELECT id, bo, te, f8, ts FROM wide WHERE id BETWEEN $1 AND $2"
+
+// mixed is a row of what most tables have.
+type mixed struct {
+	ID int64
+	Bo bool
+	Te string
+	F8 float64
+	Ts time.Time
+}
+
+// asStructs reads n rows into a slice of structs: with psyco's and pgx's own functions, and with
+// Scan.
+func asStructs(n int) []way {
+	scanned := func(s *session) (operation, error) {
+		st, err := s.statement(selectMixed)
+		return func(ctx context.Context, i int) error {
+			from := first(i, n)
+			rows, err := st.query(ctx, from, from+n-1)
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			var all []mixed
+			for rows.Next() {
+				var m mixed
+				if err := rows.Scan(&m.ID, &m.Bo, &m.Te, &m.F8, &m.Ts); err != nil {
+					return err
+				}
+				all = append(all, m)
+			}
+			return errors.Join(rows.Err(), wantRows(len(all), n))
+		}, err
+	}
+	typed := func(s *session) (operation, error) {
+		text := s.text(selectMixed)
+		return func(ctx context.Context, i int) error {
+			from := first(i, n)
+			all, err := psyco.QueryAll[mixed](ctx, s.db, text, from, from+n-1)
+			return errors.Join(err, wantRows(len(all), n))
+		}, nil
+	}
+	var ways []way
+	add := func(all []way, contestant, name string) {
+		for _, w := range all {
+			if w.contestant == contestant {
+				w.contestant = name
+				ways = append(ways, w)
+			}
+		}
+	}
+	add(viaSQL(1, scanned), "psyco", "psyco Scan")
+	add(viaSQL(1, typed), "psyco", "psyco QueryAll")
+	add(viaSQL(1, scanned), "lib/pq", "lib/pq Scan")
+	add(viaSQL(1, scanned), "lib/pq prepared", "lib/pq prepared")
+	add(viaSQL(1, scanned), "pgx stdlib", "pgx stdlib Scan")
+	add([]way{viaPgx(1, func(pool *pgxpool.Pool) operation {
+		return func(ctx context.Context, i int) error {
+			from := first(i, n)
+			rows, err := pool.Query(ctx, selectMixed, from, from+n-1)
+			if err != nil {
+				return err
+			}
+			all, err := pgx.CollectRows(rows, pgx.RowToStructByName[mixed])
+			return errors.Join(err, wantRows(len(all), n))
+		}
+	})}, native, "pgx CollectRows")
+	return ways
 }
 
 // selectWide reads one column of each usual type. What database/sql has no type
