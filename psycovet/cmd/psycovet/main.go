@@ -58,9 +58,14 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 
-	done := make(chan struct{})
-	defer close(done)
+	start, done := time.Now(), make(chan struct{})
 	go progress(stderr, done, patience, interval)
+	defer func() {
+		close(done)
+		if time.Since(start) > patience {
+			fmt.Fprintf(stderr, "psycovet: %d queries checked\n", psycovet.Seen())
+		}
+	}()
 
 	patterns := flags.Args()
 	if len(patterns) == 0 {
