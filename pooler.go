@@ -194,15 +194,21 @@ func (c *conn) backendPID() (pid int64, err error) {
 }
 
 // analyze has the server look at a statement without keeping it, and returns the
-// types of its parameters. It is the unnamed statement that is parsed, so nothing
-// is left behind on whichever server that was.
+// types of its parameters.
 func (c *conn) analyze(sql string, types []uint32) (params []uint32, err error) {
+	d, err := c.description(sql, types)
+	return d.Params, err
+}
+
+// description is analyze with the columns. It is the unnamed statement that is parsed, so
+// nothing is left behind on whichever server that was.
+func (c *conn) description(sql string, types []uint32) (wire.Description, error) {
 	if err := checkNUL(sql); err != nil {
-		return nil, err
+		return wire.Description{}, err
 	}
 	request, err := wire.AppendParse(nil, "", sql, types)
 	if err != nil {
-		return nil, err
+		return wire.Description{}, err
 	}
 	c.ride()
 	err = c.roundTrip(sql, wire.AppendSync(wire.AppendDescribe(request, 'S', "")))
@@ -211,5 +217,5 @@ func (c *conn) analyze(sql string, types []uint32) (params []uint32, err error) 
 	if err == nil && (d.Strange || d.Params == nil) {
 		err = errors.New("psyco: the server's description of the statement cannot be read: has it more than 65,535 parameters?")
 	}
-	return d.Params, err
+	return d, err
 }
