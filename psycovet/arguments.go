@@ -21,6 +21,7 @@ type arguments struct {
 	names map[string]string // what a stand-in's type is called → what the program calls it
 	known bool              // how many there are, and which are named
 
+	open   bool // what is not known may be anything, in reflected
 	copies bool // the query is a COPY: a reader or writer is not for a placeholder
 }
 
@@ -119,8 +120,11 @@ func isOption(t types.Type) bool {
 }
 
 // isStream reports whether a type has a Read or a Write method.
-func isStream(t types.Type) bool {
-	for _, name := range []string{"Read", "Write"} {
+func isStream(t types.Type) bool { return hasAny(t, "Read", "Write") }
+
+// hasAny reports whether a type, or a pointer to it, has a method with one of the names.
+func hasAny(t types.Type, names ...string) bool {
+	for _, name := range names {
 		if obj, _, _ := types.LookupFieldOrMethod(t, true, nil, name); obj != nil {
 			return true
 		}
@@ -226,6 +230,9 @@ func (a *arguments) reflected(t types.Type, depth int) reflect.Type {
 	if types.TypeString(t, nil) == "time.Time" {
 		return reflect.TypeFor[time.Time]()
 	}
+	if a.open && depth > 0 && (scans(t) || isValue(t)) {
+		return anyType
+	}
 	if depth > 8 || isValue(t) {
 		return unknownType
 	}
@@ -253,6 +260,9 @@ func (a *arguments) reflected(t types.Type, depth int) reflect.Type {
 		}
 	case *types.Struct:
 		return a.structure(u, depth)
+	}
+	if a.open && depth > 0 {
+		return anyType
 	}
 	return unknownType
 }

@@ -33,6 +33,9 @@ func (c *checker) direct(call *ast.CallExpr, query text, first int) {
 	case !args.known:
 		err = nil
 	}
+	if err == nil {
+		c.columns[call] = c.onServer(call, query, args)
+	}
 	c.complain(call, query, err, args)
 }
 

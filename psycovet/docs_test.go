@@ -22,14 +22,28 @@ func TestDocsExamples(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	static, withSchema, ok := strings.Cut(string(doc), "\n## With a schema\n")
+	if !ok {
+		t.Fatal("there is no section about a schema")
+	}
+	withSchema, rest, _ := strings.Cut(withSchema, "\n## ")
+	t.Run("static", func(t *testing.T) { checkExamples(t, static+rest, 24) })
+	t.Run("with a schema", func(t *testing.T) {
+		setFlags(t, "migrations", "testdata/schema/db/*.sql")
+		checkExamples(t, withSchema, 8)
+	})
+}
+
+// checkExamples checks the rows of the tables in a part of the document.
+func checkExamples(t *testing.T, doc string, atLeast int) {
 	type example struct{ code, says string }
 	var examples []example
-	for _, row := range regexp.MustCompile("(?m)^\\| (`+)(.+?)(`+) \\| `+(.+?)`+ \\| (.+) \\|$").FindAllStringSubmatch(string(doc), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| (`+)(.+?)(`+) \\| `+(.+?)`+ \\| (.+) \\|$").FindAllStringSubmatch(doc, -1) {
 		if strings.Contains(row[2], "(") {
 			examples = append(examples, example{row[2], row[5]}, example{row[4], ""})
 		}
 	}
-	if len(examples) < 40 {
+	if len(examples) < 2*atLeast {
 		t.Fatalf("only %d examples were found", len(examples))
 	}
 	var source strings.Builder
@@ -40,6 +54,7 @@ import (
 	"database/sql"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/psyco-go/psyco"
 )
@@ -54,7 +69,8 @@ type client struct {
 	Name string ` + "`db:\"full_name\"`" + `
 }
 
-func examples(ctx context.Context, db *sql.DB, ids []int, name string, c client, rows iter.Seq2[[]any, error]) {
+func examples(ctx context.Context, db *sql.DB, ids []int, name string, c client, rows iter.Seq2[[]any, error],
+	when time.Time, id int, tags []string) {
 `)
 	first := strings.Count(source.String(), "\n") + 1
 	for _, e := range examples {

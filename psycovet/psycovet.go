@@ -19,6 +19,8 @@ import (
 	"golang.org/x/tools/go/analysis/passes/inspect"
 	"golang.org/x/tools/go/ast/inspector"
 	"golang.org/x/tools/go/types/typeutil"
+
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // Analyzer checks the queries of a package.
@@ -57,6 +59,11 @@ type checker struct {
 	foreign  map[string]bool              // files of other databases, by name
 	mixed    bool                         // the package is one of another database
 	reported map[string]bool
+
+	schema  *schema // nil without one
+	called  map[*ast.CallExpr]bool
+	columns map[*ast.CallExpr][]wire.Field
+	failed  error // of the schema
 }
 
 func run(pass *analysis.Pass) (any, error) {
@@ -70,13 +77,19 @@ func run(pass *analysis.Pass) (any, error) {
 		bodies:   make(map[types.Object]*ast.FuncDecl),
 		allowed:  make(map[*token.File]map[int]bool),
 		reported: make(map[string]bool),
+		called:   make(map[*ast.CallExpr]bool),
+		columns:  make(map[*ast.CallExpr][]wire.Field),
+	}
+	var err error
+	if c.schema, err = theSchema(); err != nil {
+		return nil, err
 	}
 	c.index()
 	c.openers()
 	c.wrappers()
 	in := pass.ResultOf[inspect.Analyzer].(*inspector.Inspector)
 	in.Preorder([]ast.Node{(*ast.CallExpr)(nil)}, func(n ast.Node) { c.call(n.(*ast.CallExpr)) })
-	return nil, nil
+	return nil, c.failed
 }
 
 // concerned reports whether a package can have queries: whether database/sql is among
@@ -100,11 +113,19 @@ func concerned(pkg *types.Package) bool {
 
 // call checks a call, if it has a query.
 func (c *checker) call(call *ast.CallExpr) {
+	if c.called[call] {
+		return
+	}
+	c.called[call] = true
 	fn := typeutil.StaticCallee(c.TypesInfo, call)
 	if fn == nil {
 		fn, _ = typeutil.Callee(c.TypesInfo, call).(*types.Func) // of an interface
 	}
 	if fn == nil {
+		return
+	}
+	if name := nameOf(fn); name == "database/sql.Row.Scan" || name == "database/sql.Rows.Scan" {
+		c.scan(call)
 		return
 	}
 	s, ok := c.site(fn)

@@ -27,7 +27,7 @@ import (
 
 func main() {
 	if isVetTool(os.Args[1:]) {
-		unitchecker.Main(psycovet.Analyzer)
+		unitchecker.Main(vetAnalyzer())
 	}
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -40,7 +40,19 @@ func isVetTool(args []string) bool {
 	})
 }
 
-func run(args []string, stdout, stderr io.Writer) int {
+// vetAnalyzer returns the analyzer without the flags about a schema: go vet keeps what it has
+// found for as long as a package stays the same, whatever becomes of the schema.
+func vetAnalyzer() *analysis.Analyzer {
+	a := *psycovet.Analyzer
+	a.Flags = flag.FlagSet{}
+	for _, name := range []string{"drivers", "known"} {
+		f := psycovet.Analyzer.Flags.Lookup(name)
+		a.Flags.Var(f.Value, f.Name, f.Usage)
+	}
+	return &a
+}
+
+func run(args []string, stdout, stderr io.Writer) (code int) {
 	flags := flag.NewFlagSet("psycovet", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -86,6 +98,12 @@ func run(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, "psycovet:", err)
 		}
 	}
+	defer func() {
+		if err := psycovet.Finish(); err != nil {
+			fmt.Fprintln(stderr, "psycovet:", err)
+			code = 2
+		}
+	}()
 	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
 	if err != nil {
 		fmt.Fprintln(stderr, "psycovet:", err)

@@ -1,0 +1,5 @@
+package unrecorded
+
+import "database/sql"
+
+func use(db *sql.DB) { db.Query("SELECT count(*) FROM clients") }
