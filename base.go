@@ -58,7 +58,7 @@ func (c *conn) basePrepare(ctx context.Context, q *query) (driver.Stmt, error) {
 		s, err = c.base.Prepare(q.SQL)
 	}
 	if err != nil {
-		return nil, c.explain(q.statement(), err)
+		return nil, q.notPrepared(c.explain(q.statement(), err))
 	}
 	return &baseStmt{Stmt: s, c: c, q: q}, nil
 }

@@ -62,10 +62,59 @@ func (d *dialer) connect(ctx context.Context) (*session, error) {
 	s := new(session)
 	link, err := d.params(cfg, s).Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, connectFailed(cfg, err)
 	}
 	s.link = link
 	return s, nil
+}
+
+// connectFailed adds to an error of dial what was connected to, as whom, and what to do. A
+// server's error stays a *pq.Error, which programs for lib/pq expect as it is; what is
+// added stands at the end of its message and in its hint.
+func connectFailed(cfg *Config, err error) error {
+	failed := (*dial.Error)(nil)
+	if !errors.As(err, &failed) {
+		return err
+	}
+	who := fmt.Sprintf("as user %q, database %q", cfg.User, cmp.Or(cfg.Database, cfg.User))
+	pe, ok := failed.Cause.(*pq.Error)
+	switch {
+	case ok:
+		pe.Message += "; connecting to " + failed.Where + " " + who
+		pe.Hint = cmp.Or(pe.Hint, failed.Do)
+		return pe
+	case failed.Where == "":
+		return &connectError{"psyco: could not connect to any of the hosts " + who + ":\n" + failed.Cause.Error(), failed}
+	}
+	return &connectError{"psyco: connecting to " + failed.Where + " " + who + ": " + strings.TrimPrefix(failed.Cause.Error(), "psyco: "), failed}
+}
+
+// connectError is the error of an attempt to connect that no server has answered with an
+// error of its own.
+type connectError struct {
+	text   string
+	failed *dial.Error
+}
+
+var _ net.Error = (*connectError)(nil) // as what the net package returns to lib/pq
+
+func (e *connectError) Error() string {
+	if e.failed.Do == "" {
+		return e.text
+	}
+	return e.text + "\nHint: " + strings.ReplaceAll(e.failed.Do, "\n", "\nHint: ")
+}
+
+func (e *connectError) Unwrap() error { return e.failed.Cause }
+
+func (e *connectError) Timeout() bool {
+	var ne net.Error
+	return errors.As(e.failed.Cause, &ne) && ne.Timeout()
+}
+
+func (e *connectError) Temporary() bool {
+	var te interface{ Temporary() bool }
+	return errors.As(e.failed.Cause, &te) && te.Temporary()
 }
 
 // nextConfig returns the configuration of the next connection.
@@ -139,7 +188,8 @@ func (d *dialer) params(cfg *Config, s *session) *dial.Params {
 func noPassword() error {
 	return &pq.Error{Severity: pqerror.SeverityFatal, Code: pqerror.InvalidPassword,
 		Message: "the server asks for a password, but none was given: " +
-			"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile"}
+			"put password=… into the connection string, set PGPASSWORD, or write a line for this server into the passfile",
+		Hint: "The password is taken from WithPassword, the connection string, PGPASSWORD or the passfile, in this order."}
 }
 
 func (d *dialer) passwordFor(ctx context.Context, cfg *Config, host Host) (string, error) {
@@ -192,7 +242,7 @@ func (s *session) startup() (driver.Conn, error) {
 		if errors.Is(err, io.EOF) {
 			err = fmt.Errorf("the server closed the connection: %w", io.ErrUnexpectedEOF)
 		}
-		return nil, fmt.Errorf("psyco: starting a session on %s: %w", s.link.Endpoint, legible(err))
+		return nil, fmt.Errorf("psyco: starting a session: %w", legible(err))
 	}
 	return base, nil
 }

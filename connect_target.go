@@ -47,7 +47,7 @@ func (s *session) checkTarget(t target) error {
 		err = errors.New(problem)
 	}
 	if err != nil {
-		return fmt.Errorf("psyco: %s does not fit target_session_attrs=%s: %w", s.link.Endpoint, t, err)
+		return fmt.Errorf("psyco: the server does not fit target_session_attrs=%s: %w", t, err)
 	}
 	return nil
 }

@@ -106,6 +106,31 @@ func TestPrepareFindsMistakes(t *testing.T) {
 	}
 }
 
+// TestPrepareOfQuestionMarks: what the server says of ? helps nobody, but where it is an
+// operator it has nothing to say.
+func TestPrepareOfQuestionMarks(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		const want = `psyco: PostgreSQL does not know '?' as a placeholder: write %s, or $1, $2 and so on; sqlx does it after sqlx.BindDriver("psyco", sqlx.DOLLAR) (line 1, column 12)`
+		stmt, err := db.Prepare("SELECT 1 = ?")
+		if err == nil {
+			_, err = stmt.Query(1) // behind Wrap nothing is prepared before
+			stmt.Close()
+		}
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		stmt, err = db.Prepare(`SELECT '{"a": 1}'::jsonb ? 'a'`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stmt.Close()
+		var there bool
+		if err := stmt.QueryRow().Scan(&there); err != nil || !there {
+			t.Errorf("the operator ?: %v, %v", there, err)
+		}
+	})
+}
+
 func TestExecReportsRows(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		mustExec(t, db, "CREATE TABLE t (a int, b text)")

@@ -48,7 +48,10 @@ func pgbouncer(t *testing.T, poolMode string, settings ...string) (dsn, direct s
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	port := freePort(t)
+	if err := os.Chmod(dir, 0o777); err != nil { // for the user it runs as
+		t.Fatal(err)
+	}
+	const port = 6432 // only names the socket
 	host, password := cfg.Hosts[0], ""
 	if cfg.Password != "" {
 		password = " password='" + cfg.Password + "'"
@@ -57,15 +60,15 @@ func pgbouncer(t *testing.T, poolMode string, settings ...string) (dsn, direct s
 	text := fmt.Sprintf(`[databases]
 %s = host=%s port=%d user=%s%s
 [pgbouncer]
-listen_addr = 127.0.0.1
+listen_addr =
 listen_port = %d
-unix_socket_dir =
+unix_socket_dir = %s
 auth_type = any
 pool_mode = %s
 default_pool_size = 4
 server_round_robin = 1
 %s
-`, cfg.Database, host.Host, host.Port, cfg.User, password, port, poolMode, strings.Join(settings, "\n"))
+`, cfg.Database, host.Host, host.Port, cfg.User, password, port, dir, poolMode, strings.Join(settings, "\n"))
 	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -77,9 +80,6 @@ server_round_robin = 1
 		}
 		uid, _ := strconv.Atoi(u.Uid)
 		gid, _ := strconv.Atoi(u.Gid)
-		if err := os.Chmod(dir, 0o755); err != nil {
-			t.Fatal(err)
-		}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -94,9 +94,9 @@ server_round_robin = 1
 	ended := make(chan struct{})
 	go func() { cmd.Wait(); close(ended) }()
 	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	dsn = fmt.Sprintf("host=127.0.0.1 port=%d user=%s dbname=%s sslmode=disable", port, cfg.User, cfg.Database)
+	dsn = fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable", dir, port, cfg.User, cfg.Database)
 	for {
-		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := net.Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", dir, port))
 		if err == nil {
 			c.Close()
 			return dsn, direct
@@ -113,16 +113,6 @@ server_round_robin = 1
 func executable(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode()&0o111 != 0
-}
-
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
 }
 
 // TestBulkPooler runs bulk operations through a pgbouncer in transaction mode,

@@ -51,7 +51,7 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 		s := &nativeStmt{c: c, text: q.SQL, redefines: q.redefines}
 		err := s.prepare()
 		if err = c.finish(k, err); err != nil {
-			return nil, err
+			return nil, q.notPrepared(err)
 		}
 		return s, nil
 	}
@@ -63,6 +63,15 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 		return nil, err
 	}
 	return s, nil
+}
+
+// notPrepared is the error for a query that the server would not prepare: where it may
+// have a placeholder of another kind, that says more than the server's syntax error.
+func (q *query) notPrepared(err error) error {
+	if pe := pq.As(err); pe != nil && q.Misuse != nil && class(pe.Code) == "42" {
+		return q.Misuse
+	}
+	return err
 }
 
 // nativeStmt is a prepared statement of a native query: lib/pq's, with psyco's

@@ -91,6 +91,9 @@ type attemptError struct {
 func (e *attemptError) Error() string { return e.where + ": " + e.cause.Error() }
 func (e *attemptError) Unwrap() error { return e.cause }
 
+// alone is the error for an attempt that speaks for all.
+func (e *attemptError) alone() *Error { return &Error{e.where, e.cause, advise(e.cause)} }
+
 // connectTimeoutError says that connect_timeout ended an attempt.
 type connectTimeoutError struct{ limit time.Duration }
 
@@ -126,14 +129,14 @@ func (p *Params) tryEndpoint(ctx context.Context, wanted string, at Endpoint, pa
 		if err == nil {
 			return c, nil
 		}
-		next, err = explain(ctx, at, next, err)
+		next, err = explain(ctx, next, err)
 		where := at.String()
 		switch op := (*net.OpError)(nil); {
 		case len(ways) == 1 || errors.As(err, &op) && op.Op == "dial":
 		case c.Encrypted:
-			where += ", with TLS"
+			where += " with TLS"
 		default:
-			where += ", without TLS"
+			where += " without TLS"
 		}
 		failed = append(failed, &attemptError{where, next, err})
 		if next != otherEncryption {
@@ -144,7 +147,7 @@ func (p *Params) tryEndpoint(ctx context.Context, wanted string, at Endpoint, pa
 }
 
 // explain replaces an error that the end of ctx brought about.
-func explain(ctx context.Context, at Endpoint, next next, err error) (next, error) {
+func explain(ctx context.Context, next next, err error) (next, error) {
 	cause := context.Cause(ctx)
 	if cause == nil {
 		return next, err
@@ -155,7 +158,7 @@ func explain(ctx context.Context, at Endpoint, next next, err error) (next, erro
 	if !errors.Is(cause, ctx.Err()) {
 		cause = fmt.Errorf("%w: %w", ctx.Err(), cause)
 	}
-	return stop, fmt.Errorf("psyco: connecting to %s: %w", at, cause)
+	return stop, cause
 }
 
 // open makes one attempt. On failure everything it opened is closed again, and
@@ -269,7 +272,7 @@ func (c *Conn) Started() error {
 	granted := c.auth.granted
 	c.letGo()
 	if !granted {
-		return fmt.Errorf("psyco: %s opened a session without a word about who the client is", c.Endpoint)
+		return errors.New("psyco: the server opened a session without a word about who the client is")
 	}
 	return nil
 }

@@ -60,9 +60,9 @@ func (e Endpoint) String() string {
 }
 
 // Connect opens a session on the first host that can be reached and is of the
-// wanted kind. Its error is the server's, or whatever else went wrong, as it is, if there
-// is one host; for several it lists every attempt. It is never driver.ErrBadConn, which
-// database/sql would answer by trying again.
+// wanted kind. The Cause of its [Error] is the server's error, or whatever else went wrong, as
+// it is, if there is one host; for several it lists every attempt. It is never
+// driver.ErrBadConn, which database/sql would answer by trying again.
 func (p *Params) Connect(ctx context.Context) (*Conn, error) {
 	hosts := slices.Clone(p.Hosts)
 	if p.Random {
@@ -101,13 +101,13 @@ func (p *Params) tryHosts(ctx context.Context, wanted string, hosts []Host) (*Co
 func (p *Params) tryHost(ctx context.Context, wanted string, host Host) (*Conn, []*attemptError) {
 	password, err := p.Password(ctx, host)
 	if err != nil {
-		return nil, []*attemptError{{host.String(), stop, fmt.Errorf("psyco: the password for %s: %w", host, err)}}
+		return nil, []*attemptError{{host.String(), stop, fmt.Errorf("the password: %w", err)}}
 	}
 	endpoints, err := p.endpoints(ctx, host)
 	if err != nil {
 		next := otherHost
 		if ctx.Err() != nil {
-			next, err = stop, fmt.Errorf("psyco: looking up %s: %w", host, ctx.Err())
+			next, err = stop, fmt.Errorf("looking up the host: %w", ctx.Err())
 		}
 		return nil, []*attemptError{{host.String(), next, err}}
 	}
@@ -161,7 +161,7 @@ func (p *Params) endpoints(ctx context.Context, host Host) ([]Endpoint, error) {
 func last(failed []*attemptError) *attemptError { return failed[len(failed)-1] }
 
 // summarize makes one error of all attempts.
-func summarize(failed []*attemptError, hosts int) error {
+func summarize(failed []*attemptError, hosts int) *Error {
 	if last(failed).next == stop {
 		// One of the default sockets answered: those that do not exist are not
 		// worth a word, and the error stays the server's own.
@@ -169,19 +169,22 @@ func summarize(failed []*attemptError, hosts int) error {
 	}
 	if hosts == 1 || len(failed) == 1 {
 		if told := mostTelling(failed); told != nil {
-			return told
+			return told.alone()
 		}
 		// One attempt speaks for itself, and so does one that was answered.
 		if end := last(failed); len(failed) == 1 || end.next == stop {
-			return end.cause
+			return end.alone()
 		}
 	}
-	errs := make([]error, len(failed))
+	all := make([]error, len(failed))
+	var advice []string
 	for i, f := range failed {
-		errs[i] = f
+		all[i] = f
+		if do := advise(f.cause); do != "" && !slices.Contains(advice, do) {
+			advice = append(advice, do)
+		}
 	}
-	// lib/pq's programs find the list one Unwrap down.
-	return fmt.Errorf("psyco: could not connect to any of the hosts:\n%w", errors.Join(errs...))
+	return &Error{Cause: errors.Join(all...), Do: strings.Join(advice, "\n")}
 }
 
 func isMissingSocket(e *attemptError) bool {
@@ -192,12 +195,12 @@ func isMissingSocket(e *attemptError) bool {
 // mostTelling picks the server's error that is worth showing. Where one attempt
 // was with TLS and one without, pg_hba.conf often has a line for one of them
 // only: the other error is then about the missing line.
-func mostTelling(failed []*attemptError) serverError {
-	var found serverError
+func mostTelling(failed []*attemptError) (found *attemptError) {
+	var said serverError
 	for _, f := range failed {
 		var se serverError
-		if errors.As(f, &se) && (found == nil || found.SQLState() == "28000") {
-			found = se
+		if errors.As(f, &se) && (found == nil || said.SQLState() == "28000") {
+			found, said = f, se
 		}
 	}
 	return found

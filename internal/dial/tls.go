@@ -146,7 +146,7 @@ func (p *Params) requestTLS(nc net.Conn, plain bool) error {
 		if plain {
 			return errPlaintext
 		}
-		return p.NoTLS
+		return &noTLSError{p.NoTLS}
 	case 'E':
 		// Its text is not shown: the sender is not authenticated yet
 		// (CVE-2024-10977).
@@ -155,3 +155,9 @@ func (p *Params) requestTLS(nc net.Conn, plain bool) error {
 		return fmt.Errorf("psyco: the answer to the request for TLS is %q; is this a PostgreSQL server?", answer[0])
 	}
 }
+
+// noTLSError says that the server has no TLS.
+type noTLSError struct{ err error }
+
+func (e *noTLSError) Error() string { return e.err.Error() }
+func (e *noTLSError) Unwrap() error { return e.err }

@@ -58,7 +58,7 @@ func Rewrite(text string, styles Styles) (Query, error) {
 	return q, nil
 }
 
-const questionAdvice = "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on"
+const questionAdvice = "PostgreSQL does not know '?' as a placeholder: write %%s, or $1, $2 and so on; sqlx does it after sqlx.BindDriver(\"psyco\", sqlx.DOLLAR)"
 
 // parser reads a text once, as if it had psycopg's placeholders. Whether it has
 // is known at the end only, so that the first mistake is kept until then.

@@ -472,7 +472,7 @@ func TestBindErrors(t *testing.T) {
 		{"rows, width", "(a, b) IN %s", values([][]any{{1, 2}, {1}}), "row 1 of the list has 1 values, the row before IN has 2"},
 		{"rows, nil embedded", "(a, b, c, d, e, f) IN %s", values([]client{{}}), "row 0 of the list has a nil embedded struct"},
 		{"misuse", "SELECT a FROM t WHERE b = '%s'", values(1), "the placeholder '%s' is inside a literal"},
-		{"question marks", "SELECT a FROM t WHERE b = ? AND c LIKE ?", values(1, 2), "PostgreSQL does not know '?' as a placeholder: write %s, or $1, $2 and so on (line 1, column 27)"},
+		{"question marks", "SELECT a FROM t WHERE b = ? AND c LIKE ?", values(1, 2), "PostgreSQL does not know '?' as a placeholder: write %s, or $1, $2 and so on; sqlx does it after sqlx.BindDriver(\"psyco\", sqlx.DOLLAR) (line 1, column 27)"},
 		{"question mark behind an operator of that name", "SELECT a ? 'b' FROM t LIMIT ?", values(1), "(line 1, column 29)"},
 		{"misuse of a name", "SELECT a FROM t WHERE b = %(b)", values(1), "got '%(b)'"},
 	}

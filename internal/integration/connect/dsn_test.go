@@ -283,7 +283,7 @@ func testRequirePeer(t *testing.T, port string) {
 	dsn := "port=" + port + " user=postgres requirepeer="
 	wantAnswer(t, dsn+owner.Username, overSocket, "true")
 	wantAnswer(t, "host=127.0.0.1 "+dsn+"nobody-here", overSocket, "false") // for sockets only
-	want := fmt.Sprintf("psyco: requirepeer specifies \"nobody-here\", but actual peer user name is %q", owner.Username)
+	want := fmt.Sprintf("psyco: connecting to /tmp/.s.PGSQL.%s as user \"postgres\", database \"postgres\": requirepeer specifies \"nobody-here\", but actual peer user name is %q", port, owner.Username)
 	if _, err := answerTo("host=/tmp "+dsn+"nobody-here", "SELECT 1"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
 	}

@@ -91,7 +91,7 @@ func TestHostListError(t *testing.T) {
 		t.Fatal("connected")
 	}
 	lines := strings.Split(err.Error(), "\n")
-	if len(lines) != 4 || lines[0] != "psyco: could not connect to any of the hosts:" {
+	if len(lines) != 7 || lines[0] != `psyco: could not connect to any of the hosts as user "u", database "u":` {
 		t.Errorf("%d lines: %s", len(lines), err)
 	}
 	for i, h := range d.cfg.Hosts {
@@ -101,6 +101,11 @@ func TestHostListError(t *testing.T) {
 		}
 		if i+1 < len(lines) && (!strings.HasPrefix(lines[i+1], h.String()) || !strings.Contains(lines[i+1], way)) {
 			t.Errorf("line %d: %s, want %s", i+1, lines[i+1], h)
+		}
+	}
+	for _, line := range lines[min(4, len(lines)):] {
+		if !strings.HasPrefix(line, "Hint: ") {
+			t.Errorf("%s is not a hint", line)
 		}
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
@@ -128,8 +133,11 @@ func TestHostListError(t *testing.T) {
 func TestSingleHostError(t *testing.T) {
 	t.Run("nobody there", func(t *testing.T) {
 		_, err := newDialer(t, deadHost(t)).connect(t.Context())
-		if _, ok := err.(*net.OpError); !ok || !errors.Is(err, syscall.ECONNREFUSED) {
+		if op := (*net.OpError)(nil); !errors.As(err, &op) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("got %v (%T)", err, err)
+		}
+		if ne, ok := err.(net.Error); !ok || ne.Timeout() {
+			t.Errorf("%T is not a net.Error", err)
 		}
 	})
 	t.Run("no such name", func(t *testing.T) {

@@ -323,7 +323,7 @@ func TestKeyLogFile(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 	_, err = newDialer(t, tcp(s, "sslmode=require sslkeylogfile=/nonexistent/x")).connect(t.Context())
-	if err == nil || !strings.HasPrefix(err.Error(), "psyco: sslkeylogfile: ") {
+	if err == nil || !strings.HasPrefix(err.Error(), "psyco: connecting to ") || !strings.Contains(err.Error(), ": sslkeylogfile: open /nonexistent/x") {
 		t.Errorf("got %v", err)
 	}
 }
