@@ -69,7 +69,10 @@ func QueryAll[T any](ctx context.Context, h Handle, query string, args ...any) (
 	if err := r.close(); err != nil {
 		return nil, err
 	}
-	return r.items, nil
+	if r.full == nil {
+		return r.items, nil
+	}
+	return slices.Concat(append(r.full, r.items)...), nil
 }
 
 // ErrTooManyRows is the error of [QueryOne] for a query with more than one row.
@@ -135,6 +138,7 @@ type typedRows[T any] struct {
 	to    rowScanner
 	items []T // that were decoded and not given out
 	first [1]T
+	full  [][]T // many items, in the order in which they came, before those
 	err   error
 }
 
@@ -159,11 +163,19 @@ func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r
 	return r, err
 }
 
+// manyItems is from how many items on they are copied once at the end, and not each
+// time when there is no more room: append would make five times the memory, in small steps.
+const manyItems = 256
+
 // next decodes a row and puts it behind r.items.
 func (r *typedRows[T]) next() bool {
 	if !r.rows.Next() {
 		r.err = r.rows.Err()
 		return false
+	}
+	if n := cap(r.items); n >= manyItems && len(r.items) == n {
+		r.full = append(r.full, r.items)
+		r.items = make([]T, 0, 2*n)
 	}
 	var zero T
 	r.items = append(r.items, zero)
