@@ -61,6 +61,7 @@ type checker struct {
 	reported map[string]bool
 
 	schema  *schema // nil without one
+	definer []ast.Node
 	called  map[*ast.CallExpr]bool
 	columns map[*ast.CallExpr][]wire.Field
 	failed  error // of the schema
@@ -88,6 +89,9 @@ func run(pass *analysis.Pass) (any, error) {
 	c.openers()
 	c.wrappers()
 	in := pass.ResultOf[inspect.Analyzer].(*inspector.Inspector)
+	if c.schema != nil {
+		c.definers(in)
+	}
 	in.Preorder([]ast.Node{(*ast.CallExpr)(nil)}, func(n ast.Node) { c.call(n.(*ast.CallExpr)) })
 	return nil, c.failed
 }

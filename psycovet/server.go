@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/lib/pq/oid"
+	"golang.org/x/tools/go/ast/inspector"
+	"golang.org/x/tools/go/types/typeutil"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
@@ -21,7 +23,7 @@ import (
 // onServer reports what the server has against a query and its arguments, and what the
 // program cannot do with its rows. It returns the columns, nil if they are not known.
 func (c *checker) onServer(call *ast.CallExpr, query text, args arguments) []wire.Field {
-	if c.schema == nil {
+	if c.schema == nil || c.defines(call) {
 		return nil
 	}
 	written := query.String()
@@ -69,6 +71,49 @@ func (c *checker) onServer(call *ast.CallExpr, query text, args arguments) []wir
 		c.refuse(call, query, &q, b.Error)
 	}
 	return a.Columns
+}
+
+// definers finds the functions that make or change tables: a migration, or one that fills
+// a temporary table. Their queries are for another schema than the one that is there.
+func (c *checker) definers(in *inspector.Inspector) {
+	in.WithStack([]ast.Node{(*ast.CallExpr)(nil)}, func(n ast.Node, push bool, stack []ast.Node) bool {
+		call := n.(*ast.CallExpr)
+		fn, ok := typeutil.Callee(c.TypesInfo, call).(*types.Func)
+		if !push || !ok {
+			return true
+		}
+		s, ok := c.site(fn)
+		if !ok || s.kind != direct || s.query >= len(call.Args) {
+			return true
+		}
+		query, ok := c.text(call.Args[s.query])
+		if !ok {
+			return true
+		}
+		switch sqllex.Keyword(query.String()) {
+		case "CREATE", "ALTER", "DROP":
+		default:
+			return true
+		}
+		for i := len(stack) - 1; i >= 0; i-- {
+			switch stack[i].(type) {
+			case *ast.FuncDecl, *ast.FuncLit:
+				c.definer = append(c.definer, stack[i])
+				return true
+			}
+		}
+		return true
+	})
+}
+
+// defines reports whether a call stands in a function that makes or changes tables.
+func (c *checker) defines(call *ast.CallExpr) bool {
+	for _, f := range c.definer {
+		if f.Pos() <= call.Pos() && call.End() <= f.End() {
+			return true
+		}
+	}
+	return false
 }
 
 // depends reports whether an error may come from a type that psyco declares in its second
@@ -379,7 +424,7 @@ func (c *checker) unscannable(t types.Type, id uint32) string {
 	case *types.Basic:
 		numeric := u.Info()&(types.IsInteger|types.IsFloat) != 0
 		switch {
-		case numeric && (column == boolean || column == instant || column == identifier || column == document || column == list || column == bytes || column == texts):
+		case numeric && (column == boolean || column == instant || column == identifier || column == document || column == list || column == bytes):
 			return "which Scan does not make a number (" + name + ") of"
 		case u.Info()&types.IsBoolean != 0 && (column == instant || column == identifier || column == document || column == list):
 			return "which Scan does not make a bool of"

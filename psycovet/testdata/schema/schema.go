@@ -54,7 +54,7 @@ func wrong(ctx context.Context, db *sql.DB, when time.Time, tags []string) {
 		born time.Time
 	)
 	db.QueryRow("SELECT id, name FROM clients").Scan(&id)                // want `the query has 2 columns, Scan gets 1`
-	db.QueryRow("SELECT name, id FROM clients").Scan(&id, &name)         // want `the column name is text, which Scan does not make a number \(int\) of`
+	db.QueryRow("SELECT key, id FROM clients").Scan(&id, &name)          // want `the column key is uuid, which Scan does not make a number \(int\) of`
 	db.QueryRow("SELECT id, name FROM clients").Scan(&id, &born)         // want `the column name is text, which Scan cannot store in a time.Time`
 	db.QueryRow("SELECT tags FROM clients WHERE id = %s", 1).Scan(&tags) // want `the column tags is text\[\], which Scan cannot store in a \[\]string: write psyco.Into`
 	rows, err := db.Query("SELECT id, name FROM clients WHERE id > %s", 1)
@@ -82,7 +82,6 @@ func right(ctx context.Context, db *sql.DB, when time.Time, tags []string, any1 
 	db.Query("SELECT sum(total), max(id) FROM orders WHERE total > %s", 1.5)
 	db.Exec("INSERT INTO clients (id, name, born, tags, data) VALUES (%s, %s, %s, %s, %s)", 1, "x", when, tags, psyco.JSON[any]{V: 1})
 	db.Exec("INSERT INTO orders VALUES ($1, $2, $3)", 1, any1, "1.50")
-	db.Exec("CREATE TEMP TABLE x (a int)")
 	db.Exec("DELETE FROM clients")
 
 	var (
@@ -101,4 +100,19 @@ func right(ctx context.Context, db *sql.DB, when time.Time, tags []string, any1 
 	psyco.QueryOne[time.Time](ctx, db, "SELECT now()")
 	psyco.QueryOne[psyco.Numeric](ctx, db, "SELECT 1.5")
 	psyco.QueryAll[*client](ctx, db, "SELECT id, name, email FROM clients")
+}
+
+// migrate has another schema than the one that is there.
+func migrate(db *sql.DB) {
+	db.Exec("CREATE TABLE x (a int)")
+	db.Exec("INSERT INTO x VALUES (1)")
+	func() { db.Query("SELECT b FROM x") }()
+}
+
+func temporary(db *sql.DB) {
+	func() {
+		db.Exec("CREATE TEMP TABLE x (a int)")
+		db.Query("SELECT a FROM x")
+	}()
+	db.Query("SELECT b FROM x") // want `relation "x" does not exist`
 }
