@@ -151,15 +151,23 @@ func appendText(b []byte, value any) (_ []byte, null bool, err error) {
 var infinityState atomic.Int32
 
 const (
-	infinityOff = 1 + iota // when the last connection was opened
+	infinityOff = 1 + iota // when it was asked after the last connection was opened
 	infinityOn             // and cannot be taken back
+	infinityAsk            // a connection was opened since then
 )
 
 // hasInfinity reports whether pq.EnableInfinityTs was called. Before the first
 // connection it asks each time, because the program may still call it.
 func hasInfinity() bool {
-	known := infinityState.Load()
-	return known == infinityOn || known == 0 && askInfinity()
+	switch known := infinityState.Load(); known {
+	case infinityOff, infinityOn:
+		return known == infinityOn
+	case infinityAsk:
+		on := askInfinity()
+		infinityState.CompareAndSwap(infinityAsk, infinityOff)
+		return on
+	}
+	return askInfinity()
 }
 
 // askInfinity finds out whether pq.EnableInfinityTs was called.
@@ -171,10 +179,12 @@ func askInfinity() bool {
 	return on
 }
 
-// settleInfinity asks once for a connection that begins, and those that are there.
+// settleInfinity has hasInfinity ask once more, for a connection that begins and those
+// that are there: with the first time that is written, because asking costs more than
+// one.
 func settleInfinity() {
-	if infinityState.Load() != infinityOn && !askInfinity() {
-		infinityState.CompareAndSwap(0, infinityOff)
+	if known := infinityState.Load(); known != infinityOn && known != infinityAsk {
+		infinityState.CompareAndSwap(known, infinityAsk)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 	"unicode"
@@ -36,6 +37,9 @@ type dialer struct {
 	onNotice       func(*pq.Error)
 	onNotification func(*pq.Notification)
 
+	prepare sync.Once    // for params
+	params  *dial.Params // of cfg, for all connections if before does not change it
+
 	// pooled is set when a pooler was found to give a session's transactions to
 	// different servers, where no prepared statement can be relied on.
 	pooled atomic.Bool
@@ -59,13 +63,18 @@ func (d *dialer) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := new(session)
-	link, err := d.params(cfg, s).Connect(ctx)
+	var p *dial.Params
+	if cfg == d.cfg {
+		d.prepare.Do(func() { d.params = d.paramsOf(cfg) })
+		p = d.params
+	} else {
+		p = d.paramsOf(cfg)
+	}
+	link, err := p.Connect(ctx)
 	if err != nil {
 		return nil, connectFailed(cfg, err)
 	}
-	s.link = link
-	return s, nil
+	return link.Session.(*session), nil
 }
 
 // connectFailed adds to an error of dial what was connected to, as whom, and what to do. A
@@ -136,8 +145,8 @@ func (d *dialer) nextConfig(ctx context.Context) (*Config, error) {
 	return cfg, nil
 }
 
-// params are for one connection, whose session is s in the end.
-func (d *dialer) params(cfg *Config, s *session) *dial.Params {
+// paramsOf returns what connecting by cfg goes by.
+func (d *dialer) paramsOf(cfg *Config) *dial.Params {
 	p := &dial.Params{
 		Hosts:          make([]dial.Host, len(cfg.Hosts)),
 		Random:         cfg.LoadBalanceHosts == "random",
@@ -161,11 +170,12 @@ func (d *dialer) params(cfg *Config, s *session) *dial.Params {
 		},
 		Password: func(ctx context.Context, host dial.Host) (string, error) { return d.passwordFor(ctx, cfg, Host(host)) },
 		Start: func(_ context.Context, c *dial.Conn, wanted string) error {
-			*s = session{cfg: cfg, wire: c.Conn, link: c}
+			s := &session{cfg: cfg, wire: c.Conn, link: c}
+			c.Session = s
 			return s.start(d, target(wanted))
 		},
 		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq compare with this value
-		NoPassword: noPassword(),
+		NoPassword: noPassword,
 	}
 	if d.oauthToken != nil {
 		p.Auth.OAuth.Token = func(ctx context.Context, r dial.OAuthRequest) (string, error) {

@@ -36,8 +36,7 @@ type authenticator struct {
 	scram   *scram.Client
 	bearer  *bearer // there before it is begun if another connection has found out how
 	host    Host
-	// callback calls a function of the program.
-	callback func(func())
+	wire    *wire.Conn
 }
 
 // newAuthenticator is for a connection that secured is the TLS layer of, if not nil.

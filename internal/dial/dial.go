@@ -16,7 +16,7 @@ import (
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// Params are what connecting goes by.
+// Params are what connecting goes by. They may be used for many connections at once.
 type Params struct {
 	// Hosts are tried in this order, or in random order (load_balance_hosts), until one
 	// gives a session.
@@ -37,13 +37,14 @@ type Params struct {
 	// Password returns the password for a host.
 	Password func(ctx context.Context, host Host) (string, error)
 
-	// Start makes a session of a connection. An [UnfitError] passes the host over; for
-	// other errors libpq's rules say where to go on.
+	// Start makes a session of a connection, and puts it there. An [UnfitError] passes the
+	// host over; for other errors libpq's rules say where to go on.
 	Start func(ctx context.Context, c *Conn, wanted string) error
 
 	// NoTLS and NoPassword are the errors for a server that has no TLS, and for one that
 	// asks for a password where there is none: programs look for certain values.
-	NoTLS, NoPassword error
+	NoTLS      error
+	NoPassword func() error
 }
 
 // Conn is a connection to a server.
@@ -52,6 +53,7 @@ type Conn struct {
 	Host      Host // the entry of Params.Hosts that was used
 	Endpoint  Endpoint
 	Encrypted bool
+	Session   any // what Params.Start has made of it
 
 	params *Params
 	auth   *authenticator // until it has started
@@ -240,19 +242,20 @@ func (c *Conn) start(ctx context.Context, nc net.Conn, wanted, password string, 
 	}
 	auth := newAuthenticator(ctx, &c.params.Auth, secured, password)
 	c.Conn, c.auth = wire.New(nc), auth
-	auth.host, auth.bearer, auth.callback = c.Host, c.bearer, c.Callback
+	auth.host, auth.bearer, auth.wire = c.Host, c.bearer, c.Conn
 	c.HandleAuth(auth.handle)
 	err := c.params.Start(ctx, c, wanted)
 	c.letGo()
-	c.bearer = auth.bearer
-	unfit := (*UnfitError)(nil)
-	switch {
-	case err == nil:
+	if err == nil {
 		c.bearer = nil
 		c.pid, c.key = c.PID(), c.CancelKey()
 		return stop, nil
+	}
+	c.bearer = auth.bearer
+	unfit := (*UnfitError)(nil)
+	switch {
 	case errors.Is(err, errNoPassword):
-		return stop, c.params.NoPassword
+		return stop, c.params.NoPassword()
 	case errors.As(err, &unfit):
 		return otherHost, unfit.Cause
 	default:

@@ -64,8 +64,9 @@ func (e Endpoint) String() string {
 // it is, if there is one host; for several it lists every attempt. It is never
 // driver.ErrBadConn, which database/sql would answer by trying again.
 func (p *Params) Connect(ctx context.Context) (*Conn, error) {
-	hosts := slices.Clone(p.Hosts)
+	hosts := p.Hosts
 	if p.Random {
+		hosts = slices.Clone(hosts)
 		rand.Shuffle(len(hosts), func(i, j int) { hosts[i], hosts[j] = hosts[j], hosts[i] })
 	}
 	var failed []*attemptError

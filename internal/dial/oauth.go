@@ -228,7 +228,7 @@ func (a *authenticator) beginOAuth() ([]byte, error) {
 		}
 		if a.bearer.request.DiscoveryURI != "" {
 			// The program may panic.
-			a.callback(func() { err = a.bearer.fetch(a.ctx, &a.OAuth) })
+			a.wire.Callback(func() { err = a.bearer.fetch(a.ctx, &a.OAuth) })
 			if err != nil {
 				return nil, err
 			}
