@@ -46,6 +46,8 @@ type conn struct {
 	queue []string
 	lost  error // why the connection cannot be used any more
 
+	demoted bool // the server refused to write, where a session that can was asked for
+
 	unclosed int // results that were not closed, see maskBadConn
 
 	binary    bool // lib/pq writes the parameters, and in binary: binary_parameters=yes
@@ -334,6 +336,12 @@ func (c *conn) IsValid() bool {
 	}
 	if c.lost == nil {
 		c.behindPooler()
+	}
+	if c.lost == nil && c.demoted {
+		c.demoted = false
+		if err := c.bounded(c.sess.stillWrites); err != nil {
+			c.lost = err
+		}
 	}
 	return c.lost == nil && c.wire.TxStatus() == 'I'
 }

@@ -52,6 +52,23 @@ func (s *session) checkTarget(t target) error {
 	return nil
 }
 
+// wantsWrites reports whether target_session_attrs asks for sessions that can write.
+func (s *session) wantsWrites() bool {
+	t := target(s.cfg.TargetSessionAttrs)
+	return t == readWrite || t == primary
+}
+
+// stillWrites asks the server itself whether the session can write. It returns an error if
+// not: a primary that has become a standby behind a proxy keeps its connections, and a pool
+// would fail with them until they are closed.
+func (s *session) stillWrites() error {
+	ro, err := s.ask("SHOW transaction_read_only")
+	if err == nil && ro {
+		err = errors.New("the session has become read-only")
+	}
+	return err
+}
+
 func (s *session) isReadOnly() (bool, error) {
 	byDefault, known := s.wire.Parameter("default_transaction_read_only")
 	inStandby, known2 := s.wire.Parameter("in_hot_standby")

@@ -71,6 +71,8 @@ func (c *conn) fault(err error) error {
 	var pe *pq.Error
 	if !errors.As(err, &pe) {
 		_ = c.wire.LastWords() // for Fatal
+	} else if pe.Code == pqerror.ReadOnlySQLTransaction {
+		c.demoted = c.sess.wantsWrites()
 	}
 	if fatal := c.wire.Fatal(); fatal != nil {
 		c.lost = pqError(fatal)
