@@ -65,13 +65,19 @@ func (c *conn) PrepareContext(ctx context.Context, text string) (_ driver.Stmt, 
 	return s, nil
 }
 
-// notPrepared is the error for a query that the server would not prepare: where it may
-// have a placeholder of another kind, that says more than the server's syntax error.
+// notPrepared is the error for a query that the server would not prepare. Where it has
+// ? or :name in the place of a value, that says more than the server's error. What else
+// may be meant for a placeholder stands in a literal, where the server takes anything.
 func (q *query) notPrepared(err error) error {
-	if pe := pq.As(err); pe != nil && q.Misuse != nil && class(pe.Code) == "42" {
-		return q.Misuse
+	misuse := (*sqllex.Error)(nil)
+	pe := pq.As(err)
+	if pe == nil || class(pe.Code) != "42" || !errors.As(q.Misuse, &misuse) || misuse.Offset >= len(q.Text) {
+		return err
 	}
-	return err
+	if at := q.Text[misuse.Offset]; at != '?' && at != ':' {
+		return err
+	}
+	return q.Misuse
 }
 
 // nativeStmt is a prepared statement of a native query: lib/pq's, with psyco's
