@@ -23,8 +23,8 @@ import (
 // ExecContext with r as the last argument does the same.
 //
 // The rows are loaded all or not at all. Of a row that the server refuses, the
-// *pq.Error has the place in its field Where: COPY t, line 3, column price:
-// "cheap". An error of r makes the statement fail and is in the returned error's
+// *pq.Error has the place in its field Where and at the end of its message: COPY t, line 3,
+// column price: "cheap"; and, if r has a method Name as *os.File has, that name. An error of r makes the statement fail and is in the returned error's
 // chain; so is ctx.Err() if ctx ends. In a transaction a failed COPY fails the
 // transaction, outside of one the connection stays usable. Memory use does not
 // depend on the size of the data.
@@ -39,8 +39,24 @@ func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...an
 		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
 	}
 	return doCopy(ctx, h, "CopyFrom", func(ctx context.Context, c *conn) (int64, error) {
-		return c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, numbered(nil, args))
+		rows, err := c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, numbered(nil, args))
+		return rows, placed(err, r)
 	})
+}
+
+// placed adds the place of a refused row, which the server says in the error's context, to
+// the message, with the name of r if that has one.
+func placed(err error, r io.Reader) error {
+	pe, ok := err.(*pq.Error)
+	if !ok || pe.Where == "" {
+		return err
+	}
+	moved := *pe
+	moved.Message += "; " + pe.Where[strings.LastIndexByte(pe.Where, '\n')+1:] // what it is within comes last
+	if named, ok := r.(interface{ Name() string }); ok && named.Name() != "" { // os.File
+		moved.Message += "; reading " + named.Name()
+	}
+	return &moved
 }
 
 // CopyTo runs a COPY … TO STDOUT statement and writes the data that the server

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -495,6 +497,28 @@ func TestCopyRefusedRow(t *testing.T) {
 	pe := pq.As(err)
 	if pe == nil || pe.Where != `COPY item, line 3, column price: "cheap"` {
 		t.Errorf("%v, %+v", err, pe)
+	}
+	const message = `pq: invalid input syntax for type integer: "cheap"; COPY item, line 3, column price: "cheap"`
+	if got := err.Error(); got != message+" (22P02)" {
+		t.Errorf("got %s", got)
+	}
+	file, err := os.Create(filepath.Join(t.TempDir(), "items.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteString("a,1\nb,2\nc,cheap\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	_, err = psyco.CopyFrom(t.Context(), db, "COPY item FROM STDIN (FORMAT csv)", file)
+	if want := message + "; reading " + file.Name() + " (22P02)"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	if _, ok := err.(*pq.Error); !ok {
+		t.Errorf("%T is not the server's error", err)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/wire"
@@ -184,7 +186,7 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 	}
 	types, err := c.columnTypes(ctx, into, len(columns))
 	if err != nil {
-		return 0, err
+		return 0, table.explain(err)
 	}
 	source.encoder = newRowEncoder(c.con.types, columns, types, source.text)
 	if source.binary {
@@ -205,6 +207,20 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 	default:
 		return 0, &atCommitError{err}
 	}
+}
+
+// explain adds a hint to the server's error about a table that does not exist, if its
+// name may be several names in one.
+func (id Identifier) explain(err error) error {
+	pe, ok := err.(*pq.Error)
+	if !ok || pe.Code != pqerror.UndefinedTable || pe.Hint != "" || len(id) != 1 || !strings.Contains(id[0], ".") {
+		return err
+	}
+	hinted := *pe
+	parts := strings.Split(id[0], ".")
+	hinted.Hint = fmt.Sprintf("The dot is part of the name: write psyco.Identifier{%s} for a table in a schema.", `"`+strings.Join(parts, `", "`)+`"`)
+	hinted.Message += ", a table whose name has a dot in it"
+	return &hinted
 }
 
 // endOwn makes sure that the transaction of a CopyRows outside of one is over.

@@ -169,6 +169,7 @@ func TestCopyRowsErrors(t *testing.T) {
 		want    string
 	}{
 		{"no table", psyco.Identifier{"nosuch"}, columns[:1], nil, `relation "nosuch" does not exist`},
+		{"schema in the name", psyco.Identifier{"public.t"}, columns[:1], nil, `relation "public.t" does not exist, a table whose name has a dot in it`},
 		{"no column", psyco.Identifier{"t"}, []string{"nosuch"}, nil, `column "nosuch" of relation "t" does not exist`},
 		{"no columns", psyco.Identifier{"t"}, nil, nil, "no columns are named"},
 		{"no name", psyco.Identifier{}, columns, nil, "Identifier without parts"},
