@@ -22,6 +22,7 @@ const (
 	template       // of Compose
 	many           // rows of arguments
 	values         // one %s for a list of rows
+	named          // sqlx's :name, with one argument that has the values
 )
 
 const psycoPath = "github.com/psyco-go/psyco"
@@ -74,6 +75,16 @@ var sites = func() map[string]site {
 	for _, name := range []string{"Get", "Select"} {
 		m[sqlx+"."+name] = site{direct, 2, 3}
 		m[sqlx+"."+name+"Context"] = site{direct, 3, 4}
+	}
+	add(sqlx, handles, []string{"NamedExec"}, site{named, 0, 1})
+	for _, typ := range []string{"DB", "Tx"} { // NamedQueryContext is DB's alone
+		m[sqlx+"."+typ+".NamedQuery"] = site{named, 0, 1}
+	}
+	m[sqlx+".DB.NamedQueryContext"] = site{named, 1, 2}
+	m[sqlx+".Named"] = site{named, 0, 1}
+	for _, name := range []string{"NamedExec", "NamedQuery"} {
+		m[sqlx+"."+name] = site{named, 1, 2}
+		m[sqlx+"."+name+"Context"] = site{named, 2, 3}
 	}
 	m[sqlx+".MustExec"] = site{direct, 1, 2}
 	m[sqlx+".MustExecContext"] = site{direct, 2, 3}

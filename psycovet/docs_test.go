@@ -126,3 +126,29 @@ func analyze(t *testing.T, name, source string) map[int][]string {
 	}
 	return reports
 }
+
+// The reports that the README and docs/vet.md show are those of the package testdata/shop.
+func TestDocsReports(t *testing.T) {
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax}, "./testdata/shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reports strings.Builder
+	if err := graph.PrintText(&reports, -1); err != nil {
+		t.Fatal(err)
+	}
+	want := regexp.MustCompile(`(?m)^.*/`).ReplaceAllStringFunc(reports.String(), func(string) string { return "    " })
+	for _, name := range []string{"../README.md", "../docs/vet.md"} {
+		doc, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(doc), want) {
+			t.Errorf("%s does not show\n%s", name, want)
+		}
+	}
+}

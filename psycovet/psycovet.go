@@ -170,6 +170,8 @@ func (c *checker) call(call *ast.CallExpr) {
 		c.many(call, query, s.args)
 	case values:
 		c.values(call, query, s.args)
+	case named:
+		c.named(call, query, s.args)
 	}
 }
 

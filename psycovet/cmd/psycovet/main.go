@@ -98,6 +98,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 			fmt.Fprintln(stderr, "psycovet:", err)
 		}
 	}
+	pkgs = slices.DeleteFunc(pkgs, func(p *packages.Package) bool { return len(p.Errors) > 0 })
 	defer func() {
 		if err := psycovet.Finish(); err != nil {
 			fmt.Fprintln(stderr, "psycovet:", err)
@@ -111,10 +112,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	reports := 0
 	for _, act := range graph.Roots {
-		if act.Err != nil && len(act.Package.Errors) == 0 {
-			broken = true
-			fmt.Fprintf(stderr, "psycovet: %s: %v\n", act.Package.PkgPath, act.Err)
-		}
+		broken = broken || act.Err != nil // PrintText and PrintJSON say why
 		reports += len(act.Diagnostics)
 	}
 	switch {

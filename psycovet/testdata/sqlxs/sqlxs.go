@@ -8,6 +8,15 @@ import (
 
 type row struct{ A int }
 
+type tagged struct {
+	A int `db:"a"`
+}
+
+type nested struct {
+	tagged
+	C int `db:"c"`
+}
+
 func use(ctx context.Context, db *sqlx.DB, tx *sqlx.Tx) {
 	var r row
 	var all []row
@@ -22,6 +31,15 @@ func use(ctx context.Context, db *sqlx.DB, tx *sqlx.Tx) {
 	if err == nil {
 		stmt.Get(&r, 1)
 	}
+
+	// sqlx's own names.
+	db.NamedExec("INSERT INTO t VALUES (:a, :b)", map[string]any{"a": 1}) // want `the map has no value for :b`
+	tx.NamedExecContext(ctx, "INSERT INTO t VALUES (:a, :b)", tagged{})   // want `sqlxs.tagged has no value for :b`
+	sqlx.NamedExec(tx, "INSERT INTO t VALUES (:c, :x)", &nested{})        // want `\*sqlxs.nested has no value for :x`
+	db.NamedExec("INSERT INTO t VALUES (:a, :c)", nested{})
+	db.NamedExec("INSERT INTO t VALUES (:a, 'b:c', a::text)", tagged{}) // want `no value for :c`
+	db.NamedExec("INSERT INTO t VALUES (:a)", []tagged{})
+	db.NamedExec("INSERT INTO t VALUES (:b)", r) // the names of fields are what the program tells sqlx
 
 	// What sqlx itself reads.
 	db.NamedExec("INSERT INTO t VALUES (:a)", r)
