@@ -74,6 +74,7 @@ type conn struct {
 	// statements, see parses.
 	timeSettings [len(timeSettings)]string
 
+	wireRow        wireRow  // scratch: see wireRows
 	reply          reply    // of the last request that lib/pq did not see
 	request        []byte   // scratch: see ask
 	types          []uint32 // scratch: see statement.types

@@ -65,9 +65,9 @@ func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver
 	case pgform.OIDBytea:
 		return pgform.ParseBytea(string(cell))
 	case pgform.OIDTimestamptz:
-		return decodeTimestamp(location(), string(cell))
+		return decodeTimestamp(location(), cell)
 	case pgform.OIDTimestamp, pgform.OIDDate:
-		return decodeTimestamp(nil, string(cell))
+		return decodeTimestamp(nil, cell)
 	case pgform.OIDTime, pgform.OIDTimetz:
 		return parseTime(string(cell))
 	case pgform.OIDBool:
@@ -112,7 +112,7 @@ func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v dr
 		v, ok = pgform.ReadClock(cell)
 	case pgform.OIDTimestamp:
 		t, infinity, ok = pgform.ReadTimestamp(cell)
-		v = t.In(noZone)
+		v = t.In(noZone())
 	case pgform.OIDTimestamptz:
 		t, infinity, ok = pgform.ReadTimestamp(cell)
 		if zone := location(); zone != nil {
@@ -121,7 +121,7 @@ func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v dr
 		v = t
 	case pgform.OIDDate:
 		t, infinity, ok = pgform.ReadDate(cell)
-		v = t.In(noZone)
+		v = t.In(noZone())
 	case pgform.OIDInterval:
 		var i pgform.Interval
 		i, infinity, ok = pgform.ReadInterval(cell)
@@ -136,12 +136,32 @@ func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v dr
 	return v, nil
 }
 
-func decodeTimestamp(location *time.Location, text string) (driver.Value, error) {
+// decodeTimestamp is pq.ParseTimestamp, with less work for ordinary times.
+func decodeTimestamp(location *time.Location, cell []byte) (driver.Value, error) {
+	if t, offset, zoned, ok := pgform.ParseISO(cell); ok {
+		switch {
+		case !zoned && location == nil:
+			return t.In(noZone()), nil
+		case zoned && location != nil:
+			local := t.Add(-time.Duration(offset) * time.Second).In(location)
+			if _, known := local.Zone(); known == offset {
+				return local, nil
+			}
+		}
+	}
+	text := string(cell)
 	if text == "infinity" || text == "-infinity" {
 		return []byte(text), nil
 	}
 	return pq.ParseTimestamp(location, text)
 }
+
+// noZone is the location of lib/pq's times without a time zone: the same, so that times
+// can be compared with == whoever has read them.
+var noZone = sync.OnceValue(func() *time.Location {
+	t, _ := pq.ParseTimestamp(nil, "2000-01-01")
+	return t.Location()
+})
 
 // location is the session's time zone, in which lib/pq gives timestamptz.
 func (c *conn) location() *time.Location {

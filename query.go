@@ -52,7 +52,7 @@ func Query[T any](ctx context.Context, h Handle, query string, args ...any) iter
 			yield(none, err)
 			return
 		}
-		defer r.rows.Close()
+		defer r.close()
 		r.each(yield, true)
 	}
 }
@@ -63,7 +63,7 @@ func QueryAll[T any](ctx context.Context, h Handle, query string, args ...any) (
 	if err != nil {
 		return nil, err
 	}
-	defer r.rows.Close()
+	defer r.close()
 	for r.next() {
 	}
 	if err := r.close(); err != nil {
@@ -86,7 +86,7 @@ func QueryOne[T any](ctx context.Context, h Handle, query string, args ...any) (
 	if err != nil {
 		return none, err
 	}
-	defer r.rows.Close()
+	defer r.close()
 	found := r.next()
 	many := found && r.next()
 	switch err := r.close(); {
@@ -139,7 +139,9 @@ type typedRows[T any] struct {
 	items []T // that were decoded and not given out
 	first [1]T
 	full  [][]T // many items, in the order in which they came, before those
-	err   error
+
+	closed bool
+	err    error
 }
 
 func newTypedRows[T any]() *typedRows[T] {
@@ -185,8 +187,11 @@ func (r *typedRows[T]) next() bool {
 
 // close ends rows that are read, and returns what went wrong with them.
 func (r *typedRows[T]) close() error {
-	if err := r.rows.Close(); r.err == nil {
-		r.err = err
+	if !r.closed {
+		r.closed = true
+		if err := r.rows.Close(); r.err == nil {
+			r.err = err
+		}
 	}
 	return r.err
 }

@@ -207,8 +207,11 @@ type wireRow struct {
 	copied []byte
 }
 
-func newWireRow(c *conn, plan *directPlan) *wireRow {
-	row := &wireRow{plan: plan}
+// wireRows makes ready for the rows of an answer. All answers of a connection share the
+// memory: of an earlier one nothing is left to be scanned, or it was read by buffer.
+func (c *conn) wireRows(plan *directPlan) *wireRow {
+	row := &c.wireRow
+	*row = wireRow{plan: plan, values: row.values, copied: row.copied}
 	if plan.zoned {
 		row.zone = c.location()
 	}
@@ -245,9 +248,7 @@ func (row *wireRow) read(base driver.Rows, dest []driver.Value) error {
 	if len(dest) == 0 {
 		return base.Next(dest)
 	}
-	if row.values == nil {
-		row.values = make([]driver.Value, len(row.plan.columns))
-	}
+	row.values = slices.Grow(row.values[:0], len(row.plan.columns))[:len(row.plan.columns)]
 	if err := base.Next(row.values); err != nil {
 		return err
 	}
@@ -429,19 +430,16 @@ func decoderOfTime(oid uint32, set func(p unsafe.Pointer, t time.Time, infinity 
 	case oid == pgform.OIDTimestamp:
 		return func(_ *rowScanner, p unsafe.Pointer, cell []byte) bool {
 			t, infinity, ok := pgform.ReadTimestamp(cell)
-			return ok && set(p, t.In(noZone), infinity)
+			return ok && set(p, t.In(noZone()), infinity)
 		}, 1
 	case oid == pgform.OIDDate:
 		return func(_ *rowScanner, p unsafe.Pointer, cell []byte) bool {
 			t, infinity, ok := pgform.ReadDate(cell)
-			return ok && set(p, t.In(noZone), infinity)
+			return ok && set(p, t.In(noZone()), infinity)
 		}, 1
 	}
 	return nil, 0
 }
-
-// noZone is the location of lib/pq's times without a time zone.
-var noZone = time.FixedZone("", 0)
 
 func decodeDate(_ *rowScanner, p unsafe.Pointer, cell []byte) bool {
 	t, infinity, ok := pgform.ReadDate(cell)

@@ -140,7 +140,7 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	}
 	c.reply = reply{header: d.header, c: c, fields: d.fields, rows: rows}
 	if d.direct != nil && err == nil {
-		c.reply.direct = newWireRow(c, d.direct)
+		c.reply.direct = c.wireRows(d.direct)
 	}
 	if !complete {
 		return res, err

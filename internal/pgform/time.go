@@ -205,3 +205,60 @@ func HasZone(text string) bool {
 	clock := strings.IndexByte(text, ':')
 	return clock >= 0 && strings.ContainsAny(text[clock:], "+-Z")
 }
+
+// ParseISO reads a date or timestamp of datestyle ISO as far as it is an ordinary one, of the
+// years 0 to 9999: what its clock shows, in UTC, and its offset from UTC if it has one.
+func ParseISO(text []byte) (clock time.Time, offset int, zoned, ok bool) {
+	if len(text) < len("2006-01-02") || text[4] != '-' || text[7] != '-' {
+		return clock, 0, false, false
+	}
+	year := 100*twoDigits(text, 0) + twoDigits(text, 2)
+	month, day := twoDigits(text, 5), twoDigits(text, 8)
+	var hour, minute, second, nanos int
+	rest := text[10:]
+	if len(rest) >= len(" 15:04:05") {
+		if rest[0] != ' ' || rest[3] != ':' || rest[6] != ':' {
+			return clock, 0, false, false
+		}
+		hour, minute, second = twoDigits(rest, 1), twoDigits(rest, 4), twoDigits(rest, 7)
+		rest = rest[9:]
+		if len(rest) > 1 && rest[0] == '.' {
+			n := 1
+			for unit := 100_000_000; n < len(rest) && n <= 6 && rest[n]-'0' <= 9; n++ {
+				nanos += int(rest[n]-'0') * unit
+				unit /= 10
+			}
+			if n == 1 {
+				return clock, 0, false, false
+			}
+			rest = rest[n:]
+		}
+		if zoned = len(rest) >= 3 && (rest[0] == '+' || rest[0] == '-'); zoned {
+			sign := 1
+			if rest[0] == '-' {
+				sign = -1
+			}
+			for unit := 3600; unit > 0 && len(rest) >= 3 && (unit == 3600 || rest[0] == ':'); unit /= 60 {
+				part := twoDigits(rest, 1)
+				if part < 0 {
+					return clock, 0, false, false
+				}
+				offset += sign * part * unit
+				rest = rest[3:]
+			}
+		}
+	}
+	if len(rest) > 0 || year < 0 || month < 1 || day < 1 || uint(hour) > 23 || uint(minute) > 59 || uint(second) > 59 || month > 12 || day > 31 {
+		return clock, 0, false, false
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, nanos, time.UTC), offset, zoned, true
+}
+
+// twoDigits reads the number at text[i:], which is there; else what it returns is far below 0.
+func twoDigits(text []byte, i int) int {
+	tens, ones := text[i]-'0', text[i+1]-'0'
+	if tens > 9 || ones > 9 {
+		return -1 << 20
+	}
+	return 10*int(tens) + int(ones)
+}
