@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 	"testing"
@@ -19,11 +18,6 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
-
-// listed is the rows of a slice.
-func listed(rows ...[]any) iter.Seq2[[]any, error] {
-	return argRows(len(rows), func(i int) []any { return rows[i] })
-}
 
 func TestExecMany(t *testing.T) {
 	at := time.Date(2024, 2, 29, 12, 30, 0, 123456000, time.FixedZone("", 3600))

@@ -21,18 +21,6 @@ func BeginBroken(ctx context.Context, db Beginner) (*sql.Tx, error) {
 	return tx, err
 }
 
-// TrustPID makes the connection of h, and its connector, take a pooler's made-up
-// process ID for a server's.
-func TrustPID(t testing.TB, h Handle) {
-	err := WithConn(t.Context(), h, func(c *Conn) error {
-		c.c.con.dialer.suspect.Store(false)
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // Closing returns how many statements wait to be closed on the connection of h.
 func Closing(t testing.TB, h Handle) (n int) {
 	err := WithConn(t.Context(), h, func(c *Conn) error {

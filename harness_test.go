@@ -11,7 +11,7 @@ import (
 var (
 	inModes, wrapped              = testdb.InModes, testdb.Wrapped
 	open, openDB, testDB          = testdb.Open, testdb.OpenDB, testdb.New
-	sameDatabase, argRows         = testdb.SameDatabase, testdb.Rows
+	sameDatabase, argRows, listed = testdb.SameDatabase, testdb.Rows, testdb.RowsOf
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
 	whenWaiting                   = testdb.WhenWaiting

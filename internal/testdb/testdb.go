@@ -234,6 +234,11 @@ func Rows(n int, row func(i int) []any) iter.Seq2[[]any, error] {
 	}
 }
 
+// RowsOf is the rows of a slice.
+func RowsOf(rows ...[]any) iter.Seq2[[]any, error] {
+	return Rows(len(rows), func(i int) []any { return rows[i] })
+}
+
 // Leftovers returns the stacks of goroutines that run psyco's code, after
 // giving them time to end. Stacks that contain one of except do not count.
 func Leftovers(except ...string) string {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package psyco_test
+package pooler_test
 
 import (
 	"context"
@@ -538,8 +538,13 @@ func TestDetectedPoolerKeepsValues(t *testing.T) {
 func TestPoolerIsFoundWithoutLoss(t *testing.T) {
 	t.Parallel()
 	dsn, _ := pgbouncer(t, "transaction", "default_pool_size = 2")
-	conn := mustConn(t, open(t, dsn))
-	psyco.TrustPID(t, conn)
+	conn := mustConn(t, open(t, dsn+" "+rewritten(t, dsn, func(m []byte) []byte {
+		if m[0] == 'K' {
+			m = slices.Clone(m)
+			binary.BigEndian.PutUint32(m[5:], 1)
+		}
+		return m
+	})))
 	holder := mustBegin(t, open(t, dsn)) // takes one of the servers
 	mustExec(t, holder, "SELECT 1")
 	for range 3 {
@@ -577,24 +582,15 @@ func TestPoolerIsFoundWithoutLoss(t *testing.T) {
 // ID are not one that mixes sessions up, so statements are prepared.
 func TestPoolersOfTwoHosts(t *testing.T) {
 	t.Parallel()
-	cfg, err := psyco.ParseDSN(pgserver.TestDSN(t))
+	dsn := pgserver.TestDSN(t)
+	cfg, err := psyco.ParseDSN(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	const pid = 4711
 	var hosts []psyco.Host
 	for range 2 {
-		at := cfg.Hosts[0]
-		network, address := "tcp", net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port)))
-		if strings.HasPrefix(at.Host, "/") {
-			network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", at.Host, at.Port)
-		}
-		p, err := faultproxy.New(network, address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { p.Close() })
-		p.Rewrite(func(_ int, m []byte) faultproxy.Rewrite {
+		at, err := psyco.ParseDSN(rewritten(t, dsn, func(m []byte) []byte {
 			switch {
 			case m[0] == 'K': // as a pooler makes IDs up
 				m = slices.Clone(m)
@@ -602,17 +598,12 @@ func TestPoolersOfTwoHosts(t *testing.T) {
 			case m[0] == 'D' && isNumber(m[11:]): // pg_backend_pid's, which alone is a number
 				m = dataRow(strconv.Itoa(pid))
 			}
-			return faultproxy.Rewrite{Bytes: m}
-		})
-		host, port, err := net.SplitHostPort(p.Addr())
+			return m
+		}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		n, err := strconv.Atoi(port)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hosts = append(hosts, psyco.Host{Host: host, Port: uint16(n)})
+		hosts = append(hosts, at.Hosts[0])
 	}
 	cfg.SSLMode, cfg.PrepareThreshold = "disable", 1
 	for _, tt := range []struct {
@@ -645,6 +636,27 @@ func TestPoolersOfTwoHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// rewritten returns where to connect to for the server of dsn with other messages.
+func rewritten(t *testing.T, dsn string, rewrite func(m []byte) []byte) string {
+	t.Helper()
+	cfg, err := psyco.ParseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := cfg.Hosts[0]
+	network, address := "tcp", net.JoinHostPort(at.Host, strconv.Itoa(int(at.Port)))
+	if strings.HasPrefix(at.Host, "/") {
+		network, address = "unix", fmt.Sprintf("%s/.s.PGSQL.%d", at.Host, at.Port)
+	}
+	p, err := faultproxy.New(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	p.Rewrite(func(_ int, m []byte) faultproxy.Rewrite { return faultproxy.Rewrite{Bytes: rewrite(m)} })
+	return p.ConnInfo()
 }
 
 func isNumber(text []byte) bool {
