@@ -7,10 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/tools/go/analysis"
-	"golang.org/x/tools/go/analysis/checker"
-	"golang.org/x/tools/go/packages"
-
 	"github.com/psyco-go/psyco/psycotest"
 	"github.com/psyco-go/psyco/psycovet"
 )
@@ -123,15 +119,7 @@ func TestForward(t *testing.T) {
 // result returns what is reported of a package, or why that was not possible.
 func result(t *testing.T, pkg string) (messages []string, err error) {
 	t.Helper()
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax}, "./testdata/"+pkg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, act := range graph.Roots {
+	for _, act := range run(t, pkg) {
 		if act.Err != nil {
 			return nil, act.Err
 		}
