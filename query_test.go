@@ -753,7 +753,12 @@ func TestQueryChangedColumns(t *testing.T) {
 		conn := mustConn(t, db)
 		mustExec(t, conn, "CREATE TABLE t AS SELECT 1 AS a, 2 AS b")
 		query := func() (map[string]any, error) {
-			return psyco.QueryOne[map[string]any](t.Context(), conn, "SELECT * FROM t WHERE a > %s", 0)
+			got, err := psyco.QueryOne[map[string]any](t.Context(), conn, "SELECT * FROM t WHERE a > %s", 0)
+			again, errAgain := psyco.QueryOne[map[string]any](t.Context(), conn, "SELECT * FROM t")
+			if !reflect.DeepEqual(got, again) {
+				t.Errorf("%v, without arguments %v", got, again)
+			}
+			return got, errors.Join(err, errAgain)
 		}
 		for range 3 {
 			if got, err := query(); err != nil || !reflect.DeepEqual(got, map[string]any{"a": int64(1), "b": int64(2)}) {
