@@ -112,7 +112,7 @@ func ExampleDialFunc() {
 	fmt.Println(err)
 	// Output:
 	// dialling tcp db1.example.test:5432
-	// psyco: connecting to db1.example.test:5432 with TLS as user "app", database "app": the network is down
+	// psyco: connecting to db1.example.test:5432 as user "app", database "app": the network is down
 }
 
 // Through a tunnel, which knows names that this machine does not.

@@ -55,9 +55,10 @@ type Conn struct {
 	Encrypted bool
 	Session   any // what Params.Start has made of it
 
-	params *Params
-	auth   *authenticator // until it has started
-	bearer *bearer        // what is known of OAuth
+	params  *Params
+	reached bool           // the socket was open
+	auth    *authenticator // until it has started
+	bearer  *bearer        // what is known of OAuth
 	// What a cancel request needs. They are fixed here because it is sent
 	// from another goroutine while the wire is in use.
 	pid uint32
@@ -133,8 +134,8 @@ func (p *Params) tryEndpoint(ctx context.Context, wanted string, at Endpoint, pa
 		}
 		next, err = explain(ctx, next, err)
 		where := at.String()
-		switch op := (*net.OpError)(nil); {
-		case len(ways) == 1 || errors.As(err, &op) && op.Op == "dial":
+		switch {
+		case len(ways) == 1 || !c.reached:
 		case c.Encrypted:
 			where += " with TLS"
 		default:
@@ -171,6 +172,7 @@ func (c *Conn) open(ctx context.Context, wanted, password string, fallback bool)
 	if err != nil {
 		return next, err
 	}
+	c.reached = true
 	// lib/pq and crypto/tls do not look at a context; a deadline in the past
 	// wakes them.
 	release := context.AfterFunc(ctx, func() { nc.SetDeadline(time.Unix(1, 0)) })
