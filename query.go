@@ -171,6 +171,7 @@ const manyItems = 256
 
 // next decodes a row and puts it behind r.items.
 func (r *typedRows[T]) next() bool {
+	r.to.turn++
 	if !r.rows.Next() {
 		r.err = r.rows.Err()
 		return false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -31,6 +32,7 @@ type wanted struct {
 	typ   reflect.Type // T
 	lax   bool
 	query string
+	turn  int // counts the rows that were asked for, see wireRow.deliver
 }
 
 type wantedKey struct{}
@@ -203,6 +205,11 @@ type wireRow struct {
 	texts   int    // how much memory they need
 	zone    *time.Location
 
+	by      *wanted
+	turn    int  // in which it was delivered
+	overrun bool // the next row was delivered before it was scanned
+	own     bool // its memory is its own
+
 	values []driver.Value // scratch: see read
 	copied []byte
 }
@@ -219,10 +226,19 @@ func (c *conn) wireRows(plan *directPlan) *wireRow {
 }
 
 // deliver makes the columns of a DataRow the one value of dest, if somebody wants it, and
-// refuses those that can be no values of their types.
+// refuses those that can be no values of their types. Who takes rows out of turn keeps
+// them, as a driver in front of psyco's that reads all into memory does: these get memory of their
+// own.
 func (row *wireRow) deliver(columns []byte, dest []driver.Value) error {
 	if len(dest) == 0 {
 		return nil
+	}
+	if row.by == nil || row.by.turn == row.turn {
+		row.overrun = true
+		row = &wireRow{plan: row.plan, zone: row.zone, own: true}
+		columns = slices.Clone(columns)
+	} else {
+		row.turn, row.overrun = row.by.turn, false
 	}
 	row.columns, row.texts = columns, 0
 	for i := range row.plan.columns {
@@ -263,8 +279,12 @@ func (row *wireRow) read(base driver.Rows, dest []driver.Value) error {
 	return row.deliver(row.copied, dest)
 }
 
-func (row *wireRow) clone() *wireRow {
-	return &wireRow{plan: row.plan, columns: slices.Clone(row.columns), texts: row.texts, zone: row.zone}
+// kept returns the row with memory of its own.
+func (row *wireRow) kept() *wireRow {
+	if row.own {
+		return row
+	}
+	return &wireRow{plan: row.plan, columns: slices.Clone(row.columns), texts: row.texts, zone: row.zone, own: true}
 }
 
 // directCell is the destination of rows that are delivered as one value.
@@ -278,12 +298,18 @@ func (c *directCell) Scan(src any) error {
 		to.err = errWireRow
 		return nil
 	}
+	if row.overrun && !row.own {
+		to.err = errOverrun
+		return nil
+	}
 	defer to.catch()
 	to.err = to.fill(row)
 	return nil
 }
 
-var errWireRow = fmt.Errorf("psyco: the rows of Query, QueryAll and QueryOne were read for another type: give ScanRows those of a query of its own")
+var errWireRow = errors.New("psyco: the rows of Query, QueryAll and QueryOne were read for another type: give ScanRows those of a query of its own")
+
+var errOverrun = errors.New("psyco: a driver in front of psyco's has read rows ahead, which Query, QueryAll and QueryOne do not take: use database/sql's QueryContext with ScanRows")
 
 // fill decodes a row.
 func (to *rowScanner) fill(row *wireRow) error {

@@ -30,7 +30,7 @@ func FuzzDirectRow(f *testing.F) {
 			}
 			to := &rowScanner{wanted: wanted{typ: goType}}
 			to.dest = row.UnsafePointer()
-			from := &wireRow{plan: plan.directly(), zone: time.UTC}
+			from := &wireRow{plan: plan.directly(), zone: time.UTC, by: &wanted{turn: 1}}
 			columns := wire.AppendColumn(nil, cell)
 			dest := make([]driver.Value, 1)
 			if err := from.deliver(columns, dest); err == nil {

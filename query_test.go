@@ -3,6 +3,7 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -1037,4 +1038,95 @@ func TestQueryTraced(t *testing.T) {
 			}
 		}
 	})
+}
+
+// aheadConnector is a driver in front of psyco's that reads rows ahead: all of them before
+// it returns, or one.
+type aheadConnector struct {
+	driver.Connector
+	all bool
+}
+
+func (a aheadConnector) Connect(ctx context.Context) (driver.Conn, error) {
+	c, err := a.Connector.Connect(ctx)
+	return aheadConn{c, a.all}, err
+}
+
+type aheadConn struct {
+	driver.Conn
+	all bool
+}
+
+func (aheadConn) CheckNamedValue(*driver.NamedValue) error { return nil }
+
+func (c aheadConn) QueryContext(ctx context.Context, query string, args []driver.NamedValue) (driver.Rows, error) {
+	rows, err := c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
+	if err != nil {
+		return nil, err
+	}
+	ahead := &aheadRows{Rows: rows}
+	for c.all && ahead.read() {
+	}
+	return ahead, nil
+}
+
+type aheadRows struct {
+	driver.Rows
+	ready [][]driver.Value
+	err   error
+}
+
+func (r *aheadRows) read() bool {
+	row := make([]driver.Value, len(r.Columns()))
+	if r.err == nil {
+		if r.err = r.Rows.Next(row); r.err == nil {
+			r.ready = append(r.ready, row)
+		}
+	}
+	return r.err == nil
+}
+
+func (r *aheadRows) Next(dest []driver.Value) error {
+	for len(r.ready) < 2 && r.read() {
+	}
+	if len(r.ready) == 0 {
+		return r.err
+	}
+	copy(dest, r.ready[0])
+	r.ready = r.ready[1:]
+	return nil
+}
+
+// TestQueryReadAhead reads rows through drivers that read ahead: they come as they are, or
+// there is an error.
+func TestQueryReadAhead(t *testing.T) {
+	type row struct {
+		N int64
+		S string
+	}
+	for _, all := range []bool{true, false} {
+		connector, err := psyco.NewConnector(pgserver.TestDSN(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db := sql.OpenDB(aheadConnector{connector, all})
+		defer db.Close()
+		db.SetMaxOpenConns(1)
+		for _, n := range []int{1, 5, 5000} {
+			for range 3 {
+				got, err := psyco.QueryAll[row](t.Context(), db, "SELECT i AS n, 'text ' || i AS s FROM generate_series(1::int8, %s) i", n)
+				if err != nil && !all && strings.Contains(err.Error(), "has read rows ahead") {
+					continue
+				}
+				if err != nil || len(got) != n {
+					t.Fatalf("%d rows of %d, %v", len(got), n, err)
+				}
+				for i, r := range got {
+					if r.N != int64(i+1) || r.S != fmt.Sprint("text ", i+1) {
+						t.Fatalf("row %d is %v", i+1, r)
+					}
+				}
+			}
+		}
+	}
 }

@@ -93,7 +93,11 @@ func runPrepared[R any](c *conn, m mode[R], p *prepared, w *wanted, sql string, 
 		var zero R
 		return zero, err
 	}
-	return ask(c, m, sql, request, d)
+	res, err := ask(c, m, sql, request, d)
+	if c.reply.direct != nil {
+		c.reply.direct.by = w
+	}
+	return res, err
 }
 
 // ask sends a request and has its answer read by whoever can: psyco or, as the

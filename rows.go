@@ -306,7 +306,7 @@ func outlive(row []driver.Value) {
 		case []byte:
 			row[i] = bytes.Clone(x)
 		case *wireRow:
-			row[i] = x.clone()
+			row[i] = x.kept()
 		}
 	}
 }
