@@ -13,7 +13,7 @@ import (
 
 // Describe has the server parse a text as it is, with the types declared that the arguments
 // would have, and returns the types of its parameters and its columns. Of an argument that
-// is no value the type is left to the server.
+// is not a value the type is left to the server.
 func (c *conn) Describe(ctx context.Context, sql string, args []driver.NamedValue) (params []uint32, columns []wire.Field, err error) {
 	if err := c.start(ctx); err != nil {
 		return nil, nil, err

@@ -106,7 +106,7 @@ func (h *HStore) UnmarshalJSON(b []byte) error {
 				return err
 			}
 		case '{', '[':
-			return prefixed(fmt.Errorf("hstore key %q: %.40q is no text", key, document))
+			return prefixed(fmt.Errorf("hstore key %q: %.40q is not text", key, document))
 		default:
 			value.V = string(document)
 		}

@@ -99,7 +99,7 @@ func bigValue(v any) (value driver.Value, oid, fallback uint32, err error) {
 }
 
 // MarshalText implements [encoding.TextMarshaler], and so encoding/json: a string with every
-// digit, because a number would be a float for most readers. Text that is no number is an error.
+// digit, because a number would be a float for most readers. Text that is not a number is an error.
 func (n Numeric) MarshalText() ([]byte, error) {
 	if _, err := n.Value(); err != nil {
 		return nil, err

@@ -134,7 +134,7 @@ func TestTextLenient(t *testing.T) {
 
 func text(s string) sql.Null[string] { return sql.Null[string]{V: s, Valid: true} }
 
-// TestTextErrors reads what is no such value, and writes what none can be.
+// TestTextErrors reads what is not such a value, and writes what cannot be one.
 func TestTextErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name, json string

@@ -188,7 +188,7 @@ func (p *parser) percent(at int) bool {
 }
 
 // foreign reports whether a ? can be nothing but another database's
-// placeholder: it does not stand between operands, as an operator does, and is no part of
+// placeholder: it does not stand between operands, as an operator does, and is not part of
 // ?|, ?- or @?. (a=? is what programs for other databases write.)
 func (p *parser) foreign(t sqllex.Token) bool {
 	return !p.operand(&p.prev[0]) && (t.Stop == len(p.text) || !sqllex.IsOperator(p.text[t.Stop])) && (t.Start == 0 || p.text[t.Start-1] != '@')
