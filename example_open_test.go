@@ -228,7 +228,7 @@ func ExampleStats() {
 		}
 	}
 	err = psyco.WithConn(ctx, conn, func(c *psyco.Conn) error {
-		var s psyco.Stats = c.Stats()
+		s := c.Stats() // a psyco.Stats
 		fmt.Println(s.Prepared, "prepared,", s.CacheHits, "in one round trip,", s.CacheMisses, "in more")
 		return nil
 	})

@@ -238,7 +238,7 @@ type mixed struct {
 	Bo bool
 	Te string
 	F8 float64
-	Ts time.Time
+	TS time.Time
 }
 
 // asStructs reads n rows into a slice of structs: with psyco's and pgx's own functions, and with
@@ -256,7 +256,7 @@ func asStructs(n int) []way {
 			var all []mixed
 			for rows.Next() {
 				var m mixed
-				if err := rows.Scan(&m.ID, &m.Bo, &m.Te, &m.F8, &m.Ts); err != nil {
+				if err := rows.Scan(&m.ID, &m.Bo, &m.Te, &m.F8, &m.TS); err != nil {
 					return err
 				}
 				all = append(all, m)
