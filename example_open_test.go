@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
@@ -33,6 +35,48 @@ func ExampleNewConnector() {
 	// Output:
 	// a new connection, in UTF8
 	// <nil>
+}
+
+// A pool for a service: sizes, a password that changes, slow statements in the log, health,
+// figures for a dashboard, and an end that waits for what is running.
+func Example_production() {
+	dsn, drop := exampleDSN()
+	defer drop()
+	ctx := context.Background()
+	logger := slog.New(slog.DiscardHandler)
+	vault := func(ctx context.Context) (string, error) { return "secret", ctx.Err() }
+
+	connector, err := psyco.NewConnector(dsn,
+		psyco.WithPassword(func(ctx context.Context, cfg *psyco.Config, host psyco.Host) (string, error) {
+			return vault(ctx) // asked at each new connection
+		}),
+		psyco.WithTracer(&psyco.SlogTracer{Logger: logger, SlowerThan: 200 * time.Millisecond}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(20)
+	db.SetMaxIdleConns(20)
+	db.SetConnMaxIdleTime(5 * time.Minute)
+	db.SetConnMaxLifetime(time.Hour)
+
+	healthy := func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		return db.PingContext(ctx)
+	}
+	fmt.Println("healthy:", healthy(ctx))
+
+	s := db.Stats()
+	fmt.Println("in use:", s.InUse, "waited:", s.WaitCount)
+
+	// When the program ends, after its HTTP server's Shutdown:
+	if err := db.Close(); err != nil {
+		log.Print(err)
+	}
+	// Output:
+	// healthy: <nil>
+	// in use: 0 waited: 0
 }
 
 // A connection string, changed before it is used.
