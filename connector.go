@@ -1,13 +1,16 @@
 package psyco
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"database/sql"
 	"database/sql/driver"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lib/pq"
@@ -260,3 +263,33 @@ func (c *Connector) Driver() driver.Driver { return &Driver{} }
 
 // Config returns a copy of the connector's configuration.
 func (c *Connector) Config() *Config { return c.cfg.Clone() }
+
+// WarmUp opens connections side by side until db has n of them, so that the first requests
+// do not wait for logins (psycopg: ConnectionPool.wait). It returns the first error; then
+// there may be fewer. The pool must keep them: call db.SetMaxIdleConns with n or more before, and
+// let SetMaxOpenConns allow as many, else WarmUp returns an error that says so. It works with
+// any driver's pool. It waits, until ctx ends, for a connection that others use.
+func WarmUp(ctx context.Context, db *sql.DB, n int) error {
+	before := db.Stats()
+	if limit := before.MaxOpenConnections; limit > 0 && n > limit {
+		return fmt.Errorf("psyco: WarmUp: the pool may have %d connections, not %d: call db.SetMaxOpenConns", limit, n)
+	}
+	conns, errs := make([]*sql.Conn, max(n, 0)), make([]error, max(n, 0))
+	var wg sync.WaitGroup
+	for i := range conns { // all are held until the last is there
+		wg.Go(func() { conns[i], errs[i] = db.Conn(ctx) })
+	}
+	wg.Wait()
+	for i, c := range conns {
+		if errs[i] == nil {
+			errs[i] = c.Close()
+		}
+	}
+	if err := cmp.Or(errs...); err != nil {
+		return err
+	}
+	if closed := db.Stats().MaxIdleClosed - before.MaxIdleClosed; closed > 0 {
+		return fmt.Errorf("psyco: WarmUp: the pool has closed %d of %d connections again: call db.SetMaxIdleConns with %[2]d or more", closed, n)
+	}
+	return nil
+}

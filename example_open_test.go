@@ -60,6 +60,10 @@ func Example_production() {
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	db.SetConnMaxLifetime(time.Hour)
 
+	if err := psyco.WarmUp(ctx, db, 5); err != nil { // before the first request
+		log.Fatal(err)
+	}
+
 	healthy := func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
@@ -77,6 +81,19 @@ func Example_production() {
 	// Output:
 	// healthy: <nil>
 	// in use: 0 waited: 0
+}
+
+func ExampleWarmUp() {
+	db, done := exampleDB()
+	defer done()
+	ctx := context.Background()
+	db.SetMaxIdleConns(4)
+
+	if err := psyco.WarmUp(ctx, db, 4); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(db.Stats().Idle, "connections wait for requests")
+	// Output: 4 connections wait for requests
 }
 
 // A connection string, changed before it is used.

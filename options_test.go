@@ -423,3 +423,66 @@ func TestDriver(t *testing.T) {
 		}
 	}
 }
+
+func TestWarmUp(t *testing.T) {
+	ctx := t.Context()
+	connected := 0
+	var mu sync.Mutex
+	pool := func(idle, open int) *sql.DB {
+		db := testDB(t, psyco.WithOnConnect(func(context.Context, *psyco.Conn) error {
+			mu.Lock()
+			defer mu.Unlock()
+			connected++
+			return nil
+		}))
+		db.SetMaxIdleConns(idle)
+		db.SetMaxOpenConns(open)
+		mu.Lock()
+		defer mu.Unlock()
+		connected = 0
+		return db
+	}
+	for _, tt := range []struct {
+		name          string
+		idle, open, n int
+		want          string // of the error
+		connected     int
+	}{
+		{"three", 3, 3, 3, "", 3},
+		{"no limit", 5, 0, 2, "", 2},
+		{"none", 5, 0, 0, "", 0},
+		{"more than may be open", 9, 2, 3, "psyco: WarmUp: the pool may have 2 connections, not 3: call db.SetMaxOpenConns", 0},
+		{"more than may be idle", 1, 0, 3, "psyco: WarmUp: the pool has closed 2 of 3 connections again: call db.SetMaxIdleConns with 3 or more", 3},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			db := pool(tt.idle, tt.open)
+			err := psyco.WarmUp(ctx, db, tt.n)
+			if got := fmt.Sprint(err); err != nil && got != tt.want || err == nil && tt.want != "" {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+			if connected != tt.connected {
+				t.Errorf("%d connections were opened, want %d", connected, tt.connected)
+			}
+			if err == nil {
+				if err := psyco.WarmUp(ctx, db, tt.n); err != nil || connected != tt.connected { // they are there
+					t.Errorf("again: %v, %d connections", err, connected)
+				}
+			}
+		})
+	}
+	t.Run("no server", func(t *testing.T) {
+		db := open(t, "host=/nonexistent")
+		db.SetMaxIdleConns(2)
+		var op *net.OpError
+		if err := psyco.WarmUp(ctx, db, 2); !errors.As(err, &op) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("the context ends", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(ctx)
+		cancel()
+		if err := psyco.WarmUp(ctx, pool(2, 2), 2); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
