@@ -138,17 +138,9 @@ func TestConnectErrors(t *testing.T) {
 
 // certified speaks TLS with a certificate, and nothing else.
 func certified(t *testing.T, cert *testcert.Cert) string {
-	key, err := cert.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(cert.PEM(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return fakeServer(t, func(nc net.Conn) {
 		readPacket(nc)
 		nc.Write([]byte("S"))
-		silence(tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{pair}}))
+		silence(tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{cert.TLS()}}))
 	})
 }

@@ -27,7 +27,7 @@ const (
 func oauthServer(t *testing.T, said *[]string, script func(s oauthClient, connection int)) string {
 	t.Helper()
 	makeCerts(t)
-	conf := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{certs.Good.X509.Raw}, PrivateKey: certs.Good.Key}}}
+	conf := &tls.Config{Certificates: []tls.Certificate{certs.Good.TLS()}}
 	connections := 0
 	return fakeServer(t, func(nc net.Conn) {
 		packet := readPacket(nc)

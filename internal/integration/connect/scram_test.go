@@ -336,7 +336,7 @@ func manInTheMiddle(t *testing.T, s *pgserver.Server, cert *testcert.Cert, chang
 	if err != nil {
 		t.Fatal(err)
 	}
-	conf := &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{cert.X509.Raw}, PrivateKey: cert.Key}}}
+	conf := &tls.Config{Certificates: []tls.Certificate{cert.TLS()}}
 	var wg sync.WaitGroup
 	t.Cleanup(func() { l.Close(); wg.Wait() })
 	wg.Go(func() {

@@ -569,14 +569,6 @@ func TestTLSVersions(t *testing.T) {
 // protocol's.
 func TestClientHello(t *testing.T) {
 	makeCerts(t)
-	key, err := certs.Good.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(certs.Good.PEM(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name, dsn, sni string
 		alpn           []string // the server's
@@ -598,7 +590,7 @@ func TestClientHello(t *testing.T) {
 					nc.Write([]byte("S"))
 				}
 				secured := tls.Server(nc, &tls.Config{
-					Certificates:       []tls.Certificate{pair},
+					Certificates:       []tls.Certificate{certs.Good.TLS()},
 					NextProtos:         tt.alpn,
 					GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) { hellos <- h; return nil, nil },
 				})
@@ -625,14 +617,6 @@ func TestClientHello(t *testing.T) {
 // TestCertRequired: sslcertmode=require wants to be asked, and to have an answer.
 func TestCertRequired(t *testing.T) {
 	makeCerts(t)
-	key, err := certs.Good.KeyPEM()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pair, err := tls.X509KeyPair(certs.Good.PEM(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, tt := range []struct {
 		name string
 		auth tls.ClientAuthType
@@ -645,7 +629,7 @@ func TestCertRequired(t *testing.T) {
 			server := fakeServer(t, func(nc net.Conn) {
 				readPacket(nc)
 				nc.Write([]byte("S"))
-				secured := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tt.auth})
+				secured := tls.Server(nc, &tls.Config{Certificates: []tls.Certificate{certs.Good.TLS()}, ClientAuth: tt.auth})
 				io.Copy(io.Discard, secured)
 			})
 			_, err := newDialer(t, server+" sslmode=require sslcertmode=require sslcert=/nonexistent").connect(context.Background())
