@@ -7,12 +7,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"golang.org/x/tools/go/analysis"
-	"golang.org/x/tools/go/analysis/checker"
-	"golang.org/x/tools/go/packages"
-
-	"github.com/psyco-go/psyco/psycovet"
 )
 
 // What docs/vet.md calls wrong is reported with the words that it names, and what it calls
@@ -98,24 +92,8 @@ func analyze(t *testing.T, name, source string) map[int][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkgs, err := packages.Load(&packages.Config{
-		Mode:    packages.LoadSyntax,
-		Overlay: map[string][]byte{file: []byte(source)},
-	}, "./testdata/"+name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range pkgs {
-		for _, err := range p.Errors {
-			t.Fatal(err)
-		}
-	}
-	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	reports := make(map[int][]string)
-	for _, act := range graph.Roots {
+	for _, act := range load(t, map[string][]byte{file: []byte(source)}, name).Roots {
 		if act.Err != nil {
 			t.Fatal(act.Err)
 		}
@@ -129,16 +107,8 @@ func analyze(t *testing.T, name, source string) map[int][]string {
 
 // The reports that the README and docs/vet.md show are those of the package testdata/shop.
 func TestDocsReports(t *testing.T) {
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax}, "./testdata/shop")
-	if err != nil {
-		t.Fatal(err)
-	}
-	graph, err := checker.Analyze([]*analysis.Analyzer{psycovet.Analyzer}, pkgs, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var reports strings.Builder
-	if err := graph.PrintText(&reports, -1); err != nil {
+	if err := load(t, nil, "shop").PrintText(&reports, -1); err != nil {
 		t.Fatal(err)
 	}
 	want := regexp.MustCompile(`(?m)^.*/`).ReplaceAllStringFunc(reports.String(), func(string) string { return "    " })

@@ -88,10 +88,17 @@ func wanted(t *testing.T, fset *token.FileSet, file *ast.File) map[string][]stri
 // run runs the analyzer over packages of testdata.
 func run(t *testing.T, names ...string) []*checker.Action {
 	t.Helper()
+	return load(t, nil, names...).Roots
+}
+
+// load runs the analyzer over packages of testdata, with the sources of overlay in the place
+// of files, and returns what it has found. The packages must compile.
+func load(t *testing.T, overlay map[string][]byte, names ...string) *checker.Graph {
+	t.Helper()
 	for i := range names {
 		names[i] = "./testdata/" + names[i]
 	}
-	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax}, names...)
+	pkgs, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax, Overlay: overlay}, names...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +111,7 @@ func run(t *testing.T, names ...string) []*checker.Action {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return graph.Roots
+	return graph
 }
 
 func TestWrongQueries(t *testing.T) { check(t, "wrong") }
