@@ -37,17 +37,17 @@ type Advice struct {
 // Advices are all kinds, the special before the general.
 var Advices = []Advice{
 	{"wrong password", "check the user and the password; it is taken from WithPassword, the connection string, PGPASSWORD or the passfile, in this order",
-		state("28P01")},
+		state("28P01", "")},
 	{"no line in pg_hba.conf", "the server's pg_hba.conf has no line for this user, database and address, with or without TLS: add one, or try sslmode=require",
 		state("28000", "pg_hba.conf")},
 	{"no such role", "create the role, or name another with user=; without it the user is PGUSER or that of the system",
 		state("28000", "role")},
 	{"no such database", "create the database, or name another with dbname=; without it the database is PGDATABASE or called like the user",
-		state("3D000")},
+		state("3D000", "")},
 	{"too many connections", "the server has no connection left: let sql.DB's SetMaxOpenConns be less than its share of max_connections, or put a pooler in front",
-		state("53300")},
+		state("53300", "")},
 	{"server starting or stopping", "the server is starting up or shutting down: try again in a moment",
-		state("57P03")},
+		state("57P03", "")},
 	{"server without TLS", "the server has no TLS: switch it on there (ssl=on), or write sslmode=disable where the network is trusted",
 		func(err error) bool { return is[*noTLSError](err) }},
 	{"certificate of an unknown authority", "name the file with the authority's certificate in sslrootcert=, or write sslmode=require to encrypt without checking who answers",
@@ -96,19 +96,11 @@ func is[T error](err error) bool {
 	return errors.As(err, &e)
 }
 
-// state is for errors of the server with an SQLSTATE and, if given, words in their text.
-func state(code string, words ...string) func(error) bool {
+// state is for errors of the server with an SQLSTATE and a word in their text, "" for any.
+func state(code, word string) func(error) bool {
 	return func(err error) bool {
 		var se serverError
-		if !errors.As(err, &se) || se.SQLState() != code {
-			return false
-		}
-		for _, w := range words {
-			if !strings.Contains(se.Error(), w) {
-				return false
-			}
-		}
-		return true
+		return errors.As(err, &se) && se.SQLState() == code && strings.Contains(se.Error(), word)
 	}
 }
 
