@@ -31,10 +31,6 @@ func (c *conn) Describe(ctx context.Context, sql string, args []driver.NamedValu
 
 // Fits returns what Query has against rows with these columns for values of a type.
 func (c *conn) Fits(typ reflect.Type, columns []wire.Field, lax bool) error {
-	list := make([]rowColumn, len(columns))
-	for i, f := range columns {
-		list[i] = rowColumn{f.Name, f.TypeOID}
-	}
-	_, err := newPlan(typ, list, lax)
+	_, err := newPlan(typ, rowColumns(columns), lax)
 	return err
 }

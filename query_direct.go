@@ -157,11 +157,7 @@ func (c *conn) describeFor(w *wanted, p *prepared) *description {
 	}
 	i := slices.IndexFunc(p.direct, func(d *description) bool { return d.direct.typ == w.typ && d.direct.lax == w.lax })
 	if i < 0 {
-		columns := make([]rowColumn, len(p.fields))
-		for i, f := range p.fields {
-			columns[i] = rowColumn{f.Name, f.TypeOID}
-		}
-		plan, err := planOf(w.typ, columns, w.lax)
+		plan, err := planOf(w.typ, rowColumns(p.fields), w.lax)
 		if err != nil {
 			return &p.description // the ordinary way meets it too
 		}

@@ -12,12 +12,22 @@ import (
 	"unsafe"
 
 	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/wire"
 )
 
 // rowColumn is what a plan is made from. oid is 0 for types without a fixed one.
 type rowColumn struct {
 	name string
 	oid  uint32
+}
+
+// rowColumns are the columns of the server's description.
+func rowColumns(fields []wire.Field) []rowColumn {
+	columns := make([]rowColumn, len(fields))
+	for i, f := range fields {
+		columns[i] = rowColumn{f.Name, f.TypeOID}
+	}
+	return columns
 }
 
 // rowPlan says where the columns of a result go in a T. It is made once for each T and
