@@ -39,8 +39,7 @@ func CopyFrom(ctx context.Context, h Handle, sql string, r io.Reader, args ...an
 		return 0, errors.New("psyco: CopyFrom was given a nil io.Reader")
 	}
 	return doCopy(ctx, h, "CopyFrom", func(ctx context.Context, c *conn) (int64, error) {
-		rows, err := c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, numbered(nil, args))
-		return rows, placed(err, r)
+		return c.copyFrom(c.announce(ctx, sql), "CopyFrom", sql, r, numbered(nil, args))
 	})
 }
 
@@ -145,7 +144,8 @@ func (c *conn) copyFrom(ctx context.Context, name, text string, r io.Reader, arg
 		return 0, err
 	}
 	c.wire.CopyIn(r)
-	return c.runCopy(ctx, name+": the reader failed", st)
+	rows, err := c.runCopy(ctx, name+": the reader failed", st)
+	return rows, placed(err, r)
 }
 
 func (c *conn) copyTo(ctx context.Context, name, text string, w io.Writer, args []driver.NamedValue) (int64, error) {

@@ -520,6 +520,10 @@ func TestCopyRefusedRow(t *testing.T) {
 	if _, ok := err.(*pq.Error); !ok {
 		t.Errorf("%T is not the server's error", err)
 	}
+	_, err = db.Exec("COPY item FROM STDIN (FORMAT csv)", strings.NewReader("a,1\nb,2\nc,cheap\n"))
+	if err == nil || err.Error() != message+" (22P02)" {
+		t.Errorf("Exec: %v, want what CopyFrom says", err)
+	}
 }
 
 // TestSourcesMayUseAnotherConnection has what feeds an operation on a pool run statements
