@@ -16,7 +16,7 @@ import (
 // because one before them failed (psycopg: PipelineAborted).
 var ErrPipelineAborted = errors.New("psyco: the statement was not run, because another one of the batch failed")
 
-// A BatchError names the statement of a Batch failed. The server's *pq.Error
+// A BatchError names the statement of a Batch that failed. The server's *pq.Error
 // is in its chain.
 type BatchError struct {
 	Statement int // its number, counted from 1 in the order of Queue

@@ -174,7 +174,7 @@ func (d *dialer) paramsOf(cfg *Config) *dial.Params {
 			c.Session = s
 			return s.start(d, target(wanted))
 		},
-		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq compare with this value
+		NoTLS:      pq.ErrSSLNotSupported, // programs for lib/pq look for this value
 		NoPassword: noPassword,
 	}
 	if d.oauthToken != nil {

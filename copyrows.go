@@ -12,6 +12,7 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
 	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
 	"github.com/psyco-go/psyco/internal/wire"
