@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -258,8 +259,16 @@ func (s *session) startup() (driver.Conn, error) {
 }
 
 // legible puts what a server says that speaks another protocol into quotes. lib/pq takes
-// it for text, as servers before 3.0 sent it.
+// it for text, as servers before 3.0 sent it. And the newest version of the protocol that a
+// server knows becomes a version: servers before 18 send the whole number, of which lib/pq
+// makes 3.196608.
 func legible(err error) error {
+	if text, number, found := strings.Cut(err.Error(), "; server supports up to 3."); found {
+		if n, e := strconv.Atoi(number); e == nil && n>>16 > 0 {
+			return fmt.Errorf("%s; server supports up to %d.%d", text, n>>16, n&0xffff)
+		}
+		return err
+	}
 	said, raw := strings.CutPrefix(err.Error(), "pq: server error: ")
 	if said = strings.TrimRight(said, "\x00 \t\r\n"); !raw || said != "" && utf8.ValidString(said) && !strings.ContainsFunc(said, unicode.IsControl) {
 		return err
