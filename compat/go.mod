@@ -14,12 +14,13 @@ require (
 	github.com/ngrok/sqlmw v0.0.0-20220520173518-97c9c04efc79
 	github.com/pressly/goose/v3 v3.24.1
 	github.com/psyco-go/psyco v0.0.0
+	github.com/psyco-go/psyco/psycotel v0.0.0
 	github.com/qustavo/sqlhooks/v2 v2.1.0
 	github.com/uptrace/bun v1.2.16
 	github.com/uptrace/bun/dialect/pgdialect v1.2.16
 	go.opentelemetry.io/otel v1.46.0
 	go.opentelemetry.io/otel/sdk v1.46.0
-	go.opentelemetry.io/otel/trace v1.46.0
+	go.opentelemetry.io/otel/sdk/metric v1.46.0
 	gorm.io/driver/postgres v1.6.3
 	gorm.io/gorm v1.31.2
 )
@@ -60,6 +61,7 @@ require (
 	github.com/zclconf/go-cty-yaml v1.1.0 // indirect
 	go.opentelemetry.io/auto/sdk v1.2.1 // indirect
 	go.opentelemetry.io/otel/metric v1.46.0 // indirect
+	go.opentelemetry.io/otel/trace v1.46.0 // indirect
 	go.uber.org/multierr v1.11.0 // indirect
 	golang.org/x/mod v0.36.0 // indirect
 	golang.org/x/sync v0.21.0 // indirect
@@ -67,4 +69,7 @@ require (
 	golang.org/x/text v0.38.0 // indirect
 )
 
-replace github.com/psyco-go/psyco => ../
+replace (
+	github.com/psyco-go/psyco => ../
+	github.com/psyco-go/psyco/psycotel => ../psycotel
+)

@@ -36,7 +36,7 @@ var withoutExample = map[string]string{
 // example: Example<Name> or Example<Type>_<Method>. A method may also be shown
 // in an example of its type, a variable in any.
 func TestDocsExamples(t *testing.T) {
-	for _, dir := range []string{".", "psycotest"} {
+	for _, dir := range []string{".", "psycotest", "psycotel"} {
 		exported, examples, shown := publicNames(t, dir)
 		for _, name := range slices.Sorted(maps.Keys(exported)) {
 			typ, method, isMethod := strings.Cut(name, ".")
