@@ -5,6 +5,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -44,9 +45,11 @@ type conn struct {
 	// queue holds small statements that were not sent yet: BEGIN, SAVEPOINT,
 	// RELEASE. They ride in front of the next statement, see run.go.
 	queue []string
+	leads leads
 	lost  error // why the connection cannot be used any more
 
-	demoted bool // the server refused to write, where a session that can was asked for
+	expires time.Time // by WithMaxLifetime; zero for never
+	demoted bool      // the server refused to write, where a session that can was asked for
 
 	unclosed int // results that were not closed, see maskBadConn
 
@@ -57,6 +60,7 @@ type conn struct {
 	text      string // the text of the last statement; "" if that is not known
 	hidden    bool   // it may have changed what names mean without telling
 	redefined bool   // the open transaction has changed what names mean
+	altered   bool   // the session may have changed that since it was cleaned
 
 	// See pooler.go.
 	suspect  bool     // a statement was missing on the server
@@ -110,6 +114,9 @@ func newConn(con *Connector, s *session) *conn {
 	}
 	c.cache = stmtcache.New[*prepared](capacity)
 	c.plans = stmtcache.New[*plan](capacity)
+	if l := con.lifetime; l > 0 {
+		c.expires = time.Now().Add(l + rand.N(con.jitter+1))
+	}
 	return c
 }
 
@@ -299,22 +306,22 @@ func (c *conn) ResetSession(ctx context.Context) error {
 	c.unclosed = 0
 	if c.wire == nil {
 		if r, ok := c.base.(driver.SessionResetter); ok {
-			return r.ResetSession(ctx)
+			if err := r.ResetSession(ctx); err != nil {
+				return err
+			}
 		}
-		return nil
-	}
-	if err := c.wire.Alive(); err != nil {
+	} else if err := c.wire.Alive(); err != nil {
 		c.lost = err
 		return driver.ErrBadConn
 	}
-	return nil
+	return c.reset(ctx)
 }
 
 // IsValid is called when a connection goes back to the pool. One that comes
 // back in a transaction, in the middle of an answer or of a COPY must not meet its
 // next user like that, nor keep its locks while it waits.
 func (c *conn) IsValid() bool {
-	if c.lost != nil {
+	if c.lost != nil || !c.expires.IsZero() && !time.Now().Before(c.expires) {
 		return false
 	}
 	if c.wire == nil {
@@ -364,6 +371,9 @@ func (c *conn) simple(sql string) error {
 
 // flush sends the queued small statements in a round trip of their own.
 func (c *conn) flush() error {
+	if err := c.flushLeads(); err != nil {
+		return err
+	}
 	if c.wire.TxStatus() == 'E' {
 		c.queue = c.queue[:0] // would fail, and keep a ROLLBACK TO from its turn
 	}
@@ -387,5 +397,122 @@ func (c *conn) began(err error) {
 		c.tx.state = txOpen
 	} else if err != nil {
 		c.tx.failed = c.fault(err)
+	}
+}
+
+// leads are statements that wait for the next request of the connection and go in front of
+// it, even of its BEGIN: those of ExecWithNext. They run in a transaction of their own, so
+// that they stay done when what follows is undone.
+type leads struct {
+	statements []string
+	connected  int  // how many of them are those of WithOnConnect
+	riding     bool // the request that was sent last has them in front
+}
+
+// leadError is the error of a statement of ExecWithNext. What the connection's user sent has
+// not run then, and must not run in a session that is not as it should be.
+type leadError struct {
+	statement string
+	cause     *pq.Error
+}
+
+func (e *leadError) Error() string {
+	return fmt.Sprintf("psyco: %.200q, which was to run before the next statement of the connection, failed, and that was not run: %s",
+		e.statement, e.cause.Error())
+}
+
+func (e *leadError) Unwrap() error { return e.cause }
+
+// lead queues statements. Behind Wrap they run at once.
+func (c *conn) lead(ctx context.Context, statements ...string) error {
+	if c.inTransaction() {
+		return errors.New("psyco: ExecWithNext: the connection is in a transaction; these statements need one of their own")
+	}
+	if c.wire == nil {
+		for _, sql := range statements {
+			_, err := c.baseExec(ctx, &statement{sql: sql})
+			if err == driver.ErrSkip {
+				err = errors.New("psyco: ExecWithNext: the driver behind Wrap runs no statement without preparing it")
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	c.leads.statements = append(c.leads.statements, statements...)
+	return nil
+}
+
+// reset runs the function of WithOnReset. An error of it costs the connection.
+func (c *conn) reset(ctx context.Context) error {
+	if c.con.onReset == nil {
+		return nil
+	}
+	// What was queued for an earlier user who has sent nothing is not needed any more.
+	c.leads.statements = c.leads.statements[:c.leads.connected]
+	if err := c.con.onReset(ctx, &Conn{c}); err != nil {
+		c.lost = err
+	}
+	if c.lost != nil {
+		return driver.ErrBadConn
+	}
+	return nil
+}
+
+// rideLeads puts them in front of the Parse or Bind that is sent next.
+func (c *conn) rideLeads() {
+	if len(c.leads.statements) == 0 {
+		c.leads.riding = false
+		return
+	}
+	c.leads.riding = true
+	c.wire.Lead("BEGIN")
+	for _, sql := range c.leads.statements {
+		c.wire.Lead(sql)
+	}
+	c.wire.Lead("COMMIT")
+}
+
+// rodeLeads settles what became of them, when they were sent.
+func (c *conn) rodeLeads(err error) {
+	if !c.leads.riding {
+		return
+	}
+	if o := c.wire.PrefixOutcome(); o.Failed && o.Done < o.Led {
+		statement := "BEGIN"
+		if i := o.Done - 1; i >= 0 && i < len(c.leads.statements) {
+			statement = c.leads.statements[i]
+		} else if i >= 0 {
+			statement = "COMMIT"
+		}
+		c.leadFailed(statement, err)
+	}
+	c.leads = leads{statements: c.leads.statements[:0]}
+}
+
+// flushLeads sends them in a round trip of their own.
+func (c *conn) flushLeads() error {
+	l := &c.leads
+	if len(l.statements) == 0 {
+		return nil
+	}
+	text := "BEGIN;" + strings.Join(l.statements, "\n;") + "\n;COMMIT"
+	*l = leads{statements: l.statements[:0]}
+	err := c.simple(text)
+	if events := c.wire.TakeEvents(); events.Has(wire.EventSearchPath) {
+		c.renew()
+	}
+	if err != nil {
+		c.leadFailed(text, err)
+	}
+	return err
+}
+
+// leadFailed gives the connection up, unless that is lost anyway.
+func (c *conn) leadFailed(statement string, err error) {
+	if pe := pq.As(err); pe != nil && c.wire.Fatal() == nil {
+		cause := *pe // others add to it what is about their statement
+		c.lost = &leadError{statement, &cause}
 	}
 }

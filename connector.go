@@ -30,6 +30,9 @@ type Connector struct {
 	types     *TypeMap
 	tracer    Tracer
 	onConnect func(ctx context.Context, c *Conn) error
+	onReset   func(ctx context.Context, c *Conn) error
+	lifetime  time.Duration
+	jitter    time.Duration
 	grace     time.Duration
 }
 
@@ -125,6 +128,30 @@ func WithNotificationHandler(h func(*pq.Notification)) Option {
 // error closes the connection and is returned to whoever asked for it.
 func WithOnConnect(f func(ctx context.Context, c *Conn) error) Option {
 	return func(c *Connector) { c.onConnect = f }
+}
+
+// WithOnReset calls f each time that the pool gives out a connection that was used before,
+// with the context of whoever wants it (psycopg_pool: reset; pgx: PrepareConn, formerly
+// BeforeAcquire). If f returns an error the connection is closed and
+// the pool takes another, or opens one. Nobody gets to see the error, so f
+// itself must tell what is worth telling. It is not called for the first use of a new connection:
+// WithOnConnect is.
+//
+// What f runs by Conn.ExecWithNext costs no round trip. [CleanSession] is a ready-made f.
+// f is called by several goroutines at once, for different connections.
+func WithOnReset(f func(ctx context.Context, c *Conn) error) Option {
+	return func(c *Connector) { c.onReset = f }
+}
+
+// WithMaxLifetime closes connections that are older than d and something more, up to jitter, which
+// is chosen by chance for each of them: so those that were opened together, after a
+// failover or a deployment, are not replaced together (pgx: MaxConnLifetime and
+// MaxConnLifetimeJitter). It is looked at when a connection comes back to the pool and when
+// it is given out; nobody's work is interrupted. A connection that lies
+// idle lives on until then: SetConnMaxIdleTime of the pool ends those. Do not set
+// SetConnMaxLifetime too, which knows no jitter. d of 0 is no limit.
+func WithMaxLifetime(d, jitter time.Duration) Option {
+	return func(c *Connector) { c.lifetime, c.jitter = d, max(jitter, 0) }
 }
 
 // WithTypeMap adapts the arguments of psycopg-style queries with m in addition
@@ -224,6 +251,7 @@ func (c *Connector) greeted(ctx context.Context) (*conn, error) {
 			cn.Close()
 			return nil, err
 		}
+		cn.leads.connected = len(cn.leads.statements)
 	}
 	return cn, nil
 }

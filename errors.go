@@ -68,6 +68,9 @@ func (c *conn) fault(err error) error {
 	if err == nil {
 		return nil
 	}
+	if failed := (*leadError)(nil); errors.As(c.lost, &failed) {
+		return failed
+	}
 	var pe *pq.Error
 	if !errors.As(err, &pe) {
 		_ = c.wire.LastWords() // for Fatal
@@ -131,7 +134,10 @@ func (c *conn) broken(ran bool, err error) error {
 // rolledBack is the error for a connection that was lost within a transaction.
 func (c *conn) rolledBack(err error) error {
 	var lost *lostError
+	var lead *leadError
 	switch {
+	case errors.As(err, &lead):
+		return lead
 	case errors.As(err, &lost):
 	case errors.Is(err, driver.ErrBadConn):
 		// Not in the chain: database/sql and others would try again.

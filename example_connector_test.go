@@ -209,6 +209,69 @@ func ExampleWithOnConnect() {
 	// Output: <nil>
 }
 
+// Nobody meets what another request has left in a session.
+func ExampleCleanSession() {
+	db, done := exampleDB(psyco.WithOnReset(psyco.CleanSession))
+	defer done()
+	db.SetMaxOpenConns(1)
+
+	if _, err := db.Exec("SET statement_timeout = '1s'"); err != nil {
+		log.Fatal(err)
+	}
+	var timeout string
+	err := db.QueryRow("SELECT current_setting(%s)", "statement_timeout").Scan(&timeout)
+	fmt.Println(timeout, err)
+	// Output: 0 <nil>
+}
+
+// A function that says which connections may be used again.
+func ExampleWithOnReset() {
+	db, done := exampleDB(psyco.WithOnReset(func(ctx context.Context, c *psyco.Conn) error {
+		if c.Stats().BytesReceived > 1<<30 {
+			return errors.New("its session has grown large") // the pool takes another one
+		}
+		return c.ExecWithNext(ctx, "RESET ALL") // in front of whatever comes
+	}))
+	defer done()
+
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
+func ExampleConn_ExecWithNext() {
+	db, done := exampleDB(psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {
+		return c.ExecWithNext(ctx, "SET app.version = '2.7'") // costs no round trip
+	}))
+	defer done()
+
+	var version string
+	err := db.QueryRow("SELECT current_setting(%s)", "app.version").Scan(&version)
+	fmt.Println(version, err)
+	// Output: 2.7 <nil>
+}
+
+func ExampleConn_Exec() {
+	db, done := exampleDB(psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {
+		_, err := c.Exec(ctx, "SELECT set_config('app.started', %s::timestamptz::text, false)", time.Now())
+		return err
+	}))
+	defer done()
+
+	var started time.Time
+	err := db.QueryRow("SELECT current_setting('app.started')::timestamptz").Scan(&started)
+	fmt.Println(time.Since(started) < time.Hour, err)
+	// Output: true <nil>
+}
+
+// Connections of an hour, and of up to six minutes more.
+func ExampleWithMaxLifetime() {
+	db, done := exampleDB(psyco.WithMaxLifetime(time.Hour, 6*time.Minute))
+	defer done()
+
+	fmt.Println(db.Ping())
+	// Output: <nil>
+}
+
 func ExampleWithNoticeHandler() {
 	db, done := exampleDB(psyco.WithNoticeHandler(func(e *pq.Error) {
 		fmt.Println(e.Severity+":", e.Message)

@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"testing"
+	"time"
 )
 
 // BeginBroken opens a transaction whose BEGIN the server refuses.
@@ -42,3 +43,6 @@ func ReadsDirectly[T any](ctx context.Context, h Handle, query string, args ...a
 	names, err := r.rows.Columns()
 	return isDirect(names), errors.Join(err, r.rows.Close())
 }
+
+// Expires is when a connection's life ends.
+func Expires(c *Conn) time.Time { return c.c.expires }

@@ -6,9 +6,12 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // A Handle runs statements: *sql.DB, *sql.Conn, *sql.Tx, and whatever wraps one
@@ -142,6 +145,68 @@ type Stats struct {
 	CacheHits     uint64 // statements with arguments that were prepared before
 	CacheMisses   uint64 // statements with arguments that were parsed anew
 	Prepared      uint64 // statements that the cache has prepared
+}
+
+// Exec runs a statement at once, in the functions of WithOnConnect and WithOnReset for example.
+func (c *Conn) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	named := make([]driver.NamedValue, len(args))
+	for i, a := range args {
+		named[i] = driver.NamedValue{Ordinal: i + 1, Value: a}
+		if n, ok := a.(sql.NamedArg); ok {
+			named[i].Name, named[i].Value = n.Name, n.Value
+		}
+	}
+	return c.c.ExecContext(ctx, query, named)
+}
+
+// ExecWithNext has statements without arguments run in front of the connection's next one, in
+// the same packet if that has arguments (as BEGIN does), and in a transaction of their
+// own: they stay done if what follows is undone. If one of them fails, what follows is not run, its
+// caller gets the error, in which errors.As finds the *pq.Error, and the connection leaves the
+// pool. ExecWithNext itself returns an error for what cannot run like this: several statements
+// in one text, COPY, the beginning or end of a transaction; and while the
+// connection is in a transaction. Behind Wrap the statements run at once, under ctx.
+func (c *Conn) ExecWithNext(ctx context.Context, statements ...string) error {
+	for _, sql := range statements {
+		if err := checkNUL(sql); err != nil {
+			return err
+		}
+		switch keyword := sqllex.Keyword(sql); {
+		case !sqllex.Single(sql):
+			return fmt.Errorf("psyco: ExecWithNext takes one statement in each argument: %.60q", sql)
+		case keyword == "COPY" || slices.Contains(ofTransactions, keyword):
+			return fmt.Errorf("psyco: ExecWithNext cannot run %s: its statements are a transaction of their own", keyword)
+		case keyword == "DEALLOCATE":
+			c.c.forget()
+		case sqllex.ChangesNames(sql) && c.c.wire != nil:
+			c.c.renew()
+		}
+	}
+	return c.c.lead(ctx, statements...)
+}
+
+// ofTransactions begin statements that begin or end a transaction, or a part of one.
+var ofTransactions = []string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
+
+// CleanSession is a function for WithOnReset that gives each user of the pool a session as if it
+// were new, like DISCARD ALL (pgbouncer: server_reset_query): settings, roles, temporary tables,
+// LISTEN, session-level advisory locks, cursors WITH HOLD and currval are those of the user
+// before it no more. Prepared statements stay. It costs no round trip if the next statement has
+// arguments, see [Conn.ExecWithNext]. What WithOnConnect has set by SET is
+// reset too: put such settings into the connection string.
+func CleanSession(ctx context.Context, c *Conn) error {
+	if c.c.altered {
+		c.c.altered = false
+		c.c.renew()
+	}
+	return c.c.lead(ctx, cleaning...)
+}
+
+// cleaning is DISCARD ALL as its documentation lists it, but for DEALLOCATE ALL and DISCARD
+// PLANS: what was prepared depends on the session's state no more than it must.
+var cleaning = []string{
+	"CLOSE ALL", "SET SESSION AUTHORIZATION DEFAULT", "RESET ALL", "UNLISTEN *",
+	"SELECT pg_catalog.pg_advisory_unlock_all()", "DISCARD TEMP", "DISCARD SEQUENCES",
 }
 
 // PID returns the process ID of the server's backend, as pg_backend_pid() does.

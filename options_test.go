@@ -22,6 +22,7 @@ import (
 	"github.com/psyco-go/psyco/internal/dial/dialtest"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // TestWithDialer: all connections, those of cancel requests too, are the
@@ -485,4 +486,347 @@ func TestWarmUp(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// inEachMode opens databases with options in every mode.
+func inEachMode(t *testing.T, f func(t *testing.T, db *sql.DB, wrapped bool), opts ...psyco.Option) {
+	t.Helper()
+	for _, m := range testdb.Modes {
+		t.Run(m.Name, func(t *testing.T) {
+			dsn := pgserver.TestDSN(t)
+			if !m.Wrap {
+				f(t, open(t, dsn+m.DSN, opts...), false)
+				return
+			}
+			base, err := pq.NewConnector(dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f(t, openDB(t, psyco.Wrap(base, opts...)), true)
+		})
+	}
+}
+
+// TestCleanSession: whatever one user of the pool leaves in its session, the next one does not
+// meet, whatever it begins with and however that ends.
+func TestCleanSession(t *testing.T) {
+	ctx := t.Context()
+	firsts := []struct {
+		name string
+		run  func(db *sql.Conn) error // the first that is done with the connection when it is used again
+	}{
+		{"a query with arguments", func(db *sql.Conn) error {
+			return db.QueryRowContext(ctx, "SELECT %s::int, 'a'", 1).Scan(new(int), new(string))
+		}},
+		{"a native one", func(db *sql.Conn) error {
+			return db.QueryRowContext(ctx, "SELECT $1::int, 'a'", 1).Scan(new(int), new(string))
+		}},
+		{"one without", func(db *sql.Conn) error { return db.QueryRowContext(ctx, "SELECT 1").Scan(new(int)) }},
+		{"one that fails", func(db *sql.Conn) error {
+			if err := db.QueryRowContext(ctx, "SELECT 1 / %s::int", 0).Scan(new(int)); code(err) != "22012" {
+				return fmt.Errorf("not a division by zero: %w", err)
+			}
+			return nil
+		}},
+		{"a transaction that is rolled back", func(db *sql.Conn) error {
+			tx, err := db.BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelSerializable})
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			return tx.QueryRow("SELECT %s::int", 1).Scan(new(int))
+		}},
+		{"an empty transaction", func(db *sql.Conn) error {
+			tx, err := db.BeginTx(ctx, nil)
+			if err != nil {
+				return err
+			}
+			return tx.Rollback()
+		}},
+		{"a ping", func(db *sql.Conn) error { return db.PingContext(ctx) }},
+		{"a prepared statement", func(db *sql.Conn) error {
+			stmt, err := db.PrepareContext(ctx, "SELECT $1::int")
+			if err != nil {
+				return err
+			}
+			defer stmt.Close()
+			return stmt.QueryRow(1).Scan(new(int))
+		}},
+		{"typed rows", func(db *sql.Conn) error {
+			_, err := psyco.QueryAll[int](ctx, db, "SELECT 1")
+			return err
+		}},
+		{"ExecMany", func(db *sql.Conn) error {
+			_, err := psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s)", psyco.SliceRows([][]any{{1}, {2}}))
+			return err
+		}},
+		{"CopyRows", func(db *sql.Conn) error {
+			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, []string{"a"}, psyco.SliceRows([][]any{{1}, {2}}))
+			return err
+		}},
+	}
+	inEachMode(t, func(t *testing.T, db *sql.DB, wrapped bool) {
+		db.SetMaxOpenConns(1)
+		mustExec(t, db, "CREATE TABLE t (a int); CREATE SEQUENCE s; CREATE SCHEMA other; CREATE TABLE other.t (a int)")
+		mustExec(t, db, "DO $$BEGIN CREATE ROLE psyco_cleaned; EXCEPTION WHEN duplicate_object THEN NULL; END$$; GRANT ALL ON t TO psyco_cleaned; GRANT USAGE ON SCHEMA public TO psyco_cleaned")
+		pid := all(t, db, "SELECT pg_backend_pid()")[0]
+		for _, first := range firsts {
+			conn := mustConn(t, db)
+			for _, dirt := range []string{
+				"SET statement_timeout = '1h'", "SET search_path = other, public", "CREATE TEMP TABLE t (a text, b int)", "SELECT nextval('s')",
+				"SELECT pg_advisory_lock(1)", "LISTEN dirt", "DECLARE dirt CURSOR WITH HOLD FOR SELECT 1", "SELECT set_config('app.tenant', 'them', false)",
+				"SET SESSION AUTHORIZATION psyco_cleaned", "SET ROLE psyco_cleaned",
+			} {
+				mustExec(t, conn, dirt)
+			}
+			conn.Close()
+			conn = mustConn(t, db)
+			if err := first.run(conn); err != nil && !(wrapped && (first.name == "ExecMany" || first.name == "CopyRows")) {
+				t.Errorf("%s: %v", first.name, err)
+			}
+			for _, left := range []struct{ query, want string }{
+				{"SELECT current_user = session_user AND session_user <> 'psyco_cleaned'", "true"},
+				{"SELECT current_setting('statement_timeout')", "0"},
+				{"SELECT count(*) FROM pg_class WHERE relname = 't' AND relpersistence = 't' AND pg_table_is_visible(oid)", "0"},
+				{"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "0"},
+				{"SELECT count(*) FROM pg_listening_channels()", "0"},
+				{"SELECT count(*) FROM pg_cursors WHERE name = 'dirt'", "0"},
+				{"SELECT coalesce(current_setting('app.tenant', true), '')", ""},
+				{"SELECT 't'::regclass = 'public.t'::regclass", "true"},
+				{"SELECT pg_backend_pid()", pid},
+			} {
+				if got := all(t, conn, left.query); got[0] != left.want {
+					t.Errorf("after %s, %s: %s, want %s", first.name, left.query, got[0], left.want)
+				}
+			}
+			if err := conn.QueryRowContext(ctx, "SELECT currval('s')").Scan(new(int)); code(err) != "55000" {
+				t.Errorf("after %s, currval: %v", first.name, err)
+			}
+			conn.Close()
+		}
+	}, psyco.WithOnReset(psyco.CleanSession))
+}
+
+// TestCleanSessionCostsNoRoundTrip: the cleaning goes with the statement, and what was
+// prepared stays.
+func TestCleanSessionCostsNoRoundTrip(t *testing.T) {
+	db := testDB(t, psyco.WithOnReset(psyco.CleanSession))
+	db.SetMaxOpenConns(1)
+	ask := func() {
+		if err := db.QueryRow("SELECT %s::int, 'a'", 1).Scan(new(int), new(string)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 {
+		ask() // until it is prepared
+	}
+	before := stats(t, db)
+	for range 10 {
+		ask()
+	}
+	after := stats(t, db)
+	if n := after.RoundTrips - before.RoundTrips; n != 10 {
+		t.Errorf("10 statements took %d round trips", n)
+	}
+	if n := after.CacheHits - before.CacheHits; n != 10 {
+		t.Errorf("%d of 10 statements were prepared", n)
+	}
+	for range 1000 {
+		if err := db.Ping(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask()
+	if n := stats(t, db).BytesSent - after.BytesSent; n > 20_000 {
+		t.Errorf("pings made %d bytes wait for the next statement", n)
+	}
+}
+
+// TestExecWithNext: what is sent in front is done once, stays done, and if it fails nothing
+// else runs on the connection.
+func TestExecWithNext(t *testing.T) {
+	ctx := t.Context()
+	var first []string
+	onReset := psyco.WithOnReset(func(ctx context.Context, c *psyco.Conn) error { return c.ExecWithNext(ctx, first...) })
+	inEachMode(t, func(t *testing.T, db *sql.DB, wrapped bool) {
+		db.SetMaxOpenConns(1)
+		first = nil
+		mustExec(t, db, "CREATE TABLE log (what text); CREATE SCHEMA a; CREATE SCHEMA b; CREATE TABLE a.t (v int); CREATE TABLE b.t (v text); INSERT INTO a.t VALUES (7); INSERT INTO b.t VALUES ('007')")
+		pid := all(t, db, "SELECT pg_backend_pid()")[0]
+
+		first = []string{"INSERT INTO log VALUES ('first') -- with a comment", "SELECT set_config('app.tenant', 'acme', false), 2"}
+		if _, err := db.Exec("SELECT 1 / %s::int", 0); code(err) != "22012" {
+			t.Error(err)
+		}
+		first = nil
+		if got := all(t, db, "SELECT count(*), current_setting('app.tenant') FROM log WHERE what = %s", "first"); got[0] != "1,acme" {
+			t.Errorf("got %s", got)
+		}
+		// A statement is prepared anew where names mean other things.
+		for range 3 {
+			for _, schema := range []string{"a", "b"} {
+				first = []string{"SET search_path = " + schema}
+				if got, want := all(t, db, "SELECT v FROM t WHERE v = %s", map[string]any{"a": 7, "b": "007"}[schema]), map[string]string{"a": "7", "b": "007"}[schema]; len(got) != 1 || got[0] != want {
+					t.Errorf("in schema %s: %v", schema, got)
+				}
+			}
+		}
+		first = nil
+		mustExec(t, db, "RESET search_path")
+		if wrapped {
+			return // the statements run in the function, and it has their error
+		}
+		for _, then := range []struct {
+			name string
+			run  func() error
+		}{
+			{"arguments", func() error { _, err := db.Exec("INSERT INTO log VALUES (%s)", "then"); return err }},
+			{"none", func() error { _, err := db.Exec("INSERT INTO log VALUES ('then')"); return err }},
+			{"a transaction", func() error {
+				return psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+					_, err := tx.Exec("INSERT INTO log VALUES (%s)", "then")
+					return err
+				})
+			}},
+			{"ExecMany", func() error {
+				_, err := psyco.ExecMany(ctx, db, "INSERT INTO log VALUES (%s)", psyco.SliceRows([][]any{{"then"}, {"then"}}))
+				return err
+			}},
+			{"a batch", func() error {
+				var b psyco.Batch
+				b.Queue("INSERT INTO log VALUES (%s)", "then")
+				b.Queue("INSERT INTO log VALUES ('then')")
+				return b.Run(ctx, db)
+			}},
+			{"rows", func() error { return db.QueryRow("INSERT INTO log VALUES (%s) RETURNING 1", "then").Scan(new(int)) }},
+			{"copy", func() error {
+				_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"log"}, []string{"what"}, psyco.SliceRows([][]any{{"then"}}))
+				return err
+			}},
+		} {
+			first = []string{"SET app.fine = 'yes'", "SET nonexistent_parameter = 'x'"}
+			err := then.run()
+			var pe *pq.Error
+			if !errors.As(err, &pe) || pe.Code != "42704" || !strings.HasPrefix(err.Error(), "psyco: \"") || !strings.Contains(err.Error(), "SET nonexistent_parameter = 'x'") {
+				t.Errorf("%s: %v", then.name, err)
+			}
+			first = nil
+			now := all(t, db, "SELECT pg_backend_pid()")[0]
+			if now == pid {
+				t.Errorf("%s: the connection is still used", then.name)
+			}
+			pid = now
+		}
+		if got := all(t, db, "SELECT count(*) FROM log WHERE what = 'then'"); got[0] != "0" {
+			t.Errorf("%s statements ran", got[0])
+		}
+	}, onReset)
+
+	db := testDB(t)
+	for _, tt := range []struct{ name, sql, want string }{
+		{"two", "SET a.b = 1; SET a.c = 1", "takes one statement in each argument"},
+		{"none", " -- ", "takes one statement in each argument"},
+		{"NUL", "SET a.b = '\x00'", "NUL byte"},
+		{"COPY", "COPY t FROM STDIN", "cannot run COPY"},
+		{"the end of a transaction", "commit", "cannot run COMMIT"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			err := psyco.WithConn(ctx, db, func(c *psyco.Conn) error { return c.ExecWithNext(ctx, tt.sql) })
+			if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	tx := testdb.MustBegin(t, db)
+	if err := psyco.WithConn(ctx, tx, func(c *psyco.Conn) error { return c.ExecWithNext(ctx, "SET a.b = 1") }); err == nil {
+		t.Error("no error in a transaction")
+	}
+}
+
+// TestWithOnReset: the function sees every connection that is used again, with its user's
+// context, and its error costs the connection, not the statement.
+func TestWithOnReset(t *testing.T) {
+	inEachMode(t, func(t *testing.T, db *sql.DB, wrapped bool) {
+		db.SetMaxOpenConns(1)
+		pid := ""
+		for i := range 3 {
+			now := all(t, db, "SELECT pg_backend_pid(), current_setting('app.connected', true)")[0]
+			if wrapped {
+				now, _, _ = strings.Cut(now, ",")
+			} else if !strings.HasSuffix(now, ",yes") {
+				t.Errorf("what WithOnConnect has sent is not there: %s", now)
+			}
+			if i > 0 && now != pid {
+				t.Errorf("use %d is on another connection", i+1)
+			}
+			pid = now
+		}
+		ctx := context.WithValue(t.Context(), callerKey{}, "refuse")
+		rows, err := db.QueryContext(ctx, "SELECT pg_backend_pid()")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		if now := testdb.ScanAll(t, rows); now[0] == strings.TrimSuffix(pid, ",yes") {
+			t.Error("the connection that was refused is used")
+		}
+	}, psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error {
+		if c.PID() == 0 {
+			return nil // behind Wrap
+		}
+		return c.ExecWithNext(ctx, "SET app.connected = 'yes'")
+	}), psyco.WithOnReset(func(ctx context.Context, c *psyco.Conn) error {
+		if ctx.Value(callerKey{}) == "refuse" {
+			return errors.New("not this one")
+		}
+		res, err := c.Exec(ctx, "SELECT %(n)s::int", sql.Named("n", 1))
+		if err == nil {
+			_, err = res.RowsAffected()
+		}
+		return err
+	}))
+}
+
+// TestWithMaxLifetime: connections end when their time has come, those that were opened together
+// not together, and in the middle of nobody's work.
+func TestWithMaxLifetime(t *testing.T) {
+	ctx := t.Context()
+	var opened atomic.Int32
+	count := psyco.WithOnConnect(func(context.Context, *psyco.Conn) error { opened.Add(1); return nil })
+	db := testDB(t, count, psyco.WithMaxLifetime(time.Nanosecond, 0))
+	conn := mustConn(t, db)
+	pid := all(t, conn, "SELECT pg_backend_pid()")[0]
+	if again := all(t, conn, "SELECT pg_backend_pid()")[0]; again != pid {
+		t.Error("a connection ended while it was in use")
+	}
+	conn.Close()
+	if n := db.Stats().OpenConnections; n != 0 {
+		t.Error("it was not closed when it came back")
+	}
+
+	db = testDB(t, count, psyco.WithMaxLifetime(time.Hour, time.Hour))
+	opened.Store(0)
+	for range 5 {
+		if err := db.Ping(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := opened.Load(); n != 1 {
+		t.Errorf("%d connections within the time", n)
+	}
+
+	var lives []time.Duration
+	db = testDB(t, psyco.WithMaxLifetime(time.Hour, time.Minute), psyco.WithOnConnect(func(_ context.Context, c *psyco.Conn) error {
+		lives = append(lives, time.Until(psyco.Expires(c)))
+		return nil
+	}))
+	for range 5 {
+		if err := mustConn(t, db).PingContext(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	slices.Sort(lives)
+	if lives[0] < time.Hour-time.Minute || lives[0] >= lives[4] || lives[4] > time.Hour+time.Minute {
+		t.Errorf("they live for %v", lives)
+	}
 }

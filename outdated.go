@@ -30,7 +30,7 @@ func (c *conn) observe() {
 	switch {
 	case hidden, events.Has(wire.EventDDL | wire.EventSearchPath), events.Has(wire.EventSet) && sqllex.SetsNames(c.text):
 		c.renew()
-		c.redefined = true
+		c.redefined, c.altered = true, true
 	case over && c.redefined:
 		c.renew() // undone, or ON COMMIT DROP, or SET LOCAL
 	}

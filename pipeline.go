@@ -102,7 +102,7 @@ func (p *pipeline) send(ctx context.Context) error {
 	k := c.watch(ctx)
 	err := c.exchange(p.messages, p.answer)
 	complete := p.answered == len(p.described)
-	p.apart = err != nil && (complete || p.riders > 0 && c.wire.PrefixOutcome().Failed)
+	p.apart = err != nil && (complete || p.riders > 0 && c.wire.PrefixOutcome().Failed || c.lost != nil)
 	if err == nil && !complete {
 		err = fmt.Errorf("psyco: %w: the server answered %d of %d statements", wire.ErrProtocol, p.answered, len(p.described))
 		c.wire.Break(err)
@@ -526,7 +526,7 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 		}
 		return err
 	})
-	if done < len(plans) && pq.As(err) != nil && !(riders && c.wire.PrefixOutcome().Failed) {
+	if done < len(plans) && pq.As(err) != nil && c.lost == nil && !(riders && c.wire.PrefixOutcome().Failed) {
 		refused = plans[done]
 	}
 	return done, refused, err

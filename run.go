@@ -445,6 +445,7 @@ func (c *conn) declare(types []uint32) {
 // ride puts the queued small statements, and Close messages for evicted
 // statements, in front of the Parse or Bind that is sent next.
 func (c *conn) ride() {
+	c.rideLeads()
 	for _, sql := range c.queue {
 		c.wire.Prefix(sql)
 	}
@@ -466,6 +467,7 @@ func (c *conn) letGo() {
 // rode settles what rode along after its request has ended.
 func (c *conn) rode(err error) {
 	if c.wire.Flushed() {
+		c.rodeLeads(err)
 		c.queue = c.queue[:0]
 	} else {
 		// lib/pq refused the arguments before it sent anything.

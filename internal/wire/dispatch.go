@@ -28,7 +28,9 @@ func (c *Conn) track(typ byte, payload []byte) error {
 		s.tx.Store(uint32(payload[0]))
 	case CommandComplete:
 		tag := payload[:len(payload)-1]
-		s.events |= tagEvents(tag)
+		if !c.prefix.leading() {
+			s.events |= tagEvents(tag)
+		}
 		if c.reader.modes&modePrefix == 0 {
 			s.tag = append(s.tag[:0], tag...)
 		}

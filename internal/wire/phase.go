@@ -21,6 +21,7 @@ type phase struct {
 	rows    bool   // a DataRow may be next
 	columns int    // of the rows that may come, or unknown, or none
 	given   int    // the same, for rows that the server does not describe
+	riding  int    // outcomes of what rides in front, whose rows may have any number of columns
 }
 
 // want is an answer that is waited for, named like the message that completes it.
@@ -123,7 +124,7 @@ func (c *Conn) forget() {
 
 // restart is for a conversation in which nothing is waited for.
 func (p *phase) restart() {
-	p.asked, p.part, p.done, p.failed, p.rows, p.columns = p.asked[:0], partStart, false, false, false, ColumnsUnknown
+	p.asked, p.part, p.done, p.failed, p.rows, p.columns, p.riding = p.asked[:0], partStart, false, false, false, ColumnsUnknown, 0
 }
 
 // load makes sure that the next want is at hand, if there is one.
@@ -171,10 +172,13 @@ func (p *phase) answered() {
 
 // width is the number of columns of rows that may come.
 func (p *phase) width() int {
-	if p.columns == ColumnsUnknown {
-		return p.given
+	switch {
+	case p.columns != ColumnsUnknown:
+		return p.columns
+	case p.riding > 0:
+		return ColumnsUnknown
 	}
-	return p.columns
+	return p.given
 }
 
 // step goes on by one message and reports whether it may come now. payload, which
@@ -227,7 +231,7 @@ func (p *phase) synced() bool {
 		return false
 	}
 	p.answered()
-	p.failed, p.columns, p.rows = false, ColumnsUnknown, false
+	p.failed, p.columns, p.rows, p.riding = false, ColumnsUnknown, false, 0
 	return true
 }
 
@@ -271,6 +275,7 @@ func (p *phase) outcome(w want, typ byte, payload []byte) bool {
 		p.part, p.rows, p.done = partStart, false, true
 		return true
 	}
+	p.riding = max(p.riding-1, 0)
 	p.answered()
 	return true
 }
