@@ -6,10 +6,10 @@ import (
 	"image/color"
 	"image/png"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/testbrowser"
 )
 
 var screenshot = flag.String("screenshot", "", "write a picture of a report on a million sales to this file")
@@ -31,7 +31,7 @@ func TestBrowser(t *testing.T) {
 		{"light", "1", light, filepath.Join(t.TempDir(), "light.png")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			chromium(t, "--screenshot="+c.picture, "--window-size=1100,2120",
+			testbrowser.Chromium(t, "--screenshot="+c.picture, "--window-size=1100,2120",
 				"--blink-settings=preferredColorScheme="+c.scheme, "file://"+r.path(pageFile))
 			picture := decode(t, c.picture)
 			for what, colour := range map[string]string{"this year": c.l.year, "the year before": c.l.before} {
@@ -87,31 +87,4 @@ func hex(c color.NRGBA) string {
 		b = append(b, digits[v>>4], digits[v&15])
 	}
 	return string(b)
-}
-
-// chromium runs a browser without a window and without a network.
-func chromium(t *testing.T, args ...string) {
-	t.Helper()
-	var program string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		t.Skip("no Chromium is installed")
-	}
-	args = append([]string{"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--host-resolver-rules=MAP * ~NOTFOUND", "--user-data-dir=" + t.TempDir()}, args...)
-	if os.Geteuid() == 0 {
-		args = append([]string{"--no-sandbox"}, args...) // root's browser has no sandbox
-	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, errs.String())
-	}
 }

@@ -5,11 +5,11 @@ import (
 	"html"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/psyco-go/psyco/internal/testbrowser"
 )
 
 var screenshot = flag.String("screenshot", "", "write a picture of the list to this file")
@@ -72,40 +72,12 @@ func TestBrowser(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chromium(t, "--screenshot="+path, "--window-size=1100,1010", server.URL)
+		testbrowser.Chromium(t, "--screenshot="+path, "--window-size=1100,1010", server.URL)
 	}
-	dom := chromium(t, "--virtual-time-budget=30000", "--dump-dom", server.URL+"/driver")
+	dom := testbrowser.Chromium(t, "--virtual-time-budget=30000", "--dump-dom", server.URL+"/driver")
 	_, got, _ := strings.Cut(dom, `<pre id="seen">`)
 	got, _, _ = strings.Cut(got, "</pre>")
 	if got = html.UnescapeString(got); got != seen {
 		t.Errorf("the browser saw:\n%s\nwant:\n%s\nin:\n%s", got, seen, dom)
 	}
-}
-
-// chromium runs a browser without a window, and returns what it printed.
-func chromium(t *testing.T, args ...string) string {
-	t.Helper()
-	var program string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chrome"} {
-		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
-		}
-	}
-	if program == "" {
-		t.Skip("no Chromium is installed")
-	}
-	args = append([]string{"--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync",
-		"--user-data-dir=" + t.TempDir()}, args...)
-	if os.Geteuid() == 0 {
-		args = append([]string{"--no-sandbox"}, args...) // root's browser has no sandbox
-	}
-	cmd := exec.CommandContext(t.Context(), program, args...)
-	var out, errs strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%s: %v\n%s", program, err, errs.String())
-	}
-	return out.String()
 }
