@@ -159,6 +159,9 @@ func (m *many) execute(ctx context.Context, query string) error {
 		if err := m.pipe.addPrepared(ctx, &st); err != nil {
 			return m.failed(i, 1, c.explainPart([]statement{st}, 0, err))
 		}
+		if i == 0 {
+			m.pipe.reserve(src.len())
+		}
 	}
 	if m.pipe == nil {
 		return nil

@@ -29,6 +29,7 @@ import (
 type query struct {
 	placeholder.Query
 	redefines bool        // see sqllex.Redefines
+	copies    bool        // strayCopy has something against it
 	used      atomic.Bool // found in the cache since the last search for a victim
 }
 
@@ -38,7 +39,7 @@ func rewrite(text string, styles placeholder.Styles) (*query, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &query{Query: q, redefines: sqllex.Redefines(text)}, nil
+	return &query{Query: q, redefines: sqllex.Redefines(text), copies: strayCopy(text, nil) != nil}, nil
 }
 
 // nativeQuery is a text that the server gets as it is.
@@ -130,16 +131,17 @@ func numbered(dst []driver.NamedValue, args []any) []driver.NamedValue {
 // resolve takes a query text and its arguments apart into what is sent.
 func (c *conn) resolve(st *statement, text string, args []driver.NamedValue) error {
 	st.sql = text
-	if c.wire != nil {
+	var q *query
+	var err error
+	if len(args) > 0 {
+		q, err = c.con.rewriter.lookup(text)
+	}
+	if c.wire != nil && (q == nil || q.copies) {
 		if err := strayCopy(text, args); err != nil {
 			return err
 		}
 	}
-	if len(args) == 0 {
-		return nil
-	}
-	q, err := c.con.rewriter.lookup(text)
-	if err != nil {
+	if q == nil {
 		return err
 	}
 	return c.build(st, q, args)

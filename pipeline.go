@@ -49,6 +49,14 @@ func (p *pipeline) reset() {
 	p.open, p.apart = false, false
 }
 
+// reserve makes room for n executions in all, each as long as the first.
+func (p *pipeline) reserve(n int) {
+	more := n - len(p.plans)
+	p.messages = slices.Grow(p.messages, more*len(p.messages)/max(1, len(p.plans)))
+	p.plans, p.described = slices.Grow(p.plans, more), slices.Grow(p.described, more)
+	p.affected = slices.Grow(p.affected, n)
+}
+
 // addPrepared adds an execution and prepares its plan, in a round trip of its
 // own, if there is none.
 func (p *pipeline) addPrepared(ctx context.Context, st *statement) error {
