@@ -244,7 +244,7 @@ func copyDirection(text string) copyKind {
 // anything of it runs: a COPY TO STDOUT could only be dropped, and what stands
 // beside or inside of it be committed all the same.
 func strayCopy(text string, args []driver.NamedValue) error {
-	several := strings.Contains(strings.TrimRight(text, "; \t\r\n"), ";")
+	several := sqllex.Several(text)
 	if !several && sqllex.Keyword(text) != "COPY" {
 		return nil
 	}
@@ -252,7 +252,7 @@ func strayCopy(text string, args []driver.NamedValue) error {
 		kind := copyDirection(statement)
 		switch {
 		case kind == copyOther:
-		case several && sqllex.Count(text, 2) > 1:
+		case several:
 			if kind == copyFromClient {
 				return errors.New("psyco: COPY FROM STDIN is not supported among other statements: run it by itself, with an io.Reader as the argument of Exec, or with CopyFrom")
 			}

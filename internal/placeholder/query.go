@@ -125,7 +125,7 @@ func clientBound(sql string) bool {
 	case keyword == "EXPLAIN" && sqllex.ExplainsUtility(sql):
 		return true
 	}
-	return sqllex.Count(sql, 2) > 1
+	return sqllex.Several(sql)
 }
 
 // countNative returns the highest n of a $n, or -1 if the statement is of a kind

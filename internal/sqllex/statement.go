@@ -62,6 +62,12 @@ func Count(sql string, limit int) int {
 	return n
 }
 
+// Several reports whether a text holds more than one statement. Without a semicolon
+// in the middle, which is what most are like, it need not be read.
+func Several(sql string) bool {
+	return strings.IndexByte(strings.TrimRight(sql, "; \t\r\n"), ';') >= 0 && Count(sql, 2) > 1
+}
+
 // Single reports whether a text holds exactly one statement.
 func Single(sql string) bool { return Count(sql, 2) == 1 }
 
