@@ -158,6 +158,33 @@ func escapeText(b []byte, at int) []byte {
 	return b
 }
 
+// unescapeText undoes what the server has escaped.
+func unescapeText(cell []byte) []byte {
+	plain := make([]byte, 0, len(cell))
+	for i := 0; i < len(cell); i++ {
+		c := cell[i]
+		if c == '\\' && i+1 < len(cell) {
+			i++
+			switch c = cell[i]; c {
+			case 'b':
+				c = '\b'
+			case 'f':
+				c = '\f'
+			case 'n':
+				c = '\n'
+			case 'r':
+				c = '\r'
+			case 't':
+				c = '\t'
+			case 'v':
+				c = '\v'
+			}
+		}
+		plain = append(plain, c)
+	}
+	return plain
+}
+
 // textEncoder gives the encoder of a type for the text format.
 func textEncoder(kind columnKind) valueEncoder {
 	switch kind.base {

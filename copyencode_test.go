@@ -12,6 +12,12 @@ func TestEscapeText(t *testing.T) {
 		if got := string(escapeText([]byte("x\t"+in), 2)); got != "x\t"+want {
 			t.Errorf("%q became %q", in, got)
 		}
+		if got := string(unescapeText([]byte(want))); got != in {
+			t.Errorf("%q was read as %q", want, got)
+		}
+	}
+	if got := string(unescapeText([]byte(`\b\f\v\x\`))); got != "\b\f\vx\\" {
+		t.Errorf("read as %q", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"bytes"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -9,12 +10,15 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+	"unsafe"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/placeholder"
+	"github.com/psyco-go/psyco/internal/sqllex"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -200,14 +204,10 @@ func (c *conn) copyRows(ctx context.Context, table Identifier, columns []string,
 	}
 	c.wire.CopyInFunc(source.produce)
 	rows, err = c.runCopy(ctx, "CopyRows", &statement{sql: text})
-	switch atCommit := own && c.wire.CommandTag() != ""; { // all rows were loaded
-	case err == nil || !atCommit:
-		return rows, err
-	case c.lost != nil:
-		return 0, &commitError{err}
-	default:
-		return 0, &atCommitError{err}
+	if err != nil {
+		return 0, c.copyCommitted(own, err)
 	}
+	return rows, nil
 }
 
 // explain adds a hint to the server's error about a table that does not exist, if its
@@ -402,7 +402,7 @@ func (s copySource) produce(send func(frame []byte) error) error {
 		return nil
 	}
 	if s.binary {
-		frame = append(frame, "PGCOPY\n\xff\r\n\x00\x00\x00\x00\x00\x00\x00\x00\x00"...)
+		frame = wire.AppendCopyHeader(frame)
 	}
 	for row, err := range s.rows {
 		rows++
@@ -425,4 +425,304 @@ func (s copySource) produce(send func(frame []byte) error) error {
 		return flush()
 	}
 	return nil
+}
+
+// CopyOutRows runs a COPY … TO STDOUT statement and gives its rows as values of type T, by
+// the rules of [Query] (psycopg: copy.rows). It is [Query] for very many rows, which pass
+// database/sql by.
+//
+//	for r, err := range psyco.CopyOutRows[Reading](ctx, db, "COPY (SELECT id, value FROM readings WHERE day = %s) TO STDOUT", day) {
+//
+// A query or a table is copied. Nothing may follow STDOUT, because CopyOutRows chooses the
+// format: binary where it knows the forms of all values. It asks for the types of the
+// columns first, in the same transaction, which makes two round trips. Of a table
+// with generated columns, which COPY leaves out, name the columns. args are for the
+// placeholders of the statement; [Lax] may be among them.
+//
+// The COPY runs when the loop begins, each time anew; an error is the last thing that
+// comes. Leaving the loop stops the COPY and undoes what it has written. In a transaction,
+// which would fail with it, the rest of the rows is read and dropped instead, and so it is
+// after a value that does not fit T. The connection is taken meanwhile: the loop must not
+// use h if that is a *sql.Tx or *sql.Conn. Behind [Wrap] it is an error.
+func CopyOutRows[T any](ctx context.Context, h Handle, sql string, args ...any) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
+		r := newTypedRows[T]()
+		args := r.options(args)
+		left := false
+		_, err := doCopy(ctx, h, "CopyOutRows", func(ctx context.Context, c *conn) (int64, error) {
+			return c.copyOutRows(c.announce(ctx, sql), sql, numbered(nil, args), &r.to, func(row *wireRow) error {
+				r.first[0] = none
+				r.to.dest = unsafe.Pointer(&r.first[0])
+				err := r.to.fill(row)
+				if err == nil {
+					err = r.to.end()
+				}
+				if err == nil && !yield(r.first[0], nil) {
+					left, err = true, errLoopLeft
+				}
+				return err
+			})
+		})
+		if err != nil && !left {
+			yield(none, err)
+		}
+	}
+}
+
+// errLoopLeft stops a COPY whose rows nobody wants any more.
+var errLoopLeft = errors.New("the loop was left")
+
+// copyOutRows finds out the types of what is copied and passes on its rows, in one
+// transaction, as copyRows does.
+func (c *conn) copyOutRows(ctx context.Context, text string, args []driver.NamedValue, to *rowScanner, each func(*wireRow) error) (rows int64, err error) {
+	if c.wire != nil && copyDirection(text) != copyToClient {
+		return 0, errCopySource(text)
+	}
+	st, err := c.copyStatement("CopyOutRows", text, args, copyToClient)
+	if err != nil {
+		return 0, err
+	}
+	source, err := cutCopySource(st.sql)
+	if err != nil {
+		return 0, err
+	}
+	own := !c.inTransaction()
+	if own {
+		c.queue = append(c.queue, "BEGIN")
+		defer func() {
+			if rerr := c.endOwn(); err == nil {
+				err = rerr
+			}
+		}()
+	}
+	k := c.watch(ctx)
+	d, err := c.description(source.query, nil)
+	if err = c.finish(k, err); err != nil {
+		if pe, ok := err.(*pq.Error); ok && source.table {
+			unplaced := *pe // the text is psyco's
+			unplaced.Position = ""
+			return 0, &unplaced
+		}
+		return 0, c.explain(st, err)
+	}
+	plan, err := planOf(to.typ, rowColumns(d.Fields), to.lax)
+	if err != nil {
+		return 0, err
+	}
+	w := &copyReader{each: each, drop: !own, binary: true}
+	w.row = wireRow{plan: plan.forCopy(to, true), own: true, zone: c.location()}
+	if w.row.plan == nil || w.row.plan.zoned && w.row.zone == nil {
+		w.row.plan, w.binary = plan.forCopy(to, false), false
+	}
+	sent := *st
+	if sent.sql = st.sql[:source.end]; w.binary {
+		sent.sql += " (FORMAT binary)"
+	}
+	if own {
+		sent.sql += ";COMMIT"
+	}
+	c.wire.CopyOut(w, c.abortCopy)
+	rows, err = c.runCopy(ctx, "CopyOutRows", &sent)
+	if err != nil {
+		return 0, c.copyCommitted(own, err)
+	}
+	if w.err == nil && (len(w.rest) > 0 || w.binary && !w.over) {
+		w.err = errShortCopy
+	}
+	if w.err != nil {
+		return 0, &streamError{what: "CopyOutRows", cause: w.err}
+	}
+	return rows, nil
+}
+
+// copyCommitted makes an error of a COPY one of the COMMIT behind it, if own says that
+// there is one, and it has come to that.
+func (c *conn) copyCommitted(own bool, err error) error {
+	switch atCommit := own && c.wire.CommandTag() != ""; { // all rows were copied
+	case err == nil || !atCommit:
+		return err
+	case c.lost != nil:
+		return &commitError{err}
+	default:
+		return &atCommitError{err}
+	}
+}
+
+// copySpan is what a COPY … TO STDOUT copies.
+type copySpan struct {
+	query string // which has the columns; those of a query where they are in the text
+	table bool
+	end   int // of STDOUT
+}
+
+func errCopySource(text string) error {
+	return fmt.Errorf("psyco: CopyOutRows needs COPY a query or a table TO STDOUT with nothing behind it, because it chooses the format, not %.60q", text)
+}
+
+// cutCopySource takes a COPY … TO STDOUT apart.
+func cutCopySource(text string) (c copySpan, err error) {
+	start, open, depth, to := -1, -1, 0, -1
+	for s := sqllex.NewScanner(text); ; {
+		t := s.Next()
+		word := ""
+		if t.Kind == sqllex.Word && depth == 0 {
+			word = sqllex.Upper(t.Text(text))
+		}
+		switch {
+		case t.Kind.IsSpace():
+			continue
+		case c.end > 0 && (t.Kind == sqllex.End || t.Text(text) == ";"):
+			if t.Kind != sqllex.End {
+				continue
+			}
+			inner := text[start:to]
+			switch {
+			case open == start: // in place, so that positions stay the same
+				inner = inner[1:strings.LastIndexByte(inner, ')')]
+				c.query = strings.Repeat(" ", utf8.RuneCountInString(text[:start+1])) + inner
+			case open > 0:
+				c.query, c.table = "SELECT "+text[open+1:strings.LastIndexByte(text[:to], ')')]+" FROM ONLY "+text[start:open], true
+			default:
+				c.query, c.table = "SELECT * FROM ONLY "+inner, true
+			}
+			return c, nil
+		case c.end > 0 || t.Kind == sqllex.End:
+			return c, errCopySource(text)
+		case start < 0:
+			if word != "COPY" {
+				start = t.Start
+			}
+		case to >= 0 && word == "STDOUT":
+			c.end = t.Stop
+		case word == "TO":
+			to = t.Start
+		}
+		if t.Kind == sqllex.Symbol {
+			switch text[t.Start] {
+			case '(':
+				if depth++; depth == 1 && open < 0 {
+					open = t.Start
+				}
+			case ')':
+				depth--
+			}
+		}
+	}
+}
+
+// forCopy is the plan for the data of a COPY into Ts. It is nil if there are types whose
+// binary form only the server can read.
+func (plan *rowPlan) forCopy(to *rowScanner, binary bool) *directPlan {
+	d := newDirectPlan(plan, to.typ, to.lax)
+	for i := range d.columns {
+		c := &d.columns[i]
+		switch {
+		case binary && c.format == 0 && !pgform.IsText(plan.columns[i].oid):
+			return nil
+		case !binary && c.format == 1:
+			*c = directColumn{zero: c.zero}
+		}
+	}
+	return d
+}
+
+// copyReader reads the data of a COPY … TO STDOUT.
+type copyReader struct {
+	row    wireRow
+	binary bool
+	each   func(*wireRow) error
+	drop   bool  // after an error the rest is read and dropped, and the COPY not stopped
+	err    error // the first, about the data or of each
+
+	begun, over bool   // the header was read, and the end
+	rest        []byte // of a row whose other part is still to come
+	cells       []byte // scratch
+}
+
+var errShortCopy = fmt.Errorf("psyco: %w: the data of a COPY ends within a row", wire.ErrProtocol)
+
+// Write implements [io.Writer].
+func (r *copyReader) Write(p []byte) (int, error) {
+	if r.err != nil {
+		return len(p), nil
+	}
+	data := p
+	if len(r.rest) > 0 {
+		r.rest = append(r.rest, p...)
+		data = r.rest
+	}
+	cut := r.cutLine
+	if r.binary {
+		cut = r.cutBinary
+	}
+	for {
+		var columns []byte
+		var ok bool
+		columns, data, ok, r.err = cut(data)
+		if !ok || r.err != nil {
+			break
+		}
+		if r.err = r.row.take(columns); r.err == nil {
+			r.err = r.each(&r.row)
+		}
+		if r.err != nil {
+			break
+		}
+	}
+	r.rest = append(r.rest[:0], data...)
+	if r.err != nil && !r.drop {
+		return 0, r.err
+	}
+	return len(p), nil
+}
+
+// cutBinary cuts the columns of a row off the data, as [wire.CutColumn] reads them. It
+// reports false if there is no whole row.
+func (r *copyReader) cutBinary(data []byte) (columns, rest []byte, ok bool, err error) {
+	if !r.begun {
+		if data, r.begun, err = wire.CutCopyHeader(data); !r.begun {
+			return nil, data, false, err
+		}
+	}
+	columns, rest, n, err := wire.CutCopyRow(data)
+	switch {
+	case err != nil:
+	case r.over && len(data) > 0:
+		err = fmt.Errorf("psyco: %w: %d bytes behind the end of a COPY", wire.ErrProtocol, len(data))
+	case n == -1:
+		r.over = true
+	case columns != nil:
+		return columns, rest, true, r.counts(n)
+	}
+	return nil, rest, false, err
+}
+
+// counts checks the number of a row's columns.
+func (r *copyReader) counts(n int) error {
+	if n == len(r.row.plan.columns) {
+		return nil
+	}
+	return fmt.Errorf("a row has %d columns, and %d were described: name the columns of a table that has generated ones", n, len(r.row.plan.columns))
+}
+
+// cutLine is cutBinary for the text format (PostgreSQL: CopyAttributeOutText).
+func (r *copyReader) cutLine(data []byte) (columns, rest []byte, ok bool, err error) {
+	line, rest, ok := bytes.Cut(data, []byte{'\n'})
+	if !ok {
+		return nil, data, false, nil
+	}
+	r.cells = r.cells[:0]
+	n := 0
+	for more := true; more; n++ {
+		var cell []byte
+		cell, line, more = bytes.Cut(line, []byte{'\t'})
+		if string(cell) == `\N` {
+			cell = nil
+		} else if bytes.IndexByte(cell, '\\') >= 0 {
+			cell = unescapeText(cell)
+		}
+		r.cells = wire.AppendColumn(r.cells, cell)
+	}
+	return r.cells, rest, true, r.counts(n)
 }

@@ -11,6 +11,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -583,5 +584,176 @@ func TestCopyRowsAdapter(t *testing.T) {
 	equalRows(t, all(t, db, "SELECT s FROM t"), "yes", "plain")
 	if _, err := psyco.CopyRows(context.Background(), db, psyco.Identifier{"t"}, []string{"s"}, psyco.SliceRows([][]any{{false}})); err == nil || !strings.Contains(err.Error(), `row 1: column "s": `) || !strings.Contains(err.Error(), "no is not an answer") {
 		t.Errorf("got %v", err)
+	}
+}
+
+type reading struct {
+	ID    int64
+	Name  *string
+	Value float64
+	At    time.Time
+}
+
+const (
+	readings    = "SELECT i::int8 AS id, CASE WHEN i % 3 > 0 THEN repeat('x\t\\', i) END AS name, i * 1.5::float8 AS value, '2024-02-29 12:00+00'::timestamptz AS at FROM generate_series(1, %s) i"
+	readingsTyp = "SELECT i AS id, name, value::numeric AS value, at FROM (" + readings + ") r (i, name, value, at)"
+)
+
+// TestCopyOutRows compares with QueryAll: in the binary format and, because of a numeric, in
+// text.
+func TestCopyOutRows(t *testing.T) {
+	inModes(t, func(t *testing.T, db *sql.DB) {
+		behindWrap := wrapped(t)
+		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
+			for _, query := range []string{readings, readingsTyp} {
+				got, err := collected(psyco.CopyOutRows[reading](t.Context(), h, "COPY ("+query+") TO STDOUT", 300))
+				if behindWrap {
+					if want := "psyco: CopyOutRows needs psyco's own connection, not one behind Wrap"; err == nil || err.Error() != want {
+						t.Errorf("error %v", err)
+					}
+					continue
+				}
+				want, qerr := psyco.QueryAll[reading](t.Context(), h, query, 300)
+				if err != nil || qerr != nil || len(got) != 300 || !reflect.DeepEqual(got, want) {
+					t.Errorf("%s: %d rows; %v; %v", query, len(got), err, qerr)
+				}
+			}
+		})
+	})
+}
+
+func TestCopyOutRowsOf(t *testing.T) {
+	db := testDB(t)
+	mustExec(t, db, `CREATE TABLE plain (id int, name text); INSERT INTO plain VALUES (1, 'a'), (2, NULL);
+		CREATE TABLE "to" (id int, name text, twice int GENERATED ALWAYS AS (id * 2) STORED); INSERT INTO "to" VALUES (3, 'b');
+		CREATE TABLE parts (id int, name text) PARTITION BY LIST (id)`)
+	type row struct {
+		ID   int
+		Name sql.Null[string]
+	}
+	a, null, b := row{1, sql.Null[string]{V: "a", Valid: true}}, row{ID: 2}, row{3, sql.Null[string]{V: "b", Valid: true}}
+	for _, tt := range []struct {
+		name, text string
+		args       []any
+		want       []row
+		err        string
+	}{
+		{"a table", "COPY plain TO STDOUT", nil, []row{a, null}, ""},
+		{"columns", "copy plain (name, id) to stdout;", nil, []row{a, null}, ""},
+		{"a comment", "/* TO */ COPY plain -- (x)\n (id, name) TO STDOUT -- end", nil, []row{a, null}, ""},
+		{"a quoted name", `COPY "to" (id, name) TO STDOUT`, nil, []row{b}, ""},
+		{"a schema", "COPY public.plain TO STDOUT", nil, []row{a, null}, ""},
+		{"a query", "COPY (SELECT id, name FROM plain WHERE name = %(n)s) TO STDOUT", []any{map[string]any{"n": "a"}}, []row{a}, ""},
+		{"$1", "COPY (SELECT id, name FROM plain WHERE id = ANY($1)) TO STDOUT", []any{pq.Array([]int{1})}, []row{a}, ""},
+		{"no rows", "COPY (SELECT id, name FROM plain WHERE false) TO STDOUT", nil, []row{}, ""},
+		{"RETURNING", "COPY (UPDATE plain SET id = id RETURNING id, name) TO STDOUT", nil, []row{a, null}, ""},
+		{"what fits not", "COPY (SELECT 1 AS id) TO STDOUT", nil, nil, `psyco_test.row does not fit the query: the field row.Name has no column "name"`},
+		{"lax", "COPY (SELECT 4 AS id, 5 AS more) TO STDOUT", []any{psyco.Lax()}, []row{{ID: 4}}, ""},
+		{"NULL", "COPY (SELECT NULL::int AS id, '' AS name) TO STDOUT", nil, nil, `psyco: CopyOutRows: row 1, column "id", field row.ID: `},
+		{"generated columns", `COPY "to" TO STDOUT`, []any{psyco.Lax()}, nil, "psyco: CopyOutRows: a row has 2 columns, and 3 were described: name the columns of a table that has generated ones"},
+		{"partitions", "COPY parts TO STDOUT", nil, nil, `pq: cannot copy from partitioned table "parts"`},
+		{"options", "COPY plain TO STDOUT (FORMAT csv)", nil, nil, "psyco: CopyOutRows needs COPY a query or a table TO STDOUT with nothing behind it"},
+		{"another statement", "COPY plain TO STDOUT; SELECT 1", nil, nil, "psyco: CopyOutRows needs COPY a query or a table TO STDOUT with nothing behind it"},
+		{"no COPY", "SELECT 1", nil, nil, "psyco: CopyOutRows needs COPY a query or a table TO STDOUT"},
+		{"in", "COPY plain FROM STDIN", nil, nil, "psyco: CopyOutRows needs COPY a query or a table TO STDOUT"},
+		{"a table that is missing", "COPY missing TO STDOUT", nil, nil, `pq: relation "missing" does not exist (42P01)`},
+		{"a column that is missing", "COPY (SELECT id, nam FROM plain) TO STDOUT", nil, nil, `pq: column "nam" does not exist at column 18 (42703)`},
+		{"behind what is not ASCII", "/* ä€ */ COPY (SELECT id, nam FROM plain) TO STDOUT", nil, nil, `pq: column "nam" does not exist at column 27 (42703)`},
+		{"an error in the middle", "COPY (SELECT 10 / (5 - i) AS id, '' AS name FROM generate_series(1, 9) i) TO STDOUT", nil, nil, "pq: division by zero (22012)"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			onHandles(t, db, func(t *testing.T, h psyco.Handle) {
+				if _, ok := h.(*sql.Tx); ok && strings.HasPrefix(tt.err, "pq:") {
+					h = db // it would fail the transaction
+				}
+				got, err := collected(psyco.CopyOutRows[row](t.Context(), h, tt.text, tt.args...))
+				if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+					t.Errorf("error %v, want %v", err, tt.err)
+				}
+				if tt.err == "" && !reflect.DeepEqual(got, tt.want) {
+					t.Errorf("got %v, want %v", got, tt.want)
+				}
+				mustExec(t, h, "SELECT %s", 1)
+			})
+		})
+	}
+}
+
+// TestCopyOutRowsLeft leaves the loop, in all ways.
+func TestCopyOutRowsLeft(t *testing.T) {
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE n (id int)")
+	for _, text := range []string{
+		"COPY (SELECT i FROM generate_series(1, %s) i) TO STDOUT",
+		"COPY (SELECT i::numeric FROM generate_series(1, %s) i) TO STDOUT",
+		"COPY (INSERT INTO n SELECT i FROM generate_series(1, %s) i RETURNING id) TO STDOUT",
+	} {
+		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
+			for _, n := range []int{1, 2, 100_000} {
+				left := 0
+				for i, err := range psyco.CopyOutRows[int](t.Context(), h, text, 100_000) {
+					if left++; err != nil || i != left {
+						t.Fatalf("row %d is %d; %v", left, i, err)
+					}
+					if left == n {
+						break
+					}
+				}
+				mustExec(t, h, "SELECT %s", n)
+			}
+		})
+	}
+	t.Run("panic", func(t *testing.T) {
+		func() {
+			defer func() {
+				if p := recover(); p != "stop" {
+					t.Errorf("recovered %v", p)
+				}
+			}()
+			for range psyco.CopyOutRows[int](t.Context(), db, "COPY (SELECT generate_series(1, 9)) TO STDOUT") {
+				panic("stop")
+			}
+		}()
+		mustExec(t, db, "SELECT %s", 1)
+	})
+	t.Run("context", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var err error
+		for _, err = range psyco.CopyOutRows[int](ctx, db, "COPY (SELECT i FROM generate_series(1, 10000000) i) TO STDOUT") {
+			cancel()
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v", err)
+		}
+		mustExec(t, db, "SELECT %s", 1)
+	})
+	t.Run("a misfit in a transaction", func(t *testing.T) {
+		tx := mustBegin(t, db)
+		_, err := collected(psyco.CopyOutRows[int8](t.Context(), tx, "COPY (SELECT generate_series(1, 1000)) TO STDOUT"))
+		if err == nil || !strings.HasPrefix(err.Error(), `psyco: CopyOutRows: row 128, column "generate_series": `) {
+			t.Errorf("error %v", err)
+		}
+		mustExec(t, tx, "SELECT %s", 1)
+		if err := tx.Commit(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestCopyOutRowsRoundTrips(t *testing.T) {
+	db := testDB(t)
+	tx := mustBegin(t, db)
+	defer tx.Rollback()
+	for name, h := range map[string]psyco.Handle{"outside of a transaction": mustConn(t, db), "in one": tx} {
+		mustExec(t, h, "SELECT 1")
+		n := roundTrips(t, h, func() {
+			if _, err := collected(psyco.CopyOutRows[int](t.Context(), h, "COPY (SELECT generate_series(1, 3)) TO STDOUT")); err != nil {
+				t.Error(err)
+			}
+		})
+		if n != 2 {
+			t.Errorf("%s: %d round trips", name, n)
+		}
 	}
 }

@@ -290,6 +290,23 @@ func ExampleCopyFrom() {
 	// Output: 2 rows
 }
 
+func ExampleCopyOutRows() {
+	type reading struct {
+		ID    int
+		Value float64
+	}
+	sum := 0.0
+	for r, err := range psyco.CopyOutRows[reading](context.Background(), copyDB(),
+		"COPY (SELECT i AS id, i / 2.0::float8 AS value FROM generate_series(1, %s) i) TO STDOUT", 100_000) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		sum += r.Value
+	}
+	fmt.Println(sum)
+	// Output: 2.500025e+09
+}
+
 func ExampleCopyTo() {
 	n, err := psyco.CopyTo(context.Background(), copyDB(), os.Stdout,
 		"COPY (SELECT i, i * i AS square FROM generate_series(1, 9) i WHERE i > %s) TO STDOUT (FORMAT csv, HEADER)", 7)

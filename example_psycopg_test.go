@@ -195,11 +195,24 @@ func Example_copy() {
 	n, err := psyco.CopyRows(ctx, db, psyco.Identifier{"clients"}, []string{"name", "since"}, rows)
 	must(err)
 	fmt.Println(n)
+
+	type client struct {
+		ID   int
+		Name string
+	}
+	for c, err := range psyco.CopyOutRows[client](ctx, db, "COPY (SELECT id, name FROM clients WHERE id > %s) TO STDOUT", 3) {
+		must(err)
+		fmt.Println(c.ID, c.Name)
+	}
 	// Output:
 	// Stark,tony@stark.example
 	// Wayne,
 	// 2 2
 	// 2
+	// 4 Stark
+	// 5 Wayne
+	// 6 Hooli
+	// 7 Umbrella
 }
 
 func Example_manyRows() {

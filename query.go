@@ -153,6 +153,14 @@ func newTypedRows[T any]() *typedRows[T] {
 // openRows runs a query.
 func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r *typedRows[T], err error) {
 	r = newTypedRows[T]()
+	args = r.options(args)
+	r.to.Context, r.to.query = ctx, query
+	r.rows, err = h.QueryContext(&r.to.wanted, query, args...)
+	return r, err
+}
+
+// options applies those among the arguments of a query, and returns the others.
+func (r *typedRows[T]) options(args []any) []any {
 	for i := 0; i < len(args); i++ {
 		if o, ok := args[i].(RowOption); ok {
 			o.apply(&r.to)
@@ -160,9 +168,7 @@ func openRows[T any](ctx context.Context, h Handle, query string, args []any) (r
 			i--
 		}
 	}
-	r.to.Context, r.to.query = ctx, query
-	r.rows, err = h.QueryContext(&r.to.wanted, query, args...)
-	return r, err
+	return args
 }
 
 // manyItems is from how many items on they are copied once at the end, and not each

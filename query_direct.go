@@ -221,8 +221,7 @@ func (c *conn) wireRows(plan *directPlan) *wireRow {
 	return row
 }
 
-// deliver makes the columns of a DataRow the one value of dest, if somebody wants it, and
-// refuses those that can be no values of their types. Who takes rows out of turn keeps
+// deliver makes the columns of a DataRow the one value of dest, if somebody wants it. Who takes rows out of turn keeps
 // them, as a driver in front of psyco's that reads all into memory does: these get memory of their
 // own.
 func (row *wireRow) deliver(columns []byte, dest []driver.Value) error {
@@ -236,6 +235,15 @@ func (row *wireRow) deliver(columns []byte, dest []driver.Value) error {
 	} else {
 		row.turn, row.overrun = row.by.turn, false
 	}
+	if err := row.take(columns); err != nil {
+		return err
+	}
+	dest[0] = row
+	return nil
+}
+
+// take makes columns the row's, and refuses those that can be no values of their types.
+func (row *wireRow) take(columns []byte) error {
 	row.columns, row.texts = columns, 0
 	for i := range row.plan.columns {
 		column, rest, ok := wire.CutColumn(columns)
@@ -251,7 +259,6 @@ func (row *wireRow) deliver(columns []byte, dest []driver.Value) error {
 			row.texts += len(column)
 		}
 	}
-	dest[0] = row
 	return nil
 }
 

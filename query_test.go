@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"net/netip"
 	"reflect"
@@ -812,10 +813,10 @@ func TestQueryZone(t *testing.T) {
 	})
 }
 
-// differing is a pair of ways to read rows as values of a type.
+// differing are ways to read rows as values of a type.
 type differing struct {
-	name            string
-	direct, scanned func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error)
+	name                    string
+	direct, scanned, copied func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error)
 }
 
 func bothWays[T any]() differing {
@@ -827,7 +828,22 @@ func bothWays[T any]() differing {
 		}
 		defer rows.Close()
 		return c.scan(rows)
+	}, func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error) {
+		items, err := collected(psyco.CopyOutRows[T](ctx, h, "COPY ("+query+") TO STDOUT", args...))
+		return items, err
 	}}
+}
+
+// collected is what an iterator gives until its error.
+func collected[T any](rows iter.Seq2[T, error]) ([]T, error) {
+	items := []T{}
+	for item, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
 }
 
 type (
@@ -835,8 +851,8 @@ type (
 	status  string
 )
 
-// TestQueryDirectAsScanned reads values of every type into fields of every type, directly
-// and by way of database/sql.
+// TestQueryDirectAsScanned reads values of every type into fields of every type, directly,
+// by way of database/sql, and of the data of a COPY.
 func TestQueryDirectAsScanned(t *testing.T) {
 	targets := []differing{
 		bothWays[int](), bothWays[int8](), bothWays[int16](), bothWays[int32](), bothWays[int64](), bothWays[*int64](),
@@ -911,7 +927,15 @@ func TestQueryDirectAsScanned(t *testing.T) {
 			}
 			for _, target := range targets {
 				_, _ = target.direct(t.Context(), conn, all, 0, 0)
-				if compare(target, 1, 51+len(tt.values)) {
+				ok := compare(target, 1, 51+len(tt.values))
+				copied, err := target.copied(t.Context(), conn, all, 1, 51+len(tt.values))
+				direct, want := target.direct(t.Context(), conn, all, 1, 51+len(tt.values))
+				if text := strings.Replace(fmt.Sprint(err), "psyco: CopyOutRows: ", "psyco: ", 1); text != fmt.Sprint(want) {
+					t.Errorf("%s into %s: error %v copied, %v directly", tt.typ, target.name, err, want)
+				} else if ok && !equalNaN(copied, direct) {
+					t.Errorf("%s into %s:\n%#v copied\n%#v directly", tt.typ, target.name, copied, direct)
+				}
+				if ok {
 					continue
 				}
 				for n := 50; n <= 51+len(tt.values); n++ {

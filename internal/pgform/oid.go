@@ -58,6 +58,15 @@ func ArrayOID(elem uint32) uint32 { return arrayOIDs[elem] }
 // IsArrayOID reports whether a type is one of the arrays that ArrayOID gives.
 func IsArrayOID(oid uint32) bool { return ElementOID(oid) != 0 }
 
+// IsText reports whether the binary form of a type's values is their text.
+func IsText(oid uint32) bool {
+	switch oid {
+	case OIDText, OIDVarchar, OIDBpchar, OIDName, OIDJSON, OIDXML:
+		return true
+	}
+	return false
+}
+
 // ElementOID gives the element type of an array type that ArrayOID gives, else 0.
 func ElementOID(array uint32) uint32 { return elementOIDs[array] }
 

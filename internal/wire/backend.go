@@ -97,6 +97,64 @@ func CutColumn(row []byte) (column, rest []byte, ok bool) {
 	return row[:size:size], row[size:], true
 }
 
+// copySignature begins the data of a binary COPY (PostgreSQL: BinarySignature).
+const copySignature = "PGCOPY\n\xff\r\n\x00"
+
+// AppendCopyHeader appends the header of a binary COPY.
+func AppendCopyHeader(b []byte) []byte {
+	return append(append(b, copySignature...), 0, 0, 0, 0, 0, 0, 0, 0)
+}
+
+// CutCopyHeader cuts the header off the data of a binary COPY. It reports false if not all
+// of it is there.
+func CutCopyHeader(data []byte) (rest []byte, ok bool, err error) {
+	const fixed = len(copySignature) + 8
+	if n := min(len(data), len(copySignature)); string(data[:n]) != copySignature[:n] {
+		return data, false, protocolErrorf("the data of a binary COPY begins with %.20q", data)
+	}
+	if len(data) < fixed {
+		return data, false, nil
+	}
+	extension := int64(binary.BigEndian.Uint32(data[fixed-4:]))
+	if flags := binary.BigEndian.Uint32(data[fixed-8:]); flags != 0 || extension > shortLimit {
+		return data, false, protocolErrorf("the data of a binary COPY has the flags %#x and a header of %d more bytes", flags, extension)
+	}
+	if int64(len(data)-fixed) < extension {
+		return data, false, nil
+	}
+	return data[fixed+int(extension):], true, nil
+}
+
+// CutCopyRow cuts the first row off the data of a binary COPY behind its header: n columns,
+// as CutColumn reads them. n is -1 at the end of the data, and columns is nil if not all of
+// the row is there.
+func CutCopyRow(data []byte) (columns, rest []byte, n int, err error) {
+	if len(data) < 2 {
+		return nil, data, 0, nil
+	}
+	if n = int(int16(binary.BigEndian.Uint16(data))); n < 0 {
+		if n != -1 {
+			err = protocolErrorf("a row of %d columns in the data of a COPY", n)
+		}
+		return nil, data[2:], n, err
+	}
+	end := 2
+	for range n {
+		if len(data)-end < 4 {
+			return nil, data, n, nil
+		}
+		size := int64(int32(binary.BigEndian.Uint32(data[end:])))
+		if size < -1 {
+			return nil, data, n, protocolErrorf("a column of %d bytes in the data of a COPY", size)
+		}
+		if end += 4; int64(len(data)-end) < size {
+			return nil, data, n, nil
+		}
+		end += int(max(size, 0))
+	}
+	return data[2:end:end], data[end:], n, nil
+}
+
 // AppendColumn appends to the rest of a DataRow what CutColumn reads.
 func AppendColumn(row, column []byte) []byte {
 	if column == nil {

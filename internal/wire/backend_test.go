@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -92,6 +93,63 @@ func TestFrontendLimits(t *testing.T) {
 
 // FuzzParsers checks that what the parsers accept is exactly what was meant: the
 // same values encoded again give the same bytes.
+// FuzzCopyRow cuts the data of a binary COPY in two at any place: the rows are the same.
+func FuzzCopyRow(f *testing.F) {
+	row := AppendColumn(AppendColumn([]byte{0, 2}, []byte("one")), nil)
+	whole := append(append(append(AppendCopyHeader(nil), row...), row...), 0xff, 0xff)
+	f.Add(whole, 7)
+	f.Add(whole, 24)
+	f.Add(append(whole[:len(whole)-2:len(whole)-2], 0, 1, 0xff, 0xff, 0xff, 0xfe), 3)
+	f.Add(append(AppendCopyHeader(nil)[:15], 0, 0, 0, 3, 1, 2, 3, 0, 0), 20)
+	f.Add([]byte("PGCOPY\n\xff\r\n\x00\x00\x01\x00\x00\x00\x00\x00\x00"), 2)
+	cut := func(pieces ...[]byte) (rows []string, left string, err error) {
+		var data []byte
+		begun := false
+		for _, piece := range pieces {
+			data = append(data, piece...)
+			if !begun {
+				if data, begun, err = CutCopyHeader(data); err != nil || !begun {
+					if err != nil {
+						return nil, "", err
+					}
+					continue
+				}
+			}
+			for {
+				columns, rest, n, err := CutCopyRow(data)
+				if err != nil {
+					return rows, "", err
+				}
+				data = rest
+				if columns == nil && n != -1 {
+					break
+				}
+				for i := range n {
+					column, after, ok := CutColumn(columns)
+					if !ok {
+						f.Fatalf("column %d of a whole row cannot be cut", i)
+					}
+					columns = after
+					rows = append(rows, fmt.Sprintf("%q %v", column, column == nil))
+				}
+				if len(columns) > 0 {
+					f.Fatalf("%q is left of a row", columns)
+				}
+				rows = append(rows, fmt.Sprint(n))
+			}
+		}
+		return rows, string(data), nil
+	}
+	f.Fuzz(func(t *testing.T, data []byte, at int) {
+		at = min(max(at, 0), len(data))
+		rows, left, err := cut(data)
+		again, leftAgain, errAgain := cut(data[:at:at], data[at:])
+		if !slices.Equal(rows, again) || left != leftAgain || (err == nil) != (errAgain == nil) {
+			t.Errorf("at once %q, %q, %v; in two pieces %q, %q, %v", rows, left, err, again, leftAgain, errAgain)
+		}
+	})
+}
+
 func FuzzParsers(f *testing.F) {
 	f.Add(row("x")[headerSize:])
 	f.Add(rowDescription[headerSize:])
