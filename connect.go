@@ -45,7 +45,10 @@ type dialer struct {
 	// different servers, where no prepared statement can be relied on.
 	pooled atomic.Bool
 	// suspect is set when a pooler is likely, see conn.suspectPooler.
-	suspect  atomic.Bool
+	suspect atomic.Bool
+	// sessions is set when what was suspected was found to pool by session, see
+	// conn.needsSession.
+	sessions atomic.Bool
 	backends backends
 }
 

@@ -73,6 +73,11 @@ func DeclareCursor(ctx context.Context, h Handle, name string, opts *CursorOptio
 		if c.wire == nil {
 			return c.baseExec(ctx, st)
 		}
+		if opts.Hold {
+			if err := c.needsSession(ctx, fmt.Sprintf("cursor %q, WITH HOLD,", name)); err != nil {
+				return nil, err
+			}
+		}
 		k := c.watch(ctx)
 		res, err := run(c, execMode{}, st)
 		return res, c.finish(k, err)

@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"database/sql/driver"
 	"errors"
 	"strings"
@@ -78,7 +79,9 @@ func (c *conn) fault(err error) error {
 		c.demoted = c.sess.wantsWrites()
 	}
 	if fatal := c.wire.Fatal(); fatal != nil {
-		c.lost = pqError(fatal)
+		lost := pqError(fatal)
+		lost.Hint = cmp.Or(lost.Hint, poolerHint(lost))
+		c.lost = lost
 		if pe != nil && !pe.Fatal() {
 			return err
 		}
@@ -167,6 +170,19 @@ func (e *rolledBackError) Error() string {
 }
 
 func (e *rolledBackError) Unwrap() error { return e.err }
+
+// poolerHint says what to do about an error that a pooler has made up.
+func poolerHint(e *pq.Error) string {
+	for _, h := range []struct{ said, hint string }{
+		{"statement pooling mode", "This is pgbouncer, whose pool_mode=statement allows no transactions, neither yours nor those of CopyRows, ExecMany and ServerSide: use pool_mode=transaction."},
+		{"unable to execute Describe", "This is pgpool-II, which does not know the cursor of ServerSide: leave that out, or use DeclareCursor and Fetch."},
+	} {
+		if strings.Contains(e.Message, h.said) {
+			return h.hint
+		}
+	}
+	return ""
+}
 
 // pqError turns an error that the wire saw into lib/pq's.
 func pqError(e *wire.Error) *pq.Error {

@@ -78,8 +78,8 @@ func (o *ListenerOptions) defaults() ListenerOptions {
 
 // A Listener receives notifications on a connection of its own, which it opens
 // with its Connector, keeps alive, and makes again when it is lost. The
-// connection must not go through a pooler in transaction mode. Close it after
-// use.
+// connection must not go through a pooler in transaction mode: Listen returns an error that
+// says so where psyco finds one. Close it after use.
 //
 // All methods are safe for concurrent use. Of several goroutines that range
 // over Notifications, each notification goes to one.
@@ -423,7 +423,11 @@ func (l *Listener) connect(lost error) (*conn, error) {
 	l.mu.Lock()
 	l.conn = c // from here on, Close ends it
 	l.mu.Unlock()
-	if err := l.ctx.Err(); err != nil {
+	err = l.ctx.Err()
+	if err == nil {
+		err = c.needsSession(ctx, "a Listener")
+	}
+	if err != nil {
 		l.disconnect(c)
 		return nil, err
 	}

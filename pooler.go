@@ -1,8 +1,10 @@
 package psyco
 
 import (
+	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/psyco-go/psyco/internal/wire"
@@ -179,6 +181,52 @@ func (c *conn) closeOrphans() {
 	for _, name := range c.orphans {
 		c.wire.PrefixClose(name)
 	}
+}
+
+// onPrimary goes in front of queries that pgpool-II would take for reading, and give to a
+// standby, which cannot answer them.
+const onPrimary = "/*NO LOAD BALANCE*/ "
+
+// needsSession returns an error if a pooler gives the connection's transactions to
+// different sessions. What it is about would not fail then, but do nothing, or be left for
+// other clients. Where a pooler is suspected, that takes one more connection to find out,
+// once for a connector: whoever pools by session has given that one a session of its own.
+func (c *conn) needsSession(ctx context.Context, what string) error {
+	d := &c.con.dialer
+	if !c.sess.cfg.PgBouncer && !d.pooled.Load() && d.suspect.Load() && !d.sessions.Load() && !c.inTransaction() {
+		if c.sharesSession(ctx) {
+			c.poolerFound()
+		} else {
+			d.sessions.Store(true)
+		}
+	}
+	if c.sess.cfg.PgBouncer || d.pooled.Load() {
+		return fmt.Errorf("psyco: %s needs a session of its own, and a pooler gives each transaction to another one: "+
+			"connect to the server itself for it, or to a pooler with pool_mode=session", what)
+	}
+	return nil
+}
+
+// sharesSession has another connection look which server process answers. An error is
+// not taken for a pooler: one by session may have no session left.
+func (c *conn) sharesSession(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, c.con.grace)
+	defer cancel()
+	before, err := c.backendPID()
+	if err != nil {
+		return false
+	}
+	other, err := c.con.open(ctx)
+	if err != nil {
+		return false
+	}
+	defer other.Close()
+	theirs, err := other.backendPID()
+	if err != nil {
+		return false
+	}
+	after, err := c.backendPID()
+	return err == nil && (before == theirs || before != after)
 }
 
 func (c *conn) backendPID() (pid int64, err error) {

@@ -252,7 +252,7 @@ var errPrepared = errors.New("psyco: the transaction was prepared, by a PREPARE 
 // Committed. It assigns one to a transaction that has not written anything.
 func TxID(ctx context.Context, tx *sql.Tx) (int64, error) {
 	var id int64
-	err := tx.QueryRowContext(ctx, "SELECT pg_catalog.txid_current()").Scan(&id)
+	err := tx.QueryRowContext(ctx, onPrimary+"SELECT pg_catalog.txid_current()").Scan(&id)
 	return id, err
 }
 

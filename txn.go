@@ -276,7 +276,7 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 // else each statement of it sees a snapshot of its own.
 func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
 	var name string
-	err := tx.QueryRowContext(ctx, "SELECT pg_catalog.pg_export_snapshot()").Scan(&name)
+	err := tx.QueryRowContext(ctx, onPrimary+"SELECT pg_catalog.pg_export_snapshot()").Scan(&name)
 	return name, err
 }
 

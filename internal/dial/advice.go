@@ -48,6 +48,8 @@ var Advices = []Advice{
 		state("53300", "")},
 	{"server starting or stopping", "the server is starting up or shutting down: try again in a moment",
 		state("57P03", "")},
+	{"setting refused by a pooler", "a pooler such as pgbouncer takes few settings in a connection string: write ALTER ROLE … SET … for this one, or SET LOCAL in the transaction, or have the pooler ignore it (ignore_startup_parameters)",
+		state("08P01", "startup parameter")},
 	{"server without TLS", "the server has no TLS: switch it on there (ssl=on), or write sslmode=disable where the network is trusted",
 		func(err error) bool { return is[*noTLSError](err) }},
 	{"certificate of an unknown authority", "name the file with the authority's certificate in sslrootcert=, or write sslmode=require to encrypt without checking who answers",

@@ -53,6 +53,7 @@ func TestConnectErrors(t *testing.T) {
 		{"no such database", refuse("3D000", `database "shop" does not exist`), nil, new(*pq.Error)},
 		{"too many connections", refuse("53300", "sorry, too many clients already"), nil, new(*pq.Error)},
 		{"server starting or stopping", refuse("57P03", "the database system is starting up"), nil, new(*pq.Error)},
+		{"setting refused by a pooler", refuse("08P01", "unsupported startup parameter: statement_timeout") + " statement_timeout=5s", nil, new(*pq.Error)},
 		{"server without TLS", fakeServer(t, answer()) + " sslmode=require", nil, nil},
 		{"certificate of an unknown authority", certified(t, testcert.SelfSigned(t, "other")) + " sslmode=verify-full sslrootcert=" + file, nil, new(*tls.CertificateVerificationError)},
 		{"certificate for another name", certified(t, root.Issue(t, "db", testcert.Names("db.internal"))) + " sslmode=verify-full sslrootcert=" + file, nil, new(*tls.CertificateVerificationError)},

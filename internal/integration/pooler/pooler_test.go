@@ -6,17 +6,15 @@ import (
 	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,33 +30,25 @@ import (
 // database, and returns how to connect to it. settings are lines for its file.
 func pgbouncer(t *testing.T, poolMode string, settings ...string) (dsn, direct string) {
 	t.Helper()
-	path, err := exec.LookPath("pgbouncer")
-	if err != nil {
-		if path = "/usr/sbin/pgbouncer"; !executable(path) {
-			t.Skip("pgbouncer is not installed")
-		}
-	}
 	direct = pgserver.TestDSN(t)
 	cfg, err := psyco.ParseDSN(direct)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "pgb")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o777); err != nil { // for the user it runs as
-		t.Fatal(err)
-	}
+	return startPgbouncer(t, cfg, poolMode, settings...) + " dbname=" + cfg.Database, direct
+}
+
+// startPgbouncer starts a pgbouncer in front of all databases of a server.
+func startPgbouncer(t *testing.T, cfg *psyco.Config, poolMode string, settings ...string) (dsn string) {
+	t.Helper()
+	path, dir := programOf(t, "pgbouncer"), openDir(t)
 	const port = 6432 // only names the socket
 	host, password := cfg.Hosts[0], ""
 	if cfg.Password != "" {
 		password = " password='" + cfg.Password + "'"
 	}
-	ini := filepath.Join(dir, "pgbouncer.ini")
-	text := fmt.Sprintf(`[databases]
-%s = host=%s port=%d user=%s%s
+	ini := write(t, filepath.Join(dir, "pgbouncer.ini"), fmt.Sprintf(`[databases]
+* = host=%s port=%d user=%s%s
 [pgbouncer]
 listen_addr =
 listen_port = %d
@@ -68,51 +58,9 @@ pool_mode = %s
 default_pool_size = 4
 server_round_robin = 1
 %s
-`, cfg.Database, host.Host, host.Port, cfg.User, password, port, dir, poolMode, strings.Join(settings, "\n"))
-	if err := os.WriteFile(ini, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, ini)
-	if os.Getuid() == 0 { // pgbouncer refuses to be root
-		u, err := user.Lookup("nobody")
-		if err != nil {
-			t.Fatal(err)
-		}
-		uid, _ := strconv.Atoi(u.Uid)
-		gid, _ := strconv.Atoi(u.Gid)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
-	}
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() { cmd.Process.Kill(); <-ended })
-	dsn = fmt.Sprintf("host=%s port=%d user=%s dbname=%s sslmode=disable", dir, port, cfg.User, cfg.Database)
-	for {
-		c, err := net.Dial("unix", fmt.Sprintf("%s/.s.PGSQL.%d", dir, port))
-		if err == nil {
-			c.Close()
-			return dsn, direct
-		}
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("pgbouncer ended:\n%s", text)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
-}
-
-func executable(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode()&0o111 != 0
+`, host.Host, host.Port, cfg.User, password, port, dir, poolMode, strings.Join(settings, "\n")))
+	daemon(t, dir, "unix", socketOf(dir, port), exec.Command(path, ini))
+	return fmt.Sprintf("host=%s port=%d user=%s sslmode=disable", dir, port, cfg.User)
 }
 
 // TestBulkPooler runs bulk operations through a pgbouncer in transaction mode,
@@ -301,17 +249,26 @@ func TestPoolerMixesUpNoStatements(t *testing.T) {
 // possible, and from a single connection psyco then cannot tell.
 func openSuspicious(t *testing.T, dsn string) *sql.DB {
 	t.Helper()
+	return testdb.OpenDB(t, suspicious(t, dsn))
+}
+
+// suspicious returns a connector that has had such a connection.
+func suspicious(t *testing.T, dsn string, opts ...psyco.Option) *psyco.Connector {
+	t.Helper()
 	for {
-		db := open(t, dsn)
-		var pid uint32
-		err := psyco.WithConn(t.Context(), db, func(c *psyco.Conn) error { pid = c.PID(); return nil })
+		con, err := psyco.NewConnector(dsn, opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if pid > 1<<22 {
-			return db
+		db := sql.OpenDB(con)
+		var pid uint32
+		err = psyco.WithConn(t.Context(), db, func(c *psyco.Conn) error { pid = c.PID(); return nil })
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
 		}
-		db.Close()
+		if pid > 1<<22 {
+			return con
+		}
 	}
 }
 
@@ -636,6 +593,72 @@ func TestPoolersOfTwoHosts(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestWhatNeedsASession asks for what a pooler that gives each transaction to another
+// session would silently lose.
+func TestWhatNeedsASession(t *testing.T) {
+	const refused = "needs a session of its own"
+	grace := psyco.WithCancelGrace(200 * time.Millisecond)
+	listen := func(t *testing.T, dsn string) error {
+		con := suspicious(t, dsn, grace)
+		l := psyco.NewListener(con, nil)
+		defer l.Close()
+		return l.Listen(t.Context(), "news")
+	}
+	hold := &psyco.CursorOptions{Hold: true}
+	declare := func(t *testing.T, dsn string) error {
+		_, err := psyco.DeclareCursor(t.Context(), mustConn(t, testdb.OpenDB(t, suspicious(t, dsn, grace))), "c", hold, "SELECT 1")
+		return err
+	}
+	declareInTx := func(t *testing.T, dsn string) error {
+		_, err := psyco.DeclareCursor(t.Context(), mustBegin(t, open(t, dsn)), "c", hold, "SELECT 1")
+		return err
+	}
+	for _, tt := range []struct {
+		name, mode, settings, extra string
+		use                         func(t *testing.T, dsn string) error
+		want                        string
+	}{
+		{"Listener, by transaction", "transaction", "", "", listen, refused},
+		{"Listener, taking turns", "transaction", "server_round_robin = 1", "", listen, refused},
+		{"Listener, the last server first", "transaction", "server_round_robin = 0", "", listen, refused},
+		{"Listener, one server", "transaction", "default_pool_size = 1", "", listen, refused},
+		{"Listener, told", "transaction", "", " pgbouncer=true", listen, refused},
+		{"Listener, by session", "session", "", "", listen, ""},
+		{"Listener, the last session", "session", "default_pool_size = 1", "", listen, ""},
+		{"cursor, by transaction", "transaction", "", "", declare, refused},
+		{"cursor, told", "transaction", "", " pgbouncer=true", declare, refused},
+		{"cursor in a transaction, told", "transaction", "", " pgbouncer=true", declareInTx, refused},
+		{"cursor, by session", "session", "", "", declare, ""},
+		{"cursor, the last session", "session", "default_pool_size = 1", "", declare, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			dsn, _ := pgbouncer(t, tt.mode, tt.settings)
+			switch err := tt.use(t, dsn+tt.extra); {
+			case tt.want == "" && err != nil:
+				t.Error(err)
+			case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	t.Run("on the server itself", func(t *testing.T) {
+		dsn := pgserver.TestDSN(t)
+		con, err := psyco.NewConnector(dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := psyco.NewListener(con, nil)
+		defer l.Close()
+		if err := l.Listen(t.Context(), "news"); err != nil {
+			t.Error(err)
+		}
+		if err := declareInTx(t, dsn); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // rewritten returns where to connect to for the server of dsn with other messages.
