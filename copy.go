@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -19,7 +20,7 @@ import (
 // CopyFrom runs a COPY … FROM STDIN statement with what r gives as its data, in
 // the format that the statement asks for: text, CSV or binary. It returns the
 // number of rows loaded (psycopg: cursor.copy_expert, copy.write). args are for
-// the placeholders of the statement. h may be a *sql.DB, *sql.Conn or *sql.Tx;
+// the placeholders of the statement; [CopyProgress] may be among them. h may be a *sql.DB, *sql.Conn or *sql.Tx;
 // ExecContext with r as the last argument does the same.
 //
 // The rows are loaded all or not at all. Of a row that the server refuses, the
@@ -61,7 +62,7 @@ func placed(err error, r io.Reader) error {
 // CopyTo runs a COPY … TO STDOUT statement and writes the data that the server
 // sends to w, in the format that the statement asks for: text, CSV or binary. It
 // returns the number of rows (psycopg: cursor.copy_expert, copy.read). args are
-// for the placeholders of the statement:
+// for the placeholders of the statement, and [CopyProgress] may be among them:
 //
 //	CopyTo(ctx, db, w, "COPY (SELECT * FROM event WHERE day = %s) TO STDOUT (FORMAT csv)", day)
 //
@@ -139,22 +140,114 @@ func (c *conn) execCopy(ctx context.Context, text string, args []driver.NamedVal
 }
 
 func (c *conn) copyFrom(ctx context.Context, name, text string, r io.Reader, args []driver.NamedValue) (int64, error) {
+	args, p, err := takeProgress(name, args)
+	if err != nil {
+		return 0, err
+	}
 	st, err := c.copyStatement(name, text, args, copyFromClient)
 	if err != nil {
 		return 0, err
 	}
-	c.wire.CopyIn(r)
+	c.wire.CopyIn(p.reader(r))
 	rows, err := c.runCopy(ctx, name+": the reader failed", st)
+	p.end(rows, err)
 	return rows, placed(err, r)
 }
 
 func (c *conn) copyTo(ctx context.Context, name, text string, w io.Writer, args []driver.NamedValue) (int64, error) {
+	args, p, err := takeProgress(name, args)
+	if err != nil {
+		return 0, err
+	}
 	st, err := c.copyStatement(name, text, args, copyToClient)
 	if err != nil {
 		return 0, err
 	}
-	c.wire.CopyOut(w, c.abortCopy)
-	return c.runCopy(ctx, name+": the writer failed", st)
+	c.wire.CopyOut(p.writer(w), c.abortCopy)
+	rows, err := c.runCopy(ctx, name+": the writer failed", st)
+	p.end(rows, err)
+	return rows, err
+}
+
+// copyProgress tells a function of CopyProgress how far a COPY is whose data the program reads
+// or writes. A nil one tells nobody.
+type copyProgress struct {
+	f           func(rows, bytes int64)
+	bytes, told int64
+	over        atomic.Bool // a Read may outlast the COPY
+}
+
+// takeProgress takes the options out of the arguments of a COPY statement.
+func takeProgress(name string, args []driver.NamedValue) (rest []driver.NamedValue, p *copyProgress, err error) {
+	var o copyOptions
+	rest = args
+	for i := len(rest) - 1; i >= 0; i-- {
+		if option, ok := rest[i].Value.(CopyOption); ok {
+			option(&o)
+			rest = without(rest, i)
+		}
+	}
+	switch {
+	case o.text:
+		return nil, nil, fmt.Errorf("psyco: CopyTextFormat is for CopyRows: %s takes the format that the statement says, and text is what it is without one", name)
+	case o.progress == nil:
+		return rest, nil, nil
+	}
+	return rest, &copyProgress{f: o.progress}, nil
+}
+
+func (p *copyProgress) reader(r io.Reader) io.Reader {
+	if p == nil {
+		return r
+	}
+	return progressReader{r, p}
+}
+
+func (p *copyProgress) writer(w io.Writer) io.Writer {
+	if p == nil {
+		return w
+	}
+	return progressWriter{w, p}
+}
+
+func (p *copyProgress) add(n int) {
+	p.bytes += int64(n)
+	if p.bytes-p.told >= copyFrame && !p.over.Load() {
+		p.told = p.bytes
+		p.f(0, p.bytes)
+	}
+}
+
+// end is for the goroutine of CopyFrom or CopyTo.
+func (p *copyProgress) end(rows int64, err error) {
+	if p == nil {
+		return
+	}
+	if p.over.Store(true); err == nil {
+		p.f(rows, p.bytes)
+	}
+}
+
+type progressReader struct {
+	r io.Reader
+	p *copyProgress
+}
+
+func (r progressReader) Read(b []byte) (n int, err error) {
+	n, err = r.r.Read(b)
+	r.p.add(n)
+	return n, err
+}
+
+type progressWriter struct {
+	w io.Writer
+	p *copyProgress
+}
+
+func (w progressWriter) Write(b []byte) (n int, err error) {
+	n, err = w.w.Write(b)
+	w.p.add(n)
+	return n, err
 }
 
 // copyStatement checks a COPY statement and puts its arguments into it.

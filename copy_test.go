@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
@@ -328,6 +329,149 @@ func TestCopyMemory(t *testing.T) {
 		}, psyco.CopyProgress(func(_, bytes int64) { sent = bytes }))
 		return sent, err
 	})
+}
+
+// CopyProgress tells of a COPY both ways how many bytes went, and at its end how many rows.
+func TestCopyProgress(t *testing.T) {
+	ctx := context.Background()
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE t (id int, name text)")
+	const rows = 2000
+	data := strings.Repeat("1\t"+strings.Repeat("x", 200)+"\n", rows)
+	var calls [][2]int64
+	progress := psyco.CopyProgress(func(rows, bytes int64) { calls = append(calls, [2]int64{rows, bytes}) })
+	for _, test := range []struct {
+		name string
+		rows int64
+		copy func() (int64, error)
+	}{
+		{"CopyFrom", rows, func() (int64, error) {
+			return psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", strings.NewReader(data), progress)
+		}},
+		{"CopyFrom with an argument", 0, func() (int64, error) {
+			return psyco.CopyFrom(ctx, db, "COPY t FROM STDIN WHERE id > %s", strings.NewReader(data), progress, 1)
+		}},
+		{"CopyTo", rows, func() (int64, error) { return psyco.CopyTo(ctx, db, io.Discard, "COPY t TO STDOUT", progress) }},
+		{"CopyTo with a name", rows, func() (int64, error) {
+			return psyco.CopyTo(ctx, db, io.Discard, "COPY (SELECT * FROM t WHERE id = %(id)s) TO STDOUT", map[string]any{"id": 1}, progress)
+		}},
+		{"Exec with a reader", rows, func() (int64, error) {
+			return affected(db.Exec("COPY t FROM STDIN", progress, strings.NewReader(data)))
+		}},
+		{"Exec with a writer", 2 * rows, func() (int64, error) { return affected(db.Exec("COPY t TO STDOUT", progress, io.Discard)) }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			calls = nil
+			n, err := test.copy()
+			if err != nil || n != test.rows {
+				t.Fatalf("%d rows, %v", n, err)
+			}
+			size := int64(len(data))
+			if test.rows > rows {
+				size *= test.rows / rows
+			}
+			last := calls[len(calls)-1]
+			if last != [2]int64{test.rows, size} || len(calls) < 5 {
+				t.Errorf("%d calls, the last with %d", len(calls), last)
+			}
+			for i, c := range calls[:len(calls)-1] {
+				if c[0] != 0 || i > 0 && c[1] < calls[i-1][1]+32<<10 {
+					t.Errorf("call %d says %d after %d", i, c, calls[max(i-1, 0)])
+				}
+			}
+		})
+	}
+}
+
+func affected(res sql.Result, err error) (int64, error) {
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// A COPY that fails is not said to have ended, and nothing is told after it.
+func TestCopyProgressOfFailure(t *testing.T) {
+	ctx := context.Background()
+	db := testDB(t)
+	mustExec(t, db, "CREATE TABLE t (id int)")
+	calls := 0
+	progress := psyco.CopyProgress(func(rows, bytes int64) { calls++ })
+	release, read := make(chan bool), make(chan bool)
+	reader := readerFunc(func(p []byte) (int, error) { // blocks in its second Read
+		if calls == 0 {
+			return copy(p, strings.Repeat("x\n", 40<<10)), nil
+		}
+		<-release
+		defer close(read)
+		return copy(p, "1\n"), io.EOF
+	})
+	if _, err := psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", reader, progress); pq.As(err) == nil {
+		t.Fatalf("got %v, want the server's error", err)
+	}
+	before := calls
+	close(release)
+	<-read
+	if _, err := psyco.CopyTo(ctx, db, io.Discard, "COPY (SELECT 1 / (n - 3) FROM generate_series(1, 5) AS n) TO STDOUT", progress); pq.As(err) == nil {
+		t.Fatalf("got %v, want the server's error", err)
+	}
+	if calls != before {
+		t.Errorf("%d calls after the error", calls-before)
+	}
+	const want = "psyco: CopyTextFormat is for CopyRows: CopyTo takes the format that the statement says, and text is what it is without one"
+	if _, err := psyco.CopyTo(ctx, db, io.Discard, "COPY t TO STDOUT", psyco.CopyTextFormat()); err == nil || err.Error() != want {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The recipe of docs/psycopg.md: whatever fails at one end ends the other, and is known.
+func TestCopyBetweenServers(t *testing.T) {
+	source, target := testDB(t), testDB(t)
+	mustExec(t, source, "CREATE TABLE t (id int, name text); INSERT INTO t SELECT n, repeat('x', 100) FROM generate_series(1, 20000) AS n")
+	mustExec(t, target, "CREATE TABLE t (id int CHECK (id <> 10000), name text)")
+	between := func(ctx context.Context, from, to string) (int64, error) {
+		r, w := io.Pipe()
+		var reading sync.WaitGroup
+		reading.Go(func() {
+			_, err := psyco.CopyTo(ctx, source, w, from)
+			w.CloseWithError(err) // without an error, the end of the data
+		})
+		n, err := psyco.CopyFrom(ctx, target, to, r)
+		r.CloseWithError(err) // CopyTo ends, too
+		reading.Wait()
+		return n, err
+	}
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	for _, test := range []struct {
+		name     string
+		ctx      context.Context
+		from, to string
+		rows     int64
+		err      string
+	}{
+		{"all", context.Background(), "COPY (SELECT * FROM t WHERE id <> 10000) TO STDOUT (FORMAT binary)", "COPY t FROM STDIN (FORMAT binary)", 19999, ""},
+		{"the source fails in the middle", context.Background(), "COPY (SELECT id / (15000 - id), name FROM t) TO STDOUT", "COPY t FROM STDIN", 0, "division by zero"},
+		{"the source does not begin", context.Background(), "COPY nowhere TO STDOUT", "COPY t FROM STDIN", 0, "nowhere"},
+		{"the target refuses a row", context.Background(), "COPY t TO STDOUT", "COPY t FROM STDIN", 0, "t_id_check"},
+		{"the target does not begin", context.Background(), "COPY t TO STDOUT", "COPY nowhere FROM STDIN", 0, "nowhere"},
+		{"the formats differ", context.Background(), "COPY t TO STDOUT (FORMAT binary)", "COPY t FROM STDIN (FORMAT csv)", 0, "COPY t, line 1"},
+		{"the context has ended", ended, "COPY t TO STDOUT", "COPY t FROM STDIN", 0, "context canceled"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			mustExec(t, target, "TRUNCATE t")
+			n, err := between(test.ctx, test.from, test.to)
+			if n != test.rows || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%d rows, %v; want %d, %q", n, err, test.rows, test.err)
+			}
+			if kept, err := psyco.QueryOne[int64](context.Background(), target, "SELECT count(*) FROM t"); err != nil || kept != test.rows {
+				t.Errorf("%d rows are there, %v", kept, err)
+			}
+			if err := source.Ping(); err != nil {
+				t.Errorf("the source cannot be used: %v", err)
+			}
+		})
+	}
 }
 
 func TestCopyWithoutStream(t *testing.T) {

@@ -22,7 +22,8 @@ import (
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// A CopyOption changes how CopyRows works.
+// A CopyOption changes how [CopyRows] works; [CopyFrom] and [CopyTo] take CopyProgress among
+// their arguments.
 type CopyOption func(*copyOptions)
 
 type copyOptions struct {
@@ -30,9 +31,10 @@ type copyOptions struct {
 	text     bool
 }
 
-// CopyProgress calls f each time some 64 KiB have been sent, and at the end, with
-// the rows and the bytes sent so far. f runs in the goroutine that sends, while the
-// connection is taken.
+// CopyProgress calls f each time some 64 KiB have been sent, or received by CopyTo, and at the
+// end, with the rows and the bytes so far. f runs in the goroutine that sends or receives, while
+// the connection is taken. CopyFrom and CopyTo do not look into the data: there rows is 0 until the
+// server has said, at the end, how many there were.
 func CopyProgress(f func(rows, bytes int64)) CopyOption {
 	return func(o *copyOptions) { o.progress = f }
 }

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"log"
 	"os"
@@ -364,6 +365,53 @@ func ExampleCopyProgress() {
 		log.Fatal(err)
 	}
 	// Output: 2 rows, 42 bytes
+}
+
+// How far the loading of a file is.
+func ExampleCopyProgress_file() {
+	db := newTable("fruit", "name text, price numeric")
+	file := strings.NewReader(strings.Repeat("apple,1.20\n", 20_000))
+	size := file.Size()
+
+	n, err := psyco.CopyFrom(context.Background(), db, "COPY fruit FROM STDIN (FORMAT csv)", file,
+		psyco.CopyProgress(func(_, bytes int64) { fmt.Printf("%d %%\n", 100*bytes/size) }))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, "rows")
+	// Output:
+	// 29 %
+	// 59 %
+	// 89 %
+	// 100 %
+	// 20000 rows
+}
+
+// From one server to another, without a file in between.
+func ExampleCopyTo_between() {
+	ctx := context.Background()
+	source, done := exampleDB()
+	defer done()
+	target, dropTarget := exampleDB()
+	defer dropTarget()
+	if _, err := target.Exec("TRUNCATE clients"); err != nil {
+		log.Fatal(err)
+	}
+
+	r, w := io.Pipe()
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		_, err := psyco.CopyTo(ctx, source, w, "COPY clients TO STDOUT (FORMAT binary)")
+		w.CloseWithError(err) // without an error, the end of the data
+	})
+	n, err := psyco.CopyFrom(ctx, target, "COPY clients FROM STDIN (FORMAT binary)", r)
+	r.CloseWithError(err) // CopyTo ends, too
+	reading.Wait()
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, "rows")
+	// Output: 3 rows
 }
 
 func ExampleCopyTextFormat() {

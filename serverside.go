@@ -60,14 +60,19 @@ const (
 func takeServerSide(args []driver.NamedValue) (rest []driver.NamedValue, size int, ok bool) {
 	for i := range args {
 		if s, is := args[i].Value.(serverSide); is {
-			rest = slices.Delete(slices.Clone(args), i, i+1)
-			for j := i; j < len(rest); j++ {
-				rest[j].Ordinal = j + 1
-			}
-			return rest, int(s), true
+			return without(args, i), int(s), true
 		}
 	}
 	return args, 0, false
+}
+
+// without returns the arguments without one that is not the statement's.
+func without(args []driver.NamedValue, i int) []driver.NamedValue {
+	rest := slices.Delete(slices.Clone(args), i, i+1)
+	for j := i; j < len(rest); j++ {
+		rest[j].Ordinal = j + 1
+	}
+	return rest
 }
 
 // queryServerSide runs a query through a cursor.

@@ -195,6 +195,8 @@ func psycos(ctx context.Context, db *sql.DB, r io.Reader, opts []any) {
 	db.Exec("COPY (SELECT 1) TO STDOUT", &bytes.Buffer{})
 	db.Exec("COPY t FROM STDIN", r)
 	psyco.CopyFrom(ctx, db, "COPY t FROM STDIN WITH (FORMAT csv, DELIMITER %s)", r, ";")
+	psyco.CopyFrom(ctx, db, "COPY t FROM STDIN", r, psyco.CopyProgress(func(rows, bytes int64) {}))
+	db.Exec("COPY t FROM STDIN WHERE a > %s", 1, psyco.CopyProgress(nil), r)
 	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s, %s)", psyco.SliceRows([][]any{{1, 2}, {3, 4}}))
 	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%(x)s)", psyco.SliceRows([][]any{{point{1, 2}}}))
 	psyco.ExecValues(ctx, db, "INSERT INTO t VALUES %s", psyco.SliceRows(nil), &psyco.ValuesOptions{Template: "(%s, now())"})

@@ -134,6 +134,7 @@ func psycos(ctx context.Context, db *sql.DB, w io.Writer, r io.Reader) {
 	var b psyco.Batch
 	b.Queue("INSERT INTO t VALUES (%s, %s)", 1)                                                     // want `2 placeholders but 1`
 	psyco.CopyTo(ctx, db, w, "COPY (SELECT %s) TO STDOUT", 1, 2)                                    // want `1 placeholders but 2`
+	psyco.CopyFrom(ctx, db, "COPY t FROM STDIN WHERE a > %s AND a < %s", r, 1, psyco.CopyProgress(nil)) // want `2 placeholders but 1`
 	psyco.CopyFrom(ctx, db, "COPY t (a) FROM STDIN WHERE a > %s AND a < %s", r, 1)                  // want `2 placeholders but 1`
 	psyco.DeclareCursor(ctx, db, "c", nil, "SELECT %s, %s", 1)                                      // want `2 placeholders but 1`
 	psyco.Mogrify("SELECT %s", 1, 2)                                                                // want `1 placeholders but 2`
