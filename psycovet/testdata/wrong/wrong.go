@@ -132,15 +132,15 @@ func psycos(ctx context.Context, db *sql.DB, w io.Writer, r io.Reader) {
 	psyco.Query[int](ctx, db, "SELECT %s, %s", 1, psyco.Lax()) // want `2 placeholders but 1`
 	db.Query("SELECT %s, %s", 1, psyco.ServerSide(10))         // want `2 placeholders but 1`
 	var b psyco.Batch
-	b.Queue("INSERT INTO t VALUES (%s, %s)", 1)                                                     // want `2 placeholders but 1`
-	psyco.CopyTo(ctx, db, w, "COPY (SELECT %s) TO STDOUT", 1, 2)                                    // want `1 placeholders but 2`
+	b.Queue("INSERT INTO t VALUES (%s, %s)", 1)                                                         // want `2 placeholders but 1`
+	psyco.CopyTo(ctx, db, w, "COPY (SELECT %s) TO STDOUT", 1, 2)                                        // want `1 placeholders but 2`
 	psyco.CopyFrom(ctx, db, "COPY t FROM STDIN WHERE a > %s AND a < %s", r, 1, psyco.CopyProgress(nil)) // want `2 placeholders but 1`
-	psyco.CopyFrom(ctx, db, "COPY t (a) FROM STDIN WHERE a > %s AND a < %s", r, 1)                  // want `2 placeholders but 1`
-	psyco.DeclareCursor(ctx, db, "c", nil, "SELECT %s, %s", 1)                                      // want `2 placeholders but 1`
-	psyco.Mogrify("SELECT %s", 1, 2)                                                                // want `1 placeholders but 2`
-	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s, %s)", psyco.SliceRows([][]any{{1, 2}, {3}})) // want `2 placeholders but 1`
-	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%d)", psyco.SliceRows(nil))                      // want `got '%d'`
-	psyco.ExecValues(ctx, db, "INSERT INTO t VALUES (%s, %s)", psyco.SliceRows(nil), nil)           // want `ExecValues takes a query with one %s`
+	psyco.CopyFrom(ctx, db, "COPY t (a) FROM STDIN WHERE a > %s AND a < %s", r, 1)                      // want `2 placeholders but 1`
+	psyco.DeclareCursor(ctx, db, "c", nil, "SELECT %s, %s", 1)                                          // want `2 placeholders but 1`
+	psyco.Mogrify("SELECT %s", 1, 2)                                                                    // want `1 placeholders but 2`
+	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%s, %s)", psyco.SliceRows([][]any{{1, 2}, {3}}))     // want `2 placeholders but 1`
+	psyco.ExecMany(ctx, db, "INSERT INTO t VALUES (%d)", psyco.SliceRows(nil))                          // want `got '%d'`
+	psyco.ExecValues(ctx, db, "INSERT INTO t VALUES (%s, %s)", psyco.SliceRows(nil), nil)               // want `ExecValues takes a query with one %s`
 	psyco.ExecValues(ctx, db, "INSERT INTO t VALUES %s", psyco.SliceRows(nil), &psyco.ValuesOptions{
 		Template: "(%s, '%s')", // want `inside a literal`
 	})
