@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -501,6 +502,83 @@ func TestHandleUnfit(t *testing.T) {
 			} {
 				if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "psyco: "+name) {
 					t.Errorf("%s: %v, want %q in it", name, err, tt.want)
+				}
+			}
+		})
+	}
+}
+
+// What errors are beside lib/pq's: a bare *pq.Error, where docs/libpq.md does not say otherwise.
+func TestErrorsBesideLibpq(t *testing.T) {
+	dsn := pgserver.TestDSN(t)
+	for _, test := range []struct {
+		name      string
+		run       func(t *testing.T, db *sql.DB) error
+		code      pq.ErrorCode
+		psycoBare bool  // err.(*pq.Error) finds it, as it does with lib/pq
+		psycoIs   error // errors.Is says so, which it does not with lib/pq
+		hidden    bool  // lib/pq tells nothing
+	}{
+		{"constraint", func(t *testing.T, db *sql.DB) error {
+			return second(db.Exec("SELECT 1 / $1::int", 0))
+		}, "22012", true, nil, false},
+		{"statement_timeout", func(t *testing.T, db *sql.DB) error {
+			tx, err := db.Begin()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer tx.Rollback()
+			mustExec(t, tx, "SET LOCAL statement_timeout = 20")
+			return second(tx.Exec("SELECT pg_sleep(20)"))
+		}, "57014", true, nil, false},
+		{"deadline", func(t *testing.T, db *sql.DB) error {
+			if err := db.Ping(); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+			defer cancel()
+			return second(db.ExecContext(ctx, "SELECT pg_sleep(20)"))
+		}, "57014", false, context.DeadlineExceeded, false},
+		{"ended session", func(t *testing.T, db *sql.DB) error {
+			c, err := db.Conn(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			var pid int
+			if err := c.QueryRowContext(context.Background(), "SELECT pg_backend_pid()").Scan(&pid); err != nil {
+				t.Fatal(err)
+			}
+			mustExec(t, db, "SELECT pg_terminate_backend($1)", pid)
+			for gone := false; !gone; {
+				if err := db.QueryRow("SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = $1)", pid).Scan(&gone); err != nil {
+					t.Fatal(err)
+				}
+			}
+			return second(c.ExecContext(context.Background(), "SELECT 1"))
+		}, "57P01", false, nil, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, name := range []string{"postgres", "psyco"} {
+				db, err := sql.Open(name, dsn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer db.Close()
+				err = test.run(t, db)
+				_, bare := err.(*pq.Error)
+				switch pe := pq.As(err); {
+				case name == "postgres" && test.hidden:
+					if pe != nil {
+						t.Errorf("lib/pq: %v", err)
+					}
+				case pe == nil || pe.Code != test.code:
+					t.Errorf("%s: %v, want a *pq.Error with %s", name, err, test.code)
+				case bare != (name == "postgres" || test.psycoBare):
+					t.Errorf("%s: a bare *pq.Error: %v, %T", name, bare, err)
+				}
+				if test.psycoIs != nil && errors.Is(err, test.psycoIs) != (name == "psyco") {
+					t.Errorf("%s: errors.Is(%v, %v) is %v", name, err, test.psycoIs, name != "psyco")
 				}
 			}
 		})

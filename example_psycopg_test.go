@@ -517,3 +517,36 @@ func Example_clientBinding() {
 	// server b  pq: syntax error at or near "$1" at column 17 (42601)
 	// client c 2 days <nil>
 }
+
+// What psycopg2's and psycopg 3's pools have, in database/sql's words.
+func Example_pool() {
+	dsn, drop := exampleDSN()
+	defer drop()
+	ctx := context.Background()
+
+	connector, err := psyco.NewConnector(dsn,
+		psyco.WithOnConnect(func(ctx context.Context, c *psyco.Conn) error { // configure
+			if c.ServerVersion() < 130000 {
+				return errors.New("the server is too old")
+			}
+			return nil
+		}),
+		psyco.WithOnReset(psyco.CleanSession), // reset
+	)
+	must(err)
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(10)                  // maxconn, max_size
+	db.SetMaxIdleConns(4)                   // minconn, min_size
+	db.SetConnMaxLifetime(time.Hour)        // max_lifetime
+	db.SetConnMaxIdleTime(10 * time.Minute) // max_idle
+	err = psyco.WarmUp(ctx, db, 4)          // wait
+	must(err)
+	conn, err := db.Conn(ctx) // getconn
+	must(err)
+	err = conn.Close() // putconn
+	must(err)
+	fmt.Println(db.Stats().OpenConnections) // get_stats
+	err = db.Close()                        // closeall, close
+	must(err)
+	// Output: 4
+}

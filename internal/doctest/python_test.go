@@ -38,3 +38,27 @@ func TestDocsPython(t *testing.T) {
 }
 
 var connectLiteral = regexp.MustCompile(`connect\("[^"]*"\)`)
+
+// docs/psycopg.md says of everything in psycopg2.extras and of the parts of the pools what to write here.
+func TestDocsExtras(t *testing.T) {
+	doc := read(t, "docs/psycopg.md")
+	doc = doc[strings.Index(doc, "\n## psycopg2.extras and pools"):]
+	doc = doc[:strings.Index(doc[1:], "\n## ")]
+	for _, name := range []string{
+		"CompositeCaster", "DateRange", "DateTimeRange", "DateTimeTZRange", "DictConnection", "DictCursor", "HstoreAdapter", "Inet", "Json",
+		"LoggingConnection", "LoggingCursor", "LogicalReplicationConnection", "MinTimeLoggingConnection", "MinTimeLoggingCursor",
+		"NamedTupleConnection", "NamedTupleCursor", "NumericRange", "PhysicalReplicationConnection", "Range", "RealDictConnection",
+		"RealDictCursor", "ReplicationCursor", "ReplicationMessage", "StopReplication", "execute_batch", "execute_values",
+		"register_composite", "register_default_json", "register_default_jsonb", "register_hstore", "register_inet",
+		"register_ipaddress", "register_json", "register_range", "register_uuid", "wait_select",
+
+		"SimpleConnectionPool", "ThreadedConnectionPool", "PoolError", "getconn", "putconn", "closeall", "minconn", "maxconn",
+
+		"ConnectionPool", "AsyncConnectionPool", "NullConnectionPool", "connection", "min_size", "max_size", "configure", "check", "reset",
+		"timeout", "max_waiting", "max_lifetime", "max_idle", "reconnect_timeout", "reconnect_failed", "wait", "get_stats", "pop_stats",
+	} {
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(doc) {
+			t.Errorf("nothing is said of %s", name)
+		}
+	}
+}

@@ -132,6 +132,57 @@ func TestArchitecturePicture(t *testing.T) {
 	}
 }
 
+// TestArchitectureModules: the table of modules in docs/architecture.md is what go list says, and nothing in
+// go.mod is in none of its rows.
+func TestArchitectureModules(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "architecture.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(doc), "## What a program gets with it")
+	if !ok {
+		t.Fatal("docs/architecture.md has no table of modules")
+	}
+	named := regexp.MustCompile("`(github.com/[^`]+)`")
+	for _, row := range []struct {
+		pkg  string
+		some bool // the row names only some
+	}{{"psyco", false}, {"psyco/psycotest", false}, {"psyco/psycotest/dockerpg", true}} {
+		_, text, ok := strings.Cut(table, "| `"+row.pkg+"` | ")
+		if !ok {
+			t.Fatalf("no row for %s", row.pkg)
+		}
+		text, _, _ = strings.Cut(text, "\n")
+		out, err := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "github.com/psyco-go/"+row.pkg).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		linked := slices.Compact(slices.Sorted(slices.Values(strings.Fields(strings.ReplaceAll(string(out), module+"\n", "")))))
+		var got []string
+		for _, m := range named.FindAllStringSubmatch(text, -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(got)
+		if !row.some && !slices.Equal(got, linked) {
+			t.Errorf("%s: the table has %q, and go list %q", row.pkg, got, linked)
+		}
+		for _, name := range got {
+			if !slices.Contains(linked, name) {
+				t.Errorf("%s: %s is not linked", row.pkg, name)
+			}
+		}
+	}
+	direct, err := exec.Command("go", "list", "-m", "-f", "{{if not (or .Indirect .Main)}}{{.Path}}{{end}}", "all").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Fields(string(direct)) {
+		if !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("the table does not have %s, which go.mod requires", name)
+		}
+	}
+}
+
 // TestArchitectureNamesFiles: what docs/architecture.md calls a file is one.
 func TestArchitectureNamesFiles(t *testing.T) {
 	root := filepath.Join("..", "..")
