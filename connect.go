@@ -50,6 +50,7 @@ type dialer struct {
 	// conn.needsSession.
 	sessions atomic.Bool
 	backends backends
+	doubts   doubts // see Committed
 }
 
 // session is an open connection: lib/pq's, and what it runs on.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -251,9 +252,65 @@ var errPrepared = errors.New("psyco: the transaction was prepared, by a PREPARE 
 // TxID returns the server's number for a transaction, txid_current(), for
 // Committed. It assigns one to a transaction that has not written anything.
 func TxID(ctx context.Context, tx *sql.Tx) (int64, error) {
-	var id int64
-	err := tx.QueryRowContext(ctx, onPrimary+"SELECT pg_catalog.txid_current()").Scan(&id)
-	return id, err
+	var by txOf
+	err := tx.QueryRowContext(ctx, onPrimary+"SELECT pg_catalog.txid_current(), "+thisServer).Scan(&by.id, &by.started, &by.address)
+	if err != nil {
+		return 0, err
+	}
+	// Where a driver around psyco does not let this through, Committed knows as little as
+	// in another process.
+	_, _ = do(ctx, tx, "TxID", func(_ context.Context, c *conn) (driver.Result, error) {
+		if c.tx != nil {
+			c.tx.of = &by
+		}
+		return driver.RowsAffected(0), nil
+	})
+	return by.id, nil
+}
+
+// txOf is a transaction's number and the server that has given it.
+type txOf struct {
+	id               int64
+	started, address string
+}
+
+// thisServer is what tells a server from others: when it was started, and its address,
+// which outlives a restart.
+const thisServer = `EXTRACT(epoch FROM pg_catalog.pg_postmaster_start_time())::text,
+	pg_catalog.concat(pg_catalog.inet_server_addr(), ':', pg_catalog.inet_server_port())`
+
+// doubts are the last transactions whose COMMIT got no answer. After a failover the new
+// primary may give their numbers to other transactions.
+type doubts struct {
+	mu  sync.Mutex
+	all []txOf
+}
+
+func (d *doubts) add(of *txOf) {
+	const most = 1000
+	if of == nil {
+		return // nobody has called TxID
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.all) == most {
+		d.all = d.all[1:]
+	}
+	d.all = append(d.all, *of)
+}
+
+// check returns an error if the number that was asked for is that of another server's
+// transaction.
+func (d *doubts) check(answer txOf) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, of := range d.all {
+		if of.id == answer.id && of.started != answer.started && of.address != answer.address {
+			return fmt.Errorf("psyco: transaction %d was another server's: this one may have given its number to another transaction since, "+
+				"so it is not known whether it was committed: look for what it wrote", of.id)
+		}
+	}
+	return nil
 }
 
 // Committed reports whether the transaction with a number of TxID has happened,
@@ -263,10 +320,24 @@ func TxID(ctx context.Context, tx *sql.Tx) (int64, error) {
 // server may take until its tcp_keepalives and tcp_user_timeout strike to see
 // that a connection is lost. The server forgets transactions after some hundred
 // million others; that is an error.
+//
+// After a failover it is an error, too, if h is of the same Connector as the
+// transaction was: the new primary may not have got the transaction, and gives its number
+// to another one. Look for what the transaction wrote then, such as a row with a key of
+// its own, or use PrepareTx.
 func Committed(ctx context.Context, h Handle, id int64) (bool, error) {
+	var in *doubts
+	// If this fails, so does what follows; or a driver around psyco does not let it through.
+	_, _ = do(ctx, h, "Committed", func(_ context.Context, c *conn) (driver.Result, error) {
+		in = &c.con.dialer.doubts
+		return driver.RowsAffected(0), nil
+	})
 	pause := 5 * time.Millisecond
 	for {
-		status, err := txStatus(ctx, h, id)
+		status, by, err := txStatus(ctx, h, id)
+		if err == nil && in != nil {
+			err = in.check(by)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -290,16 +361,17 @@ func Committed(ctx context.Context, h Handle, id int64) (bool, error) {
 	}
 }
 
-func txStatus(ctx context.Context, h Handle, id int64) (status sql.NullString, err error) {
-	rows, err := h.QueryContext(ctx, "SELECT pg_catalog.txid_status("+strconv.FormatInt(id, 10)+")")
+func txStatus(ctx context.Context, h Handle, id int64) (status sql.NullString, by txOf, err error) {
+	rows, err := h.QueryContext(ctx, "SELECT pg_catalog.txid_status("+strconv.FormatInt(id, 10)+"), "+thisServer)
 	if err != nil {
-		return status, err
+		return status, by, err
 	}
 	defer rows.Close()
+	by.id = id
 	for rows.Next() {
-		if err := rows.Scan(&status); err != nil {
-			return status, err
+		if err := rows.Scan(&status, &by.started, &by.address); err != nil {
+			return status, by, err
 		}
 	}
-	return status, rows.Err()
+	return status, by, rows.Err()
 }

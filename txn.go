@@ -35,6 +35,8 @@ type tx struct {
 
 	prepare    string // PREPARE TRANSACTION …, to be sent in place of COMMIT
 	prepareCtx context.Context
+
+	of *txOf // what TxID has found out
 }
 
 // BeginTx opens a transaction: plain BEGIN unless an isolation level or
@@ -105,6 +107,7 @@ func (t *tx) Commit() error {
 	case c.undone(err):
 		return c.rolledBack(err)
 	case err != nil && c.lost != nil:
+		c.con.dialer.doubts.add(t.of)
 		return &commitError{err}
 	}
 	return err

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
@@ -138,6 +140,62 @@ func TestPromote(t *testing.T) {
 		}
 	}
 	t.Logf("%d writes acknowledged, %d failed, %d rows", len(acknowledged), failures.Load(), len(rows))
+}
+
+// TestCommittedAsksTheSameServer loses the answer to COMMIT, and lets another server
+// answer what became of it: its transaction of the same number is another one.
+func TestCommittedAsksTheSameServer(t *testing.T) {
+	testsize.Slow(t)
+	first, second := pgserver.TestPair(t) // any two
+	admin := open(t, second.DSN())
+	mustExec(t, admin, "SELECT pg_promote()")
+	p, err := faultproxy.New(first.Network(), first.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	var at atomic.Value
+	at.Store(p.Addr())
+	db := open(t, "host=127.0.0.1 user=postgres dbname=postgres sslmode=disable", psyco.WithDialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, at.Load().(string))
+	}))
+	ctx := t.Context()
+	mustExec(t, db, "CREATE TABLE t (k int)")
+	p.On(faultproxy.After(faultproxy.SQL("COMMIT")), (*faultproxy.Link).Cut)
+	var id int64
+	err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) (err error) {
+		if id, err = psyco.TxID(ctx, tx); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO t VALUES (%s)", 1)
+		return err
+	})
+	p.Disarm()
+	if !errors.Is(err, psyco.ErrCommitUnknown) {
+		t.Fatal(err)
+	}
+	if yes, err := psyco.Committed(ctx, db, id); !yes || err != nil {
+		t.Errorf("the same server: %t, %v", yes, err)
+	}
+	if err := first.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if yes, err := psyco.Committed(ctx, db, id); !yes || err != nil {
+		t.Errorf("the same server, after a crash: %t, %v", yes, err)
+	}
+	at.Store(second.Addr())
+	p.Cut()
+	for next := 0; next <= int(id); { // until the number is given to another transaction
+		if err := admin.QueryRow("SELECT txid_current()").Scan(&next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if yes, err := psyco.Committed(ctx, db, id); err == nil || !strings.Contains(err.Error(), "another server's") {
+		t.Errorf("another server: %t, %v", yes, err)
+	}
 }
 
 // TestSerializableOnStandby: the standby refuses BEGIN, and nothing that was to
