@@ -29,7 +29,7 @@ var withoutExample = map[string]string{
 	// Types of parameters that nobody has to name.
 	"Option": "the functions that return one", "MockOption": "the functions that return one",
 	"CopyOption": "the functions that return one", "OpenOption": "the functions that return one", "RowOption": "the functions that return one",
-	"DialFunc": "WithDialer", "Beginner": "InTx, BeginTx",
+	"ClusterOption": "the functions that return one", "DialFunc": "WithDialer", "Beginner": "InTx, BeginTx",
 }
 
 // Every exported function, type and method of the public packages has an

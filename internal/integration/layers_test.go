@@ -34,6 +34,7 @@ var floors = []room{
 	{"internal/conninfo", 1, "connection strings, environment, service file, passfile"},
 	{"internal/pemkey", 1, "private keys, encrypted ones too"},
 	{"internal/pgform", 1, "OIDs; text and binary forms of values"},
+	{"internal/replica", 1, "how far standbys are, and which of them may serve a read"},
 	{"internal/saslprep", 1, "passwords as SCRAM wants them"},
 	{"internal/scram", 1, "SCRAM-SHA-256 and its verifiers"},
 	{"internal/sqllex", 1, "quotes, comments, keywords, kinds of statements"},

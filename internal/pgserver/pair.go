@@ -12,21 +12,29 @@ import (
 // TestPair starts a primary and a standby that streams from it.
 func TestPair(t testing.TB) (p, s *Server) {
 	t.Helper()
-	start := func(o Options) *Server {
-		server, err := Start(t.Context(), o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := server.Close(); err != nil {
-				t.Error(err)
-			}
-		})
-		return server
+	p = TestServer(t, Options{})
+	return p, TestStandbyOf(t, p, nil)
+}
+
+// TestServer starts a server of its own, which is closed at the end of the test.
+func TestServer(t testing.TB, o Options) *Server {
+	t.Helper()
+	server, err := Start(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	p = start(Options{})
-	s = start(Options{SkipInitdb: true, Setup: func(dir string) error { return copyForStandby(p, dir) }})
-	return p, s
+	t.Cleanup(func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
+}
+
+// TestStandbyOf starts a standby that streams from p, which is restarted for that.
+func TestStandbyOf(t testing.TB, p *Server, settings map[string]string) *Server {
+	t.Helper()
+	return TestServer(t, Options{Settings: settings, SkipInitdb: true, Setup: func(dir string) error { return copyForStandby(p, dir) }})
 }
 
 // copyForStandby copies a primary, which stops meanwhile: not every installation has

@@ -1,0 +1,569 @@
+// Package cluster tests by the public API a primary and the standbys that stream from it.
+package cluster_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lib/pq"
+
+	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
+	"github.com/psyco-go/psyco/internal/testsize"
+)
+
+func TestMain(m *testing.M) { testdb.Main(m) }
+
+var (
+	open, mustExec, all = testdb.Open, testdb.MustExec, testdb.All
+)
+
+// TestCluster goes through one scenario after the other on a primary and two standbys.
+func TestCluster(t *testing.T) {
+	testsize.Slow(t)
+	l := lab{prime: pgserver.TestServer(t, pgserver.Options{})}
+	l.stands = []*pgserver.Server{pgserver.TestStandbyOf(t, l.prime, nil), pgserver.TestStandbyOf(t, l.prime, nil)}
+	mustExec(t, open(t, l.prime.DSN()), "CREATE TABLE t (k int PRIMARY KEY); CREATE ROLE app LOGIN; GRANT ALL ON t TO app; GRANT pg_monitor TO app; CREATE ROLE plain LOGIN")
+	for _, scenario := range []struct {
+		name string
+		run  func(t *testing.T, l lab)
+	}{
+		{"reads go to standbys", readsGoToStandbys},
+		{"read your writes", readYourWrites},
+		{"positions", positions},
+		{"transactions", transactions},
+		{"WaitLSN", waitLSN},
+		{"a restarted standby", restartedStandby},
+		{"failover", failover}, // the last: there is another primary then
+	} {
+		t.Run(scenario.name, func(t *testing.T) {
+			mustExec(t, open(t, l.prime.DSN()), "TRUNCATE t")
+			scenario.run(t, l)
+		})
+	}
+}
+
+// lab is where the scenarios are.
+type lab struct {
+	prime  *pgserver.Server
+	stands []*pgserver.Server
+}
+
+// setting changes a setting of a server, or resets it.
+func setting(t *testing.T, s *pgserver.Server, name, value string) {
+	t.Helper()
+	db := open(t, s.DSN())
+	if value == "" {
+		mustExec(t, db, "ALTER SYSTEM RESET "+name)
+	} else {
+		mustExec(t, db, fmt.Sprintf("ALTER SYSTEM SET %s = '%s'", name, value))
+	}
+	mustExec(t, db, "SELECT pg_reload_conf()")
+}
+
+// dsnOf is a connection string for all of the servers.
+func dsnOf(user string, servers ...*pgserver.Server) string {
+	hosts, ports := make([]string, len(servers)), make([]string, len(servers))
+	for i, s := range servers {
+		hosts[i], ports[i] = s.SocketDir(), fmt.Sprint(s.Port())
+	}
+	return fmt.Sprintf("host=%s port=%s user=%s dbname=postgres", strings.Join(hosts, ","), strings.Join(ports, ","), user)
+}
+
+func newCluster(t *testing.T, dsn string, opts ...psyco.ClusterOption) *psyco.Cluster {
+	t.Helper()
+	c, err := psyco.NewCluster(dsn, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return c
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
+
+// portOf is the server that a handle leads to.
+func portOf(t *testing.T, h psyco.Handle) string {
+	t.Helper()
+	return all(t, h, "SELECT current_setting('port')")[0]
+}
+
+func port(s *pgserver.Server) string { return fmt.Sprint(s.Port()) }
+
+// commit writes a row, and returns the position behind that.
+func commit(t *testing.T, c *psyco.Cluster, key int) psyco.LSN {
+	t.Helper()
+	lsn, err := c.InTx(t.Context(), nil, func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t VALUES (%s)", key)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lsn
+}
+
+const fast = 20 * time.Millisecond
+
+// readsGoToStandbys: by weight, as long as they are there and near enough.
+func readsGoToStandbys(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	ctx := t.Context()
+	c := newCluster(t, dsnOf("plain", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast), psyco.WithMaxLag(300*time.Millisecond),
+		psyco.WithStandbyWeight(func(h psyco.Host) int {
+			if int(h.Port) == stands[0].Port() {
+				return 3
+			}
+			return 1
+		}), psyco.WithPoolSetup(func(db *sql.DB) { db.SetMaxOpenConns(7) }))
+	if got := portOf(t, c.Primary()); got != port(prime) {
+		t.Fatalf("the primary is at %s", got)
+	}
+	reads := func(n int) map[string]int {
+		got := map[string]int{}
+		for range n {
+			got[portOf(t, c.Standby(ctx))]++
+		}
+		return got
+	}
+	until(t, "both are known", func() bool { return c.Stats().Servers[1].Usable && c.Stats().Servers[2].Usable })
+	if got := reads(400); got[port(prime)] != 0 || got[port(stands[0])] < 240 || got[port(stands[1])] < 60 {
+		t.Errorf("the reads went to %v", got)
+	}
+	s := c.Stats()
+	if s.StandbyReads != 400 || s.Servers[1].Reads+s.Servers[2].Reads != 400 || s.Servers[0].Role != "primary" || s.Servers[1].Role != "standby" ||
+		s.Servers[0].Err != nil || s.Servers[1].Pool.MaxOpenConnections != 7 || s.Primary.MaxOpenConnections != 7 || s.Servers[1].Weight != 3 {
+		t.Errorf("%+v", s)
+	}
+
+	// One stands still, and is left out until it has caught up.
+	super := open(t, stands[0].DSN())
+	mustExec(t, super, "SELECT pg_wal_replay_pause()")
+	mustExec(t, open(t, prime.DSN()), "INSERT INTO t VALUES (0)")
+	until(t, "the one that stands still is left out", func() bool { return !c.Stats().Servers[1].Usable })
+	if got := reads(50); got[port(stands[1])] != 50 {
+		t.Errorf("while one stands still, the reads went to %v", got)
+	}
+	if err := c.Stats().Servers[1].Err; err == nil || !strings.Contains(err.Error(), "behind by") {
+		t.Errorf("it is left out because %v", err)
+	}
+	mustExec(t, super, "SELECT pg_wal_replay_resume()")
+	until(t, "it is back", func() bool { return c.Stats().Servers[1].Usable })
+
+	// They die. A Reader goes on without an error; the last resort is the primary.
+	for i, stand := range stands {
+		if err := stand.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			var got string
+			if err := c.Reader().QueryRowContext(ctx, "SELECT current_setting('port')").Scan(&got); err != nil {
+				if !strings.Contains(err.Error(), "lost") && !strings.Contains(err.Error(), "terminating") {
+					t.Errorf("after the death of standby %d: %v", i, err)
+				}
+			} else if want := port(stands[1]); i == 0 && got != want || i == 1 && got != port(prime) {
+				t.Errorf("after the death of standby %d: a read went to %s", i, got)
+			}
+		}
+	}
+	if got := portOf(t, c.Standby(ctx)); got != port(prime) {
+		t.Errorf("without standbys a read goes to %s", got)
+	}
+	for _, stand := range stands {
+		if err := stand.Restart(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, "both are back", func() bool { return c.Stats().Servers[1].Usable && c.Stats().Servers[2].Usable })
+	if got := reads(40); got[port(prime)] != 0 || len(got) != 2 {
+		t.Errorf("after their return the reads went to %v", got)
+	}
+}
+
+// readYourWrites: what was committed is seen by reads that ask for it, on a standby that
+// replays each commit late.
+func readYourWrites(t *testing.T, l lab) {
+	const delay = 15 * time.Millisecond
+	prime, stands := l.prime, l.stands
+	setting(t, stands[0], "recovery_min_apply_delay", fmt.Sprint(delay.Milliseconds()))
+	defer setting(t, stands[0], "recovery_min_apply_delay", "")
+	c := newCluster(t, dsnOf("app", prime, stands[0]), psyco.WithReadWait(2*delay),
+		psyco.WithPoolSetup(func(db *sql.DB) { db.SetMaxIdleConns(16) }))
+	pairs := 1000
+	if testsize.Long() {
+		pairs = 10_000
+	}
+	ctx := t.Context()
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	var next, stale, plainStale, onStandby atomic.Int64
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for {
+				key := int(next.Add(1))
+				if key > pairs {
+					return
+				}
+				lsn := commit(t, c, key)
+				time.Sleep(rand.N(2 * delay)) // what users do between
+				var found int
+				if err := c.Standby(ctx).QueryRow("SELECT count(*) FROM t WHERE k = %s", key).Scan(&found); err != nil {
+					t.Error(err)
+				} else if found == 0 {
+					plainStale.Add(1)
+				}
+				db := c.Standby(psyco.ReadAfter(ctx, lsn))
+				if err := db.QueryRow("SELECT count(*) FROM t WHERE k = %s", key).Scan(&found); err != nil {
+					t.Error(err)
+				} else if found == 0 {
+					stale.Add(1)
+				}
+				if db != c.Primary() {
+					onStandby.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d pairs: %d stale reads (%d of those that did not ask), %.1f%% on the standby", pairs, stale.Load(), plainStale.Load(), 100*float64(onStandby.Load())/float64(pairs))
+	if stale.Load() > 0 || plainStale.Load() == 0 || onStandby.Load() < int64(pairs)/2 {
+		t.Errorf("%d stale reads, %d of those that did not ask, %d on the standby", stale.Load(), plainStale.Load(), onStandby.Load())
+	}
+}
+
+// positions: those of commits that are flushed late, and those at the end of a page of the log,
+// are ones that a standby reaches, and ones that cover the commit.
+func positions(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	admin := open(t, prime.DSN())
+	c := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithReadWait(5*time.Second))
+	ctx := t.Context()
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	reached := func(what string, lsn psyco.LSN, rows string) {
+		t.Helper()
+		db := c.Standby(psyco.ReadAfter(ctx, lsn))
+		if db == c.Primary() {
+			t.Errorf("%s: no standby reaches %s", what, lsn)
+		} else if got := all(t, db, "SELECT count(*) FROM t"); got[0] != rows {
+			t.Errorf("%s: the standby has %s rows at %s, want %s", what, got[0], lsn, rows)
+		}
+	}
+	for key := range 5 {
+		mustExec(t, c.Primary(), "SET synchronous_commit = off")
+		reached("committed asynchronously", commit(t, c, key), fmt.Sprint(key+1))
+	}
+	mustExec(t, admin, "TRUNCATE t")
+	full := 0
+	for full < 3 {
+		var offset int
+		if err := admin.QueryRow("SELECT ((pg_current_wal_insert_lsn() - '0/0') % 8192)::int").Scan(&offset); err != nil {
+			t.Fatal(err)
+		}
+		// A message whose record ends where the page does.
+		mustExec(t, admin, "SELECT pg_logical_emit_message(false, 'p', repeat('x', %s))", max(1, 8192-offset-58))
+		if err := admin.QueryRow("SELECT ((pg_current_wal_insert_lsn() - '0/0') % 8192)::int").Scan(&offset); err != nil {
+			t.Fatal(err)
+		}
+		if offset == 24 || offset == 40 {
+			full++
+			lsn, err := c.CommitLSN(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reached("at the end of a page", lsn, "0")
+		}
+	}
+}
+
+// failover: the primary dies, a standby is promoted. Writes go on there, reads on the other
+// standby where that has followed, and never one on a server that went another way.
+func failover(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	c := newCluster(t, dsnOf("app", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast), psyco.WithReadWait(time.Second))
+	ctx := t.Context()
+	until(t, "both are known", func() bool { return c.Stats().Servers[1].Usable && c.Stats().Servers[2].Usable })
+
+	// What is committed now reaches the second standby only, and is lost.
+	super := open(t, stands[0].DSN())
+	mustExec(t, super, "SELECT pg_wal_replay_pause()")
+	for key := range 50 {
+		if db := c.Standby(psyco.ReadAfter(ctx, commit(t, c, key))); db == c.Primary() {
+			continue
+		} else if got := portOf(t, db); got != port(stands[1]) {
+			t.Fatalf("a read of commit %d goes to %s", key, got)
+		}
+	}
+	lost, err := c.CommitLSN(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The first standby must not get it by promotion, which replays all that has arrived.
+	t.Logf("the old primary is at %s", lost)
+	if err := prime.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, super, "SELECT pg_wal_replay_resume()")
+	mustExec(t, super, "SELECT pg_promote()")
+	var after psyco.LSN
+	until(t, "a write on the new primary", func() bool {
+		after, err = c.InTx(ctx, nil, func(tx *sql.Tx) error {
+			_, err := tx.Exec("INSERT INTO t VALUES (1000)")
+			return err
+		})
+		return err == nil
+	})
+	if after.Timeline != 2 || portOf(t, c.Primary()) != port(stands[0]) {
+		t.Errorf("the new primary is at %s", after)
+	}
+	if db := c.Standby(psyco.ReadAfter(ctx, after)); portOf(t, db) == port(stands[1]) {
+		t.Errorf("a read after %s goes to a standby that has not followed", after)
+	}
+	until(t, "the standby of the old primary is left out, and said why", func() bool {
+		s := c.Stats().Servers[2]
+		return !s.Usable && s.Err != nil || s.Role == "standby"
+	})
+
+	plain := newCluster(t, dsnOf("plain", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast))
+	// It follows.
+	other := open(t, stands[1].DSN())
+	mustExec(t, other, fmt.Sprintf("ALTER SYSTEM SET primary_conninfo = '%s'", stands[0].DSN()))
+	mustExec(t, other, "SELECT pg_reload_conf()")
+	until(t, "a read after the failover on the standby that has followed", func() bool {
+		db := c.Standby(psyco.ReadAfter(ctx, after))
+		return db != c.Primary() && portOf(t, db) == port(stands[1])
+	})
+	if got := all(t, c.Standby(psyco.ReadAfter(ctx, after)), "SELECT count(*) FROM t WHERE k = 1000"); got[0] != "1" {
+		t.Errorf("the standby has %s rows of it", got[0])
+	}
+	// A role that may not see what is streamed learns it at the next restartpoint.
+	if db := plain.Standby(psyco.ReadAfter(ctx, after)); db != plain.Primary() {
+		t.Errorf("a role without privileges takes a standby for one that has followed: %+v", plain.Stats().Servers)
+	}
+	mustExec(t, open(t, stands[0].DSN()), "CHECKPOINT")
+	mustExec(t, open(t, stands[0].DSN()), "CREATE TABLE after_it ()")
+	behind, err := c.CommitLSN(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WaitLSN(ctx, behind); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, other, "CHECKPOINT")
+	if _, err := plain.WaitLSN(ctx, behind); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// transactions: read-only ones run on a standby, and see what they are to see; those that a
+// standby cannot run do not.
+func transactions(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	c := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithReadWait(5*time.Second))
+	ctx := t.Context()
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	lsn := commit(t, c, 1)
+	if lsn.Timeline != 1 || lsn.Offset == 0 {
+		t.Errorf("committed at %s", lsn)
+	}
+	where := func(ctx context.Context, opts *psyco.TxOptions) (at string) {
+		t.Helper()
+		_, err := c.InTx(ctx, opts, func(tx *sql.Tx) error {
+			return tx.QueryRow("SELECT current_setting('port') FROM t WHERE k = %s", 1).Scan(&at)
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return at
+	}
+	after := psyco.ReadAfter(ctx, lsn)
+	if got := where(after, &psyco.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}); got != port(stands[0]) {
+		t.Errorf("read-only: at %s", got)
+	}
+	for _, opts := range []*psyco.TxOptions{nil, {}, {ReadOnly: true, Isolation: sql.LevelSerializable, Deferrable: true}} {
+		if got := where(after, opts); got != port(prime) {
+			t.Errorf("%+v: at %s", opts, got)
+		}
+	}
+	wrong := errors.New("mine")
+	if lsn, err := c.InTx(ctx, nil, func(*sql.Tx) error { return wrong }); err != wrong || lsn != (psyco.LSN{}) {
+		t.Errorf("%s, %v", lsn, err)
+	}
+	// A commit whose position cannot be asked for is one all the same.
+	once, cancel := context.WithCancel(ctx)
+	hook := &cancelAtCommit{cancel: cancel}
+	hooked := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithTracer(hook))
+	lsn, err := hooked.InTx(once, nil, func(tx *sql.Tx) error {
+		_, err := tx.Exec("INSERT INTO t VALUES (%s)", 2)
+		return err
+	})
+	if err != nil || hooked.Standby(psyco.ReadAfter(ctx, lsn)) != hooked.Primary() {
+		t.Errorf("%s, %v", lsn, err)
+	}
+	if got := all(t, c.Primary(), "SELECT count(*) FROM t"); got[0] != "2" {
+		t.Errorf("%s rows", got[0])
+	}
+
+	// psyco's functions and database/sql's methods on the handle for reads.
+	r := c.Reader()
+	ks, err := psyco.QueryAll[int](after, r, "SELECT k FROM t WHERE k = %s", 1)
+	if err != nil || len(ks) != 1 {
+		t.Errorf("%v, %v", ks, err)
+	}
+	stmt, err := r.PrepareContext(after, "SELECT k FROM t WHERE k = $1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stmt.Close()
+	if err := stmt.QueryRow(1).Scan(new(int)); err != nil {
+		t.Error(err)
+	}
+	var pe *pq.Error
+	if _, err := r.ExecContext(ctx, "INSERT INTO t VALUES (%s)", 3); !errors.As(err, &pe) || pe.Code != "25006" {
+		t.Errorf("a write on a standby: %v", err)
+	}
+}
+
+// cancelAtCommit cancels a context when the first COMMIT is over.
+type cancelAtCommit struct{ cancel func() }
+
+func (c *cancelAtCommit) TraceStart(ctx context.Context, _ *psyco.Trace) context.Context { return ctx }
+
+func (c *cancelAtCommit) TraceEnd(_ context.Context, t *psyco.Trace) {
+	if t.Call == "Commit" {
+		c.cancel()
+	}
+}
+
+// waitLSN returns when the standby is there, and says what it knows when it is not.
+func waitLSN(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	c := newCluster(t, dsnOf("postgres", prime, stands[0]))
+	ctx := t.Context()
+	db, err := c.WaitLSN(ctx, commit(t, c, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := all(t, db, "SELECT count(*), pg_is_in_recovery() FROM t"); got[0] != "1,true" {
+		t.Errorf("got %s", got[0])
+	}
+	stand := open(t, stands[0].DSN())
+	mustExec(t, stand, "SELECT pg_wal_replay_pause()")
+	defer mustExec(t, stand, "SELECT pg_wal_replay_resume()")
+	lsn := commit(t, c, 2)
+	ctx, cancel := context.WithCancel(ctx)
+	waits := c.Stats().Waits
+	go func() {
+		for c.Stats().Waits == waits {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	_, err = c.WaitLSN(ctx, lsn)
+	if !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "psyco: no standby has reached "+lsn.String()) || !strings.Contains(err.Error(), "standby at 0/") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// restartedStandby: a standby that was killed and takes connections before it has replayed
+// what it was read from for serves no read.
+func restartedStandby(t *testing.T, l lab) {
+	prime, stands := l.prime, l.stands
+	admin := open(t, prime.DSN())
+	c := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithCheckInterval(time.Minute), psyco.WithReadWait(200*time.Millisecond))
+	ctx := t.Context()
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	mustExec(t, admin, "CHECKPOINT") // which the standby's restartpoint, if it makes one, is before
+	lsn := commit(t, c, 1)
+	db, err := c.WaitLSN(ctx, lsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stand := open(t, stands[0].DSN())
+	// It comes back at its last restartpoint, and each commit takes an hour more.
+	setting(t, stands[0], "recovery_min_apply_delay", "1h")
+	defer setting(t, stands[0], "recovery_min_apply_delay", "")
+	if err := stands[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := stands[0].Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+	back := all(t, stand, "SELECT count(*) FROM t")[0]
+	t.Logf("it is back with %s rows", back)
+	var found int
+	err = db.QueryRow("SELECT count(*) FROM t").Scan(&found)
+	switch {
+	case back == "1":
+	case err == nil:
+		t.Errorf("a new connection shows %d rows", found)
+	case !strings.Contains(err.Error(), "was restarted and is back at"):
+		t.Errorf("got %v", err)
+	}
+	if err := c.Reader().QueryRowContext(psyco.ReadAfter(ctx, lsn), "SELECT count(*) FROM t").Scan(&found); err != nil || found != 1 {
+		t.Errorf("a read after %s: %d rows, %v", lsn, found, err)
+	}
+}
+
+// TestNothingIsLeft: Close ends what looks at servers, also at some that do not answer.
+func TestNothingIsLeft(t *testing.T) {
+	c, err := psyco.NewCluster("host=/nonexistent,/nonexistent port=1,2", psyco.WithReadWait(time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if db := c.Standby(t.Context()); db != c.Primary() {
+		t.Error("a standby that is not there")
+	}
+	if s := c.Stats(); s.PrimaryReads != 1 || s.Servers[0].Role != "" || s.Servers[0].Usable || s.Servers[0].Err == nil {
+		t.Errorf("%+v", s)
+	}
+	if _, err := c.CommitLSN(t.Context()); err == nil {
+		t.Error("a position without a server")
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if left := testdb.Leftovers("testing.tRunner"); left != "" {
+		t.Error(left)
+	}
+	if err := c.Reader().QueryRowContext(t.Context(), "SELECT 1").Err(); err == nil {
+		t.Error("a closed cluster answers")
+	}
+}
+
+func TestClusterStrings(t *testing.T) {
+	for _, tt := range []struct{ dsn, want string }{
+		{"host=a target_session_attrs=standby", "target_session_attrs=standby is not for the primary"},
+		{"host=a target_session_attrs=any", ""},
+		{"host=a,b target_session_attrs=primary", ""},
+		{"host=a sslmode=always", "invalid sslmode"},
+	} {
+		c, err := psyco.NewCluster(tt.dsn)
+		if err == nil {
+			c.Close()
+		}
+		if got := fmt.Sprint(err); tt.want == "" && err != nil || !strings.Contains(got, tt.want) || err != nil && !strings.HasPrefix(got, "psyco: ") {
+			t.Errorf("%s: %v", tt.dsn, err)
+		}
+	}
+}

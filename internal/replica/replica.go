@@ -1,0 +1,343 @@
+// Package replica keeps what is known of a primary and its standbys: who is there, how far each
+// has replayed the write-ahead log, how old the data of each is, and so which standby may
+// serve a read. It knows nothing of connections: who looks at the servers tells it what it saw.
+package replica
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Position is a place in the write-ahead log. A server that is promoted begins a new timeline.
+type Position struct {
+	Timeline uint32 // 0: not known
+	Offset   uint64
+}
+
+// Never is a position that no standby reaches.
+const Never = math.MaxUint64
+
+// Reached reports whether a server at p has all that was written up to want. Servers of an
+// older timeline may be ones that went another way: what they have at
+// the same offset may be something else.
+func (p Position) Reached(want Position) bool {
+	return p.Offset >= want.Offset && p.Timeline >= want.Timeline && want.Offset != Never
+}
+
+// Both is a position of which to have reached it means to have reached p and q.
+func (p Position) Both(q Position) Position {
+	return Position{max(p.Timeline, q.Timeline), max(p.Offset, q.Offset)}
+}
+
+func (p Position) String() string {
+	text := fmt.Sprintf("%X/%X", p.Offset>>32, uint32(p.Offset))
+	if p.Timeline != 0 {
+		text += "@" + strconv.FormatUint(uint64(p.Timeline), 10)
+	}
+	return text
+}
+
+// Parse reads what String writes; without a timeline it is what the server calls a pg_lsn.
+func Parse(text string) (p Position, err error) {
+	offset, timeline, known := strings.Cut(text, "@")
+	high, low, ok := strings.Cut(offset, "/")
+	h, herr := strconv.ParseUint(high, 16, 32)
+	l, lerr := strconv.ParseUint(low, 16, 32)
+	t, terr := uint64(0), error(nil)
+	if known {
+		t, terr = strconv.ParseUint(timeline, 10, 32)
+	}
+	if !ok || herr != nil || lerr != nil || terr != nil || strings.ContainsAny(text, "+_") {
+		return p, fmt.Errorf("%.40q is not a position in the write-ahead log, such as 16/B374D848 or, with its timeline, 16/B374D848@2", text)
+	}
+	return Position{uint32(t), h<<32 | l}, nil
+}
+
+// Sizes of the log, the smallest that a server may be built with, and of the headers that pages
+// and files begin with.
+const (
+	pageSize   = 8 << 10 // the usual one, which divides the larger ones
+	fileSize   = 1 << 20
+	pageHeader = 24
+	fileHeader = 40
+)
+
+// Inserted is where a standby will be that has replayed everything up to p, the place where
+// a primary writes next. If the last record has filled a page, the primary says
+// where the next one begins, behind the header of a page that it has not written: a standby
+// gets there only with that record. Where a page of the server's is larger, p may be the
+// end of a record all the same, and what is returned lies within it: a standby
+// is never there without having replayed all of it.
+func Inserted(p Position) Position {
+	if p.Offset%pageSize == pageHeader {
+		p.Offset -= pageHeader
+	} else if p.Offset%fileSize == fileHeader {
+		p.Offset -= fileHeader
+	}
+	return p
+}
+
+// A Look is what a server said of itself.
+type Look struct {
+	Standby bool
+	At      Position // replayed by a standby, inserted by a primary
+	System  string   // the identifier that a primary shares with its standbys
+}
+
+// Set is what is known of the servers. It is safe for concurrent use.
+type Set struct {
+	maxLag time.Duration // 0: no limit
+
+	mu      sync.Mutex
+	servers []server
+	system  string   // of the primary
+	primary Position // how far it was
+	samples []sample
+	changed chan struct{} // closed when something has
+}
+
+type server struct {
+	weight   int
+	looked   bool
+	err      error // why nothing is known of it
+	look     Look
+	promised Position // what it was picked for
+}
+
+// sample says where the primary was. A standby that has got there has all that was
+// committed before.
+type sample struct {
+	at       time.Time
+	position Position
+}
+
+// maxSamples is how many are kept. Beyond that the older ones get fewer.
+const maxSamples = 512
+
+// New returns a Set of servers with weights. Those that are behind by more than maxLag are not
+// picked, nor are those of weight 0.
+func New(weights []int, maxLag time.Duration) *Set {
+	s := &Set{maxLag: maxLag, servers: make([]server, len(weights)), changed: make(chan struct{})}
+	for i, w := range weights {
+		s.servers[i].weight = w
+	}
+	return s
+}
+
+// Saw notes what server i has said at a time.
+func (s *Set) Saw(i int, now time.Time, look Look) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := &s.servers[i]
+	if look.At.Timeline > sv.look.At.Timeline {
+		sv.promised = Position{} // what the new timeline lacks is lost
+	}
+	sv.looked, sv.err, sv.look = true, nil, look
+	if !look.Standby && (look.System != s.system || look.At.Timeline >= s.primary.Timeline) {
+		s.sawPrimary(now, look)
+	}
+	s.change()
+}
+
+func (s *Set) sawPrimary(now time.Time, look Look) {
+	if look.System != s.system || look.At.Timeline != s.primary.Timeline {
+		s.samples = s.samples[:0] // of a log that has ended
+	}
+	s.system, s.primary = look.System, look.At
+	if n := len(s.samples); n > 0 && look.At.Offset <= s.samples[n-1].position.Offset {
+		return
+	}
+	if len(s.samples) == maxSamples {
+		kept := s.samples[:0]
+		for i, old := range s.samples {
+			if i%2 == 0 || i > maxSamples/2 {
+				kept = append(kept, old)
+			}
+		}
+		s.samples = kept
+	}
+	s.samples = append(s.samples, sample{now, look.At})
+}
+
+// Lost notes that server i could not be asked.
+func (s *Set) Lost(i int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.servers[i].looked, s.servers[i].err = true, err
+	s.change()
+}
+
+func (s *Set) change() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// Usable reports whether server i is one that Pick may choose for some read.
+func (s *Set) Usable(i int, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unfit(&s.servers[i], now) == nil
+}
+
+// Changed returns a channel that is closed when something has changed since.
+func (s *Set) Changed() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.changed
+}
+
+// Complete reports whether something is known of every server, if only that it is not there.
+func (s *Set) Complete() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.servers {
+		if !s.servers[i].looked {
+			return false
+		}
+	}
+	return true
+}
+
+// Pick chooses a standby, by weight, that may serve a read which has to see want. random returns
+// a number from 0 to below n.
+func (s *Set) Pick(now time.Time, want Position, random func(n int) int) (i int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fits := func(sv *server) bool { return sv.look.At.Reached(want) && s.unfit(sv, now) == nil }
+	total := 0
+	for i := range s.servers {
+		if sv := &s.servers[i]; fits(sv) {
+			total += sv.weight
+		}
+	}
+	if total == 0 {
+		return 0, false
+	}
+	n := random(total)
+	for i := range s.servers {
+		sv := &s.servers[i]
+		if !fits(sv) {
+			continue
+		}
+		if n -= sv.weight; n < 0 {
+			sv.promised = sv.promised.Both(want)
+			return i, true
+		}
+	}
+	return 0, false
+}
+
+// Promised is what server i must have replayed before new connections to it are used: it may be
+// another than it was when it was picked, one that was restarted and has yet to get as far.
+func (s *Set) Promised(i int) Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.servers[i].promised
+}
+
+// MayReach reports whether a standby may reach want within a time: whether there is one that
+// is not known to be further behind than that.
+func (s *Set) MayReach(now time.Time, want Position, within time.Duration) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if want.Offset == Never {
+		return false
+	}
+	for i := range s.servers {
+		if sv := &s.servers[i]; sv.look.At.Timeline >= want.Timeline && s.unfit(sv, now) == nil && s.lag(sv, now) <= within {
+			return true
+		}
+	}
+	return false
+}
+
+// Why a server is not read from.
+var (
+	ErrPrimary = errors.New("it is the primary")
+	errWeight  = errors.New("its weight is 0")
+	errForeign = errors.New("its system identifier is not that of the primary: it belongs to another cluster")
+	errNotSeen = errors.New("nothing is known of it yet")
+	errBehind  = errors.New("it was restarted and has not got back yet to where it was")
+	errDeposed = errors.New("it was a primary, and another server has been promoted since")
+)
+
+// unfit returns why a server is not read from, nil if it may be.
+func (s *Set) unfit(sv *server, now time.Time) error {
+	switch {
+	case !sv.looked:
+		return errNotSeen
+	case sv.err != nil:
+		return sv.err
+	case s.system != "" && sv.look.System != s.system:
+		return errForeign
+	case !sv.look.Standby && sv.look.At.Timeline < s.primary.Timeline:
+		return errDeposed
+	case !sv.look.Standby:
+		return ErrPrimary
+	case sv.weight <= 0:
+		return errWeight
+	case sv.promised.Offset > 0 && !sv.look.At.Reached(sv.promised):
+		return errBehind
+	}
+	limit, older := s.maxLag, sv.look.At.Timeline < s.primary.Timeline
+	if older && limit == 0 {
+		limit = followTime
+	}
+	if limit > 0 {
+		if lag := s.lag(sv, now); lag > limit {
+			return &lagError{lag, limit, older, s.primary.Timeline}
+		}
+	}
+	return nil
+}
+
+// followTime is how long standbys may take to follow to a new timeline where there is no
+// other limit.
+const followTime = 10 * time.Second
+
+type lagError struct {
+	lag, limit time.Duration
+	older      bool
+	timeline   uint32 // of the primary
+}
+
+func (e *lagError) Error() string {
+	if e.older {
+		return fmt.Sprintf("it is not known to have followed the primary to timeline %d", e.timeline)
+	}
+	return fmt.Sprintf("it is behind by %v, more than %v", e.lag.Round(time.Millisecond), e.limit)
+}
+
+// lag is for how long there has been something on the primary that the server has not.
+func (s *Set) lag(sv *server, now time.Time) time.Duration {
+	lag := time.Duration(0)
+	for i := len(s.samples) - 1; i >= 0 && !sv.look.At.Reached(s.samples[i].position); i-- {
+		lag = now.Sub(s.samples[i].at)
+	}
+	return lag
+}
+
+// State is what is known of a server.
+type State struct {
+	Look
+	Known bool // Look says something
+	Lag   time.Duration
+	Unfit error // why it is not read from
+}
+
+// State returns what is known of server i.
+func (s *Set) State(i int, now time.Time) State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sv := &s.servers[i]
+	st := State{Look: sv.look, Known: sv.looked && sv.err == nil, Unfit: s.unfit(sv, now)}
+	if st.Known && sv.look.Standby {
+		st.Lag = s.lag(sv, now)
+	}
+	return st
+}
