@@ -2,14 +2,17 @@ package integration_test
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lib/pq"
 
@@ -223,6 +226,45 @@ func speak(t *testing.T, db *sql.DB) (got []string) {
 	note(n, out.String(), err)
 	note(conn.PingContext(ctx))
 	return got
+}
+
+// TestServerWithoutCancelKey has a context end on a server that statements cannot be
+// cancelled on: the call returns, and nobody gets the connection that is still at work.
+func TestServerWithoutCancelKey(t *testing.T) {
+	direct := pgserver.TestDSN(t)
+	admin := open(t, direct)
+	server, err := pgserver.Shared(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := faultproxy.New(server.Network(), server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	p.Rewrite(func(_ int, m []byte) (r faultproxy.Rewrite) {
+		if m[0] != 'K' {
+			r.Bytes = m
+		}
+		return r
+	})
+	db := open(t, direct+" "+p.ConnInfo(), psyco.WithCancelGrace(50*time.Millisecond))
+	db.SetMaxOpenConns(1)
+	for _, query := range []string{"SELECT pg_sleep(60)", "SELECT pg_sleep(60 + %s)"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		whenWaiting(t, admin, "pg_sleep(60", cancel)
+		var args []any
+		if strings.Contains(query, "%s") {
+			args = append(args, 0)
+		}
+		if _, err := db.ExecContext(ctx, query, args...); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", query, err)
+		}
+		if got := all(t, db, "SELECT %s::int", 1); !slices.Equal(got, []string{"1"}) {
+			t.Errorf("afterwards: %q", got)
+		}
+		terminateOthers(t, admin) // those that still sleep
+	}
 }
 
 // TestServerWithoutSavepoints is CockroachDB before 20.1: there is one savepoint, of one
