@@ -6,7 +6,8 @@
 //	db, err := sql.Open("psyco", "dbname=shop user=alice host=localhost")
 //
 // The connection string is libpq's, in either form, with its defaults, its
-// environment variables, its service file and its password file; see ParseDSN.
+// environment variables, its service file and its password file; see [ParseDSN]. [NewConnector] takes
+// what a string cannot say, as an [Option].
 //
 // # Queries
 //
@@ -26,10 +27,13 @@
 //
 // A query without arguments is sent as it is: nothing in it is a placeholder.
 //
+// [Query], [QueryAll] and [QueryOne] give rows as structs, maps or single values. [CopyFrom], [CopyTo],
+// [CopyRows] and [CopyOutRows] are COPY, [ExecMany], [ExecValues] and [Batch] send many statements at once.
+//
 // # Transactions
 //
-// BEGIN goes to the server with the first statement. InTx runs a function in a
-// transaction and repeats it after a serialization failure; Savepoint does the
+// BEGIN goes to the server with the first statement. [InTx] runs a function in a
+// transaction and repeats it after a serialization failure; [Savepoint] does the
 // same for a part of one.
 //
 // # Safety
@@ -43,12 +47,12 @@
 //
 // # Errors
 //
-// An error of the server is a *pq.Error, as with lib/pq, also by a plain type
+// An error of the server is a [*pq.Error], as with lib/pq, also by a plain type
 // assertion; only a statement whose context ended has one that wraps both. An
 // error of psyco's own begins with "psyco:".
 //
 // # Concurrency
 //
-// A *sql.DB is safe for concurrent use, as always; what database/sql says about
+// A [*sql.DB] is safe for concurrent use, as always; what database/sql says about
 // Conn, Tx, Stmt and Rows holds.
 package psyco

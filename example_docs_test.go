@@ -3,10 +3,13 @@ package psyco_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log"
 	"slices"
 	"time"
+
+	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
@@ -218,4 +221,102 @@ func ExampleMogrify() {
 	}
 	fmt.Println(text)
 	// Output: INSERT INTO visits VALUES (-5, 'it''s', '2024-02-29 12:00:00Z'::timestamptz)
+}
+
+// What the README shows: mistakes, as psyco tells of them.
+func Example_mistakes() {
+	db, done := exampleDB()
+	defer done()
+
+	//psyco:allow shown
+	_, err := db.Exec("UPDATE clients\n   SET name = '%s'\n WHERE id = %s", "Acme", 1)
+	fmt.Println(err)
+	//psyco:allow shown
+	_, err = db.Exec("SELECT id FROM clients WHERE name = %(nmae)s", map[string]any{"name": "Globex"})
+	fmt.Println(err)
+
+	//psyco:allow shown
+	_, err = db.Exec("SELECT name\n  FROM clients\n WHERE since > now() - INTERVAL %s", "1 week")
+	var pe *pq.Error
+	if errors.As(err, &pe) {
+		fmt.Println(pe.ErrorWithDetail())
+	}
+	// Output:
+	// psyco: the placeholder '%s' is inside a literal, where it is text: drop the quotes around it, or write %%s if a percent sign is meant (line 2, column 16)
+	// 	   SET name = '%s'
+	// 	               ^
+	// psyco: query parameter missing: nmae: did you mean %(name)s? (line 1, column 37)
+	// 	SELECT id FROM clients WHERE name = %(nmae)s
+	// 	                                    ^
+	// ERROR:   syntax error at or near "$1" (42601)
+	// HINT:    INTERVAL takes a literal, not a parameter: write %s::interval.
+	// CONTEXT: line 3, column 33:
+	//
+	//       1 | SELECT name
+	//       2 |   FROM clients
+	//       3 |  WHERE since > now() - INTERVAL %s
+	//                                           ^
+}
+
+// What the README shows: rows as values of the program's types.
+func Example_typedRows() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	_, err := db.Exec("UPDATE clients SET email = NULL WHERE id = 2")
+	must(err)
+
+	type client struct {
+		ID    int
+		Name  string
+		Email *string // may be NULL
+		Since psyco.Date
+	}
+	const query = "SELECT id, name, email, since FROM clients WHERE id IN %s ORDER BY id"
+
+	clients, err := psyco.QueryAll[client](ctx, db, query, []int{1, 2})
+	must(err)
+	fmt.Println(len(clients), clients[0].Name, *clients[0].Email, clients[0].Since)
+	rows, err := psyco.QueryAll[map[string]any](ctx, db, query, []int{1, 2})
+	must(err)
+	fmt.Println(rows[1])
+	total, err := psyco.QueryOne[int](ctx, db, "SELECT count(*) FROM clients")
+	must(err)
+	fmt.Println(total)
+
+	type contact struct{ Name, Email string }
+	for c, err := range psyco.Query[contact](ctx, db, "SELECT name, email FROM clients ORDER BY id") {
+		fmt.Println(c, err)
+	}
+	// Output:
+	// 2 ACME Corp. info@acme.co 2020-01-01
+	// map[email:<nil> id:2 name:Globex since:2021-06-30 00:00:00 +0000 +0000]
+	// 3
+	// {ACME Corp. info@acme.co} <nil>
+	// { } psyco: row 2, column "email", field contact.Email: NULL does not fit into string: use *string or sql.Null[string]
+}
+
+// What the README shows: what goes over the network.
+func Example_roundTrips() {
+	ctx := context.Background()
+	db, done := exampleDB()
+	defer done()
+	db.SetMaxOpenConns(1)
+	trips := func() (n uint64) {
+		must(psyco.WithConn(ctx, db, func(c *psyco.Conn) error { n = c.Stats().RoundTrips; return nil }))
+		return n
+	}
+
+	before := trips()
+	err := psyco.InTx(ctx, db, nil, func(tx *sql.Tx) error {
+		for _, id := range []int{1, 2, 3} {
+			if _, err := tx.Exec("UPDATE clients SET total = total + %s WHERE id = %s", 10, id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	must(err)
+	fmt.Println("three updates in a transaction:", trips()-before, "round trips")
+	// Output: three updates in a transaction: 4 round trips
 }

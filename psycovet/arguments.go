@@ -78,7 +78,7 @@ func (c *checker) valuesOf(list []ast.Expr, named, copies bool) arguments {
 		switch {
 		case typ == nil:
 			return arguments{}
-		case fn == psycoPath+".ServerSide" || fn == psycoPath+".Lax" || fn == psycoPath+".CopyProgress":
+		case fn == psycoPath+".ServerSide" || fn == psycoPath+".Lax" || types.TypeString(typ, nil) == psycoPath+".CopyOption":
 			continue
 		case fn == "database/sql.Named" && len(call.Args) == 2:
 			name := c.TypesInfo.Types[call.Args[0]].Value

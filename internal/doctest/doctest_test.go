@@ -207,6 +207,33 @@ func (p program) tested() (functions [][]string) {
 
 var exampleOutput = regexp.MustCompile(`(?m)^\s*// (Output|Unordered output):`)
 
+// Every block of text in the README is what an example prints, to the letter.
+func TestDocsOutput(t *testing.T) {
+	var printed []string
+	for _, name := range files(t, "_test.go") {
+		for _, source := range strings.Split(read(t, name), "\nfunc Example")[1:] {
+			if at := exampleOutput.FindStringIndex(source); at != nil {
+				source, _, _ = strings.Cut(source[at[0]:], "\n}")
+				printed = append(printed, commented.ReplaceAllString(source, ""))
+			}
+		}
+	}
+	shown := 0
+	for _, part := range strings.Split("\n"+read(t, "README.md"), "\n```text\n")[1:] {
+		text, _, _ := strings.Cut(part, "\n```")
+		shown++
+		if !slices.ContainsFunc(printed, func(output string) bool { return strings.Contains(output+"\n", "\n"+text+"\n") }) {
+			t.Errorf("README.md: no example prints\n%s", text)
+		}
+	}
+	if shown == 0 {
+		t.Error("README.md shows no output")
+	}
+}
+
+// commented is what stands in front of a line of an example's output.
+var commented = regexp.MustCompile(`(?m)^\t*// ?`)
+
 // Every relative link leads somewhere, to a heading too if it names one, and so
 // does every directory of an example that a command names.
 func TestDocsLinks(t *testing.T) {
@@ -332,7 +359,7 @@ func documents(t *testing.T) []string {
 	return docs
 }
 
-// files returns the module's files with an extension.
+// files returns the module's files whose names end so.
 func files(t *testing.T, extension string) (names []string) {
 	t.Helper()
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -342,7 +369,7 @@ func files(t *testing.T, extension string) (names []string) {
 		if d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
 			return filepath.SkipDir
 		}
-		if !d.IsDir() && filepath.Ext(path) == extension {
+		if !d.IsDir() && strings.HasSuffix(path, extension) {
 			names = append(names, filepath.ToSlash(path))
 		}
 		return nil
