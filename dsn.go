@@ -236,7 +236,7 @@ type Config struct {
 // holds 256 statements, and every other field is zero, which means its
 // default.
 func NewConfig() *Config {
-	return &Config{Keepalives: true, SSLSNI: true, StatementCacheCapacity: defaultCacheCapacity}
+	return &Config{Keepalives: true, SSLSNI: true, StatementCacheCapacity: defaultCacheCapacity, RuntimeParams: map[string]string{}}
 }
 
 // ParseDSN reads a connection string as libpq does: keyword/value pairs
@@ -380,6 +380,9 @@ func (c *Config) setDefaults(src *conninfo.Source) error {
 }
 
 func (c *Config) setFixedDefaults() {
+	if c.RuntimeParams == nil {
+		c.RuntimeParams = map[string]string{} // for WithBeforeConnect
+	}
 	if c.SSLMode == "" {
 		c.SSLMode = "prefer"
 		if c.SSLRootCert == "system" && !c.SSLInline {

@@ -708,3 +708,20 @@ func TestHostString(t *testing.T) {
 		}
 	}
 }
+
+// A program may add a run-time parameter to any Config that psyco has made, or gives to its functions.
+func TestConfigTakesRuntimeParams(t *testing.T) {
+	parsed, err := ParseDSN("host=a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand, err := NewConnectorConfig(&Config{Hosts: []Host{{Host: "a"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]*Config{"ParseDSN": parsed, "its clone": parsed.Clone(), "NewConfig": NewConfig(), "Connector.Config": byHand.Config()} {
+		if c.RuntimeParams == nil {
+			t.Errorf("%s: RuntimeParams is nil, and an assignment panics", name)
+		}
+	}
+}
