@@ -329,6 +329,7 @@ const (
 	lookQuery = `SELECT pg_catalog.pg_is_in_recovery(),
 CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn() ELSE pg_catalog.pg_current_wal_insert_lsn() END,
 CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_insert_lsn()) END,
+CASE WHEN pg_catalog.pg_is_in_recovery() THEN NULL ELSE pg_catalog.pg_current_wal_flush_lsn() END,
 GREATEST((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),
 (SELECT min_recovery_end_timeline FROM pg_catalog.pg_control_recovery()), (SELECT received_tli FROM pg_catalog.pg_stat_wal_receiver)),
 (SELECT system_identifier FROM pg_catalog.pg_control_system())`
@@ -420,13 +421,13 @@ func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last repli
 }
 
 func lookAt(ctx context.Context, on *sql.Conn) (look replica.Look, err error) {
-	var at sql.Null[LSN]
+	var at, flushed sql.Null[LSN]
 	var file sql.NullString
 	var timeline int64
-	if err := on.QueryRowContext(ctx, lookQuery).Scan(&look.Standby, &at, &file, &timeline, &look.System); err != nil {
+	if err := on.QueryRowContext(ctx, lookQuery).Scan(&look.Standby, &at, &file, &flushed, &timeline, &look.System); err != nil {
 		return look, err
 	}
-	look.At = replica.Position{Timeline: uint32(timeline), Offset: at.V.Offset}
+	look.At, look.Flushed = replica.Position{Timeline: uint32(timeline), Offset: at.V.Offset}, flushed.V.Offset
 	if !look.Standby {
 		look.At, err = inserted(at.V, file.String)
 	}

@@ -86,6 +86,7 @@ func Inserted(p Position) Position {
 type Look struct {
 	Standby bool
 	At      Position // replayed by a standby, inserted by a primary
+	Flushed uint64   // by a primary, up to where: standbys get no more
 	System  string   // the identifier that a primary shares with its standbys
 }
 
@@ -109,7 +110,7 @@ type server struct {
 	promised Position // what it was picked for
 }
 
-// sample says where the primary was. A standby that has got there has all that was
+// sample says up to where the primary had flushed its log. A standby that has got there has all that was
 // committed before.
 type sample struct {
 	at       time.Time
@@ -149,7 +150,8 @@ func (s *Set) sawPrimary(now time.Time, look Look) {
 		s.samples = s.samples[:0] // of a log that has ended
 	}
 	s.system, s.primary = look.System, look.At
-	if n := len(s.samples); n > 0 && look.At.Offset <= s.samples[n-1].position.Offset {
+	flushed := Position{look.At.Timeline, look.Flushed}
+	if n := len(s.samples); n > 0 && flushed.Offset <= s.samples[n-1].position.Offset {
 		return
 	}
 	if len(s.samples) == maxSamples {
@@ -161,7 +163,7 @@ func (s *Set) sawPrimary(now time.Time, look Look) {
 		}
 		s.samples = kept
 	}
-	s.samples = append(s.samples, sample{now, look.At})
+	s.samples = append(s.samples, sample{now, flushed})
 }
 
 // Lost notes that server i could not be asked.

@@ -78,7 +78,7 @@ func first(int) int { return 0 }
 const system = "7713552668327541962"
 
 func primary(timeline uint32, offset uint64) Look {
-	return Look{At: Position{timeline, offset}, System: system}
+	return Look{At: Position{timeline, offset}, Flushed: offset, System: system}
 }
 
 func standby(timeline uint32, offset uint64) Look {
@@ -114,14 +114,15 @@ func TestPick(t *testing.T) {
 		{"not yet for too long", []event{{0, 0, primary(1, 100), nil}, {6, 0, primary(1, 200), nil}, {0, 1, standby(1, 100), nil}}, 16, Position{}, []int{1}, ""},
 		{"it has caught up", []event{{0, 0, primary(1, 100), nil}, {6, 0, primary(1, 200), nil}, {0, 1, standby(1, 100), nil}, {90, 1, standby(1, 200), nil}}, 90, Position{}, []int{1}, ""},
 		{"an idle primary", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {99, 0, primary(1, 100), nil}}, 99, Position{}, []int{1}, ""},
+		{"written and not flushed for long", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 0, Look{At: Position{1, 120}, Flushed: 100, System: system}, nil}}, 90, Position{}, []int{1}, ""},
 		{"it has died", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 1, Look{}, gone}}, 1, Position{}, nil, "connection refused"},
 		{"it is back", []event{{0, 0, primary(1, 100), nil}, {1, 1, Look{}, gone}, {2, 1, standby(1, 100), nil}}, 2, Position{}, []int{1}, ""},
 		{"promoted", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {0, 2, standby(1, 100), nil}, {1, 0, Look{}, gone}, {1, 1, primary(2, 110), nil}}, 1, Position{}, []int{2}, "it is the primary"},
 		{"it went another way", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 2, Position{2, 95}, nil, ""},
 		{"for too long", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 12, Position{}, nil, "followed the primary to timeline 2"},
 		{"an old primary", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 2, Position{}, nil, "it was a primary"},
-		{"of another cluster", []event{{0, 0, primary(1, 100), nil}, {0, 1, Look{true, Position{1, 500}, "1"}, nil}}, 1, Position{}, nil, "another cluster"},
-		{"a new cluster in its place", []event{{0, 0, primary(7, 100), nil}, {0, 1, Look{true, Position{1, 500}, "1"}, nil}, {1, 0, Look{false, Position{1, 500}, "1"}, nil}}, 1, Position{}, []int{1}, ""},
+		{"of another cluster", []event{{0, 0, primary(1, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}}, 1, Position{}, nil, "another cluster"},
+		{"a new cluster in its place", []event{{0, 0, primary(7, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}, {1, 0, Look{At: Position{1, 500}, Flushed: 500, System: "1"}, nil}}, 1, Position{}, []int{1}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New([]int{1, 1, 1}, 10*time.Second)
@@ -284,7 +285,7 @@ func TestNoStaleRead(t *testing.T) {
 				}
 			case 7, 8: // a look
 				if m.alive {
-					s.Saw(i, at(float64(step)), Look{m.standby, Position{m.timeline, uint64(len(m.log))}, system})
+					s.Saw(i, at(float64(step)), Look{m.standby, Position{m.timeline, uint64(len(m.log))}, uint64(len(m.log)), system})
 				} else {
 					s.Lost(i, errors.New("down"))
 				}
