@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/psyco-go/psyco/internal/conninfo"
 )
@@ -106,6 +107,30 @@ func (c *Connector) MarshalJSON() ([]byte, error) {
 	}
 	return c.cfg.MarshalJSON()
 }
+
+// String returns the servers, without passwords.
+func (c *Cluster) String() string {
+	var hosts []string
+	for _, s := range c.servers {
+		hosts = append(hosts, s.host.String())
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// GoString keeps passwords out of %#v too.
+func (c *Cluster) GoString() string { return "psyco.Cluster{" + c.String() + "}" }
+
+// Format writes String, or GoString for %#v, whatever the verb.
+func (c *Cluster) Format(f fmt.State, verb rune) { format(f, verb, c) }
+
+// String is that of the Cluster.
+func (r *ClusterReader) String() string { return r.c.String() }
+
+// GoString keeps passwords out of %#v too.
+func (r *ClusterReader) GoString() string { return "psyco.ClusterReader{" + r.String() + "}" }
+
+// Format writes String, or GoString for %#v, whatever the verb.
+func (r *ClusterReader) Format(f fmt.State, verb rune) { format(f, verb, r) }
 
 func format(f fmt.State, verb rune, v interface {
 	fmt.Stringer

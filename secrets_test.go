@@ -49,6 +49,11 @@ func exported(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	store := psyco.LargeObjects(tx)
+	cluster, err := psyco.NewClusterConfig(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cluster.Close() })
 	_, failed := db.Exec("ALTER ROLE nosuch PASSWORD %s", secret)
 	return map[string]any{
 		"Config": cfg, "Host": cfg.Hosts[0], "Connector": con, "Listener": listener, "OAuthRequest": psyco.OAuthRequest{Config: cfg, Host: cfg.Hosts[0]}, "Conn": conn, "Cursor": cursor,
@@ -61,7 +66,8 @@ func exported(t *testing.T) map[string]any {
 		"Notification": psyco.Notification{}, "Array": psyco.Array[int]{}, "Date": psyco.Date{}, "HStore": psyco.HStore{}, "Inet": psyco.Inet{},
 		"Interval": psyco.Interval{}, "JSON": psyco.JSON[int]{}, "Multirange": psyco.Multirange[int]{}, "Numeric": psyco.Numeric("1"),
 		"Range": psyco.Range[int]{}, "Record": psyco.Record[int]{}, "Timestamp": psyco.Timestamp{}, "Identifier": psyco.Identifier{"a"},
-		"Raw": psyco.Raw("a"), "Rollback": psyco.Rollback("a"), "LargeObjectMode": psyco.LargeObjectMode(0), "ScrollMode": psyco.ScrollMode(0),
+		"Cluster": cluster, "ClusterReader": cluster.Reader(), "ClusterStats": cluster.Stats(), "ServerStats": psyco.ServerStats{Host: cfg.Hosts[0]},
+		"LSN": psyco.LSN{}, "Raw": psyco.Raw("a"), "Rollback": psyco.Rollback("a"), "LargeObjectMode": psyco.LargeObjectMode(0), "ScrollMode": psyco.ScrollMode(0),
 	}
 }
 
