@@ -134,9 +134,13 @@ func TestDownloadFails(t *testing.T) {
 // with a .txz file that has them in bin, and what they load in lib.
 func jar(t *testing.T) []byte {
 	t.Helper()
-	bin, err := placesFromEnvironment().find()
+	// Not those of PSYCO_TEST_BIN, which may have no pg_config, and look for their files
+	// beside them.
+	installed := placesFromEnvironment()
+	installed.bin = ""
+	bin, err := installed.find()
 	if err != nil {
-		t.Fatal(err)
+		t.Skip("there are no installed programs to be downloaded: ", err)
 	}
 	lib, err := exec.Command(filepath.Join(bin, "pg_config"), "--pkglibdir").Output()
 	if err != nil {
