@@ -190,11 +190,16 @@ func ParseClock(text string) (time.Time, error) {
 	if i := strings.IndexAny(text, "+-"); i >= 0 {
 		clock, zone = text[:i], "-07:00:00"[:min(len(text)-i, 9)]
 	}
-	t, err := time.Parse("15:04:05"+zone, strings.Replace(text, "24:", "00:", 1))
+	midnight := strings.HasPrefix(clock, "24:")
+	readable := text
+	if midnight {
+		readable = "00:" + text[len("24:"):]
+	}
+	t, err := time.Parse("15:04:05"+zone, readable)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("%.60q is not a time", text)
 	}
-	if strings.HasPrefix(clock, "24:") {
+	if midnight {
 		t = t.Add(24 * time.Hour)
 	}
 	return t, nil
