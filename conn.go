@@ -77,20 +77,23 @@ type conn struct {
 	// The settings by which the server has read the times in the texts of prepared
 	// statements, see parses.
 	timeSettings [len(timeSettings)]string
+	zoneName     string // for which zone was looked up
+	zone         *time.Location
 
-	wireRow        wireRow  // scratch: see wireRows
-	reply          reply    // of the last request that lib/pq did not see
-	request        []byte   // scratch: see ask
-	types          []uint32 // scratch: see statement.types
-	fallbacks      []uint32 // scratch: see statement.fallback
-	noTypes        []uint32 // zeros: see untyped
-	savepoints     int      // names of savepoints
-	nested         []string // the open savepoints of Savepoint, the outermost first
-	streams        []bool   // which names of cursors for ServerSide are taken
-	planNames      int      // names of the plans of pipelines
-	statementNames int      // names of the statements of the cache
-	forgotten      int      // how often forget was called
-	renewals       int      // how often what was prepared has become outdated
+	wireRow        wireRow      // scratch: see wireRows
+	values         valueDecoder // of the result that is being read
+	reply          reply        // of the last request that lib/pq did not see
+	request        []byte       // scratch: see ask
+	types          []uint32     // scratch: see statement.types
+	fallbacks      []uint32     // scratch: see statement.fallback
+	noTypes        []uint32     // zeros: see untyped
+	savepoints     int          // names of savepoints
+	nested         []string     // the open savepoints of Savepoint, the outermost first
+	streams        []bool       // which names of cursors for ServerSide are taken
+	planNames      int          // names of the plans of pipelines
+	statementNames int          // names of the statements of the cache
+	forgotten      int          // how often forget was called
+	renewals       int          // how often what was prepared has become outdated
 	stats          Stats
 }
 

@@ -7,8 +7,10 @@ import (
 	"math"
 	"reflect"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unsafe"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/oid"
@@ -20,14 +22,29 @@ import (
 // What psyco reads without lib/pq is decoded to the values that lib/pq gives, so
 // that it makes no difference who reads it.
 
-// decodeRow decodes a row into memory of its own. location is asked only if a value needs it.
-func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Location) ([]driver.Value, error) {
+// valueDecoder makes the values of a result.
+type valueDecoder struct {
+	c    *conn          // whose session's time zone counts
+	zone *time.Location // without c
+	boxes
+}
+
+// location is the time zone of a timestamptz.
+func (d *valueDecoder) location() *time.Location {
+	if d.c == nil {
+		return d.zone
+	}
+	return d.c.location()
+}
+
+// row decodes a row into memory of its own.
+func (d *valueDecoder) row(cells [][]byte, fields []wire.Field) ([]driver.Value, error) {
 	row := make([]driver.Value, len(cells))
 	for i, cell := range cells {
 		if cell == nil {
 			continue
 		}
-		v, err := decodeValue(cell, &fields[i], location)
+		v, err := d.value(cell, &fields[i])
 		if err != nil {
 			return nil, err
 		}
@@ -41,91 +58,118 @@ func decodeRow(cells [][]byte, fields []wire.Field, location func() *time.Locati
 
 var errShortRow = fmt.Errorf("psyco: %w: a row that does not fit its description", wire.ErrProtocol)
 
-// decodeValue decodes a value as lib/pq does. The result may be cell itself.
-func decodeValue(cell []byte, f *wire.Field, location func() *time.Location) (v driver.Value, err error) {
+// value decodes a value as lib/pq does. The result may be cell itself.
+func (d *valueDecoder) value(cell []byte, f *wire.Field) (v driver.Value, err error) {
 	if f.Format != 0 {
-		if v, err = decodeBinary(cell, f.TypeOID, location); err != nil {
+		if v, err = d.binary(cell, f.TypeOID); err != nil {
 			return nil, fmt.Errorf("psyco: %w: column %q: %v", wire.ErrProtocol, f.Name, err)
 		}
 		return v, nil
 	}
-	v, err = decodeText(cell, f.TypeOID, location)
+	v, err = d.text(cell, f.TypeOID)
 	if err != nil {
 		return nil, fmt.Errorf("psyco: column %q: %w", f.Name, err)
 	}
 	return v, nil
 }
 
-// decodeText decodes a value in text format as lib/pq does. The result may be
-// cell itself.
-func decodeText(cell []byte, typ uint32, location func() *time.Location) (driver.Value, error) {
+// text decodes a value in text format as lib/pq does. The result may be cell itself.
+func (d *valueDecoder) text(cell []byte, typ uint32) (driver.Value, error) {
 	switch typ {
 	case pgform.OIDChar, pgform.OIDBpchar, pgform.OIDVarchar, pgform.OIDText:
-		return string(cell), nil
+		return d.string(cell), nil
 	case pgform.OIDBytea:
 		return pgform.ParseBytea(string(cell))
 	case pgform.OIDTimestamptz:
-		return decodeTimestamp(location(), cell)
+		return d.timestamp(d.location(), cell)
 	case pgform.OIDTimestamp, pgform.OIDDate:
-		return decodeTimestamp(nil, cell)
+		return d.timestamp(nil, cell)
 	case pgform.OIDTime, pgform.OIDTimetz:
-		return parseTime(string(cell))
+		t, err := parseTime(string(cell))
+		return d.time(t), err
 	case pgform.OIDBool:
 		return string(cell) == "t", nil
 	case pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
-		return strconv.ParseInt(string(cell), 10, 64)
+		n, err := strconv.ParseInt(string(cell), 10, 64)
+		return d.int(n), err
 	case pgform.OIDFloat4, pgform.OIDFloat8:
-		return strconv.ParseFloat(string(cell), 64)
+		f, err := strconv.ParseFloat(string(cell), 64)
+		return d.float(f), err
 	}
-	return cell, nil
+	return d.bytes(cell), nil
 }
 
-// decodesBinary reports whether decodeBinary knows a type.
+// decodesBinary reports whether values of a type are asked for in binary: where lib/pq does
+// it too, or the same value can be made of it with less work.
 func decodesBinary(typ uint32) bool {
 	switch typ {
-	case pgform.OIDBytea, pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2, pgform.OIDUUID:
+	case pgform.OIDBytea, pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
+		return true
+	}
+	return isTimeForm(typ)
+}
+
+// isTimeForm reports whether binary values of a type are lib/pq's only while the session's
+// DateStyle and TimeZone are what most have, see conn.readsTimes.
+func isTimeForm(typ uint32) bool {
+	switch typ {
+	case pgform.OIDDate, pgform.OIDTime, pgform.OIDTimestamp, pgform.OIDTimestamptz:
 		return true
 	}
 	return false
 }
 
-// decodeBinary decodes a value in binary format to what lib/pq makes of its text. The
-// result may be cell itself.
-func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v driver.Value, err error) {
+// readsTimes reports whether times may be read in binary: lib/pq reads their text only in
+// the ISO style, and in a time zone with changing offsets takes the server's for them, who
+// may know others than Go.
+func (c *conn) readsTimes(zoned bool) bool {
+	style, _ := c.wire.Parameter("DateStyle")
+	return strings.HasPrefix(style, "ISO") && (!zoned || c.location() == time.UTC)
+}
+
+// binary decodes a value in binary format to what lib/pq makes of its text. The result may
+// be cell itself.
+func (d *valueDecoder) binary(cell []byte, typ uint32) (driver.Value, error) {
 	var t time.Time
 	var infinity int8
 	ok := false
 	switch typ {
 	case pgform.OIDBytea:
-		return cell, nil
+		return d.bytes(cell), nil
 	case pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
-		v, ok = pgform.ReadInt(cell)
+		if n, ok := pgform.ReadInt(cell); ok {
+			return d.int(n), nil
+		}
 	case pgform.OIDFloat8:
-		v, ok = pgform.ReadFloat8(cell)
+		if f, ok := pgform.ReadFloat8(cell); ok {
+			return d.float(f), nil
+		}
 	case pgform.OIDBool:
-		v, ok = len(cell) == 1 && cell[0] != 0, len(cell) == 1
+		if len(cell) == 1 {
+			return cell[0] != 0, nil
+		}
 	case pgform.OIDUUID:
-		if ok = len(cell) == 16; ok {
-			v = pgform.AppendUUID(make([]byte, 0, 36), cell)
+		if len(cell) == 16 {
+			return d.bytes(pgform.AppendUUID(make([]byte, 0, 36), cell)), nil
 		}
 	case pgform.OIDTime:
-		v, ok = pgform.ReadClock(cell)
+		t, ok = pgform.ReadClock(cell)
 	case pgform.OIDTimestamp:
 		t, infinity, ok = pgform.ReadTimestamp(cell)
-		v = t.In(noZone())
+		t = t.In(noZone())
 	case pgform.OIDTimestamptz:
 		t, infinity, ok = pgform.ReadTimestamp(cell)
-		if zone := location(); zone != nil {
+		if zone := d.location(); zone != nil {
 			t = t.In(zone)
 		}
-		v = t
 	case pgform.OIDDate:
 		t, infinity, ok = pgform.ReadDate(cell)
-		v = t.In(noZone())
+		t = t.In(noZone())
 	case pgform.OIDInterval:
 		var i pgform.Interval
-		i, infinity, ok = pgform.ReadInterval(cell)
-		v = i.AppendText(nil)
+		if i, infinity, ok = pgform.ReadInterval(cell); ok && infinity == 0 {
+			return d.bytes(i.AppendText(nil)), nil
+		}
 	}
 	switch {
 	case !ok:
@@ -133,19 +177,79 @@ func decodeBinary(cell []byte, typ uint32, location func() *time.Location) (v dr
 	case infinity != 0:
 		return []byte(pgform.InfinityText(infinity)), nil
 	}
-	return v, nil
+	return d.time(t), nil
 }
 
-// decodeTimestamp is pq.ParseTimestamp, with less work for ordinary times.
-func decodeTimestamp(location *time.Location, cell []byte) (driver.Value, error) {
+// boxes is memory for values behind a driver.Value. A value of its own for each would be
+// most of what a row costs; here they are in pieces, the larger the more rows have come. A
+// program that keeps one value keeps its piece.
+type boxes struct {
+	ints    []int64
+	floats  []float64
+	times   []time.Time
+	strings []string
+	slices  [][]byte
+	chars   []byte
+}
+
+// The last pieces have so many values, and so many bytes of strings not longer than short.
+const (
+	boxed      = 32
+	boxedChars = 512
+	boxedShort = boxedChars / 8
+)
+
+// face is how an interface is laid out (Go: runtime.eface).
+type face struct{ typ, data unsafe.Pointer }
+
+// What boxes holds, without a value.
+var aInt, aFloat, aTime, aString, aSlice any = int64(0), 0.0, time.Time{}, "", []byte(nil)
+
+// put puts v in the next place of a piece, and returns an interface like a that holds it
+// there. Where there is no place it makes a new piece.
+func put[T any](piece *[]T, v T, a any) driver.Value {
+	if len(*piece) == cap(*piece) {
+		*piece = make([]T, 0, min(max(1, 2*cap(*piece)), boxed))
+	}
+	*piece = append(*piece, v)
+	(*face)(unsafe.Pointer(&a)).data = unsafe.Pointer(&(*piece)[len(*piece)-1])
+	return a
+}
+
+func (b *boxes) int(v int64) driver.Value {
+	if 0 <= v && v < 256 {
+		return v // costs nothing
+	}
+	return put(&b.ints, v, aInt)
+}
+
+func (b *boxes) float(v float64) driver.Value  { return put(&b.floats, v, aFloat) }
+func (b *boxes) time(v time.Time) driver.Value { return put(&b.times, v, aTime) }
+func (b *boxes) bytes(v []byte) driver.Value   { return put(&b.slices, v, aSlice) }
+
+// string copies text.
+func (b *boxes) string(text []byte) driver.Value {
+	if cap(b.strings) < boxed || len(text) > boxedShort { // they are few, or long
+		return put(&b.strings, string(text), aString)
+	}
+	if cap(b.chars)-len(b.chars) < len(text) {
+		b.chars = make([]byte, 0, boxedChars)
+	}
+	start := len(b.chars)
+	b.chars = append(b.chars, text...)
+	return put(&b.strings, unsafe.String(unsafe.SliceData(b.chars[start:]), len(text)), aString)
+}
+
+// timestamp is pq.ParseTimestamp, with less work for ordinary times.
+func (d *valueDecoder) timestamp(location *time.Location, cell []byte) (driver.Value, error) {
 	if t, offset, zoned, ok := pgform.ParseISO(cell); ok {
 		switch {
 		case !zoned && location == nil:
-			return t.In(noZone()), nil
+			return d.time(t.In(noZone())), nil
 		case zoned && location != nil:
 			local := t.Add(-time.Duration(offset) * time.Second).In(location)
 			if _, known := local.Zone(); known == offset {
-				return local, nil
+				return d.time(local), nil
 			}
 		}
 	}
@@ -166,6 +270,13 @@ var noZone = sync.OnceValue(func() *time.Location {
 // location is the session's time zone, in which lib/pq gives timestamptz.
 func (c *conn) location() *time.Location {
 	name, _ := c.wire.Parameter("TimeZone")
+	if name != c.zoneName || name == "" {
+		c.zoneName, c.zone = name, locationOf(name)
+	}
+	return c.zone
+}
+
+func locationOf(name string) *time.Location {
 	if l, ok := locations.Load(name); ok {
 		return l.(*time.Location)
 	}

@@ -36,7 +36,7 @@ func FuzzTimestampAsLibPQ(f *testing.F) {
 			return
 		}
 		for _, l := range locations {
-			got, err := decodeTimestamp(l, []byte(text))
+			got, err := new(valueDecoder).timestamp(l, []byte(text))
 			want, wantErr := pq.ParseTimestamp(l, text)
 			if (err != nil) != (wantErr != nil) {
 				t.Errorf("%q in %v: error %v, lib/pq has %v", text, l, err, wantErr)

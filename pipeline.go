@@ -164,7 +164,7 @@ func (p *pipeline) columns(payload []byte) (err error) {
 		return err
 	}
 	p.sets = append(p.sets, resultSet{header: describeColumns(p.fields)})
-	p.open = true
+	p.open, p.c.values = true, valueDecoder{c: p.c}
 	return nil
 }
 
@@ -176,7 +176,7 @@ func (p *pipeline) row(payload []byte) (err error) {
 	if !p.open || len(p.cells) != len(p.fields) {
 		return errShortRow
 	}
-	row, err := decodeRow(p.cells, p.fields, p.c.location)
+	row, err := p.c.values.row(p.cells, p.fields)
 	set := &p.sets[len(p.sets)-1]
 	switch {
 	case set.err != nil:

@@ -233,6 +233,7 @@ type rowScanner struct {
 	direct *directPlan
 	zone   *time.Location // for timestamptz
 	texts  []byte         // the memory for the strings of a row
+	values *valueDecoder  // for what is decoded as in ordinary rows
 }
 
 // scan decodes a row into the T at dest, which is zero.

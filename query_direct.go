@@ -128,7 +128,7 @@ func newDirectPlan(plan *rowPlan, typ reflect.Type, lax bool) *directPlan {
 	d := &directPlan{rowPlan: plan, typ: typ, lax: lax, columns: make([]directColumn, len(plan.columns))}
 	for i := range plan.columns {
 		t, c := &plan.columns[i], &d.columns[i]
-		if decodesBinary(t.oid) {
+		if decodesBinary(t.oid) && !isTimeForm(t.oid) {
 			c.format = 1
 		}
 		if t.typ != nil && !t.json {
@@ -149,17 +149,17 @@ func newDirectPlan(plan *rowPlan, typ reflect.Type, lax bool) *directPlan {
 // maxDirect is how many types a statement keeps descriptions for.
 const maxDirect = 8
 
-// describeFor is how a prepared statement runs whose rows are wanted as Ts. Where they are
-// not decoded directly it is p's own description.
-func (c *conn) describeFor(w *wanted, p *prepared) *description {
+// describeFor is how a prepared statement runs whose rows are wanted as Ts: as otherwise
+// where they are not decoded directly.
+func (c *conn) describeFor(w *wanted, p *prepared, otherwise *description) *description {
 	if p.server == "" || c.sess.cfg.DisablePreparedBinaryResult {
-		return &p.description
+		return otherwise
 	}
 	i := slices.IndexFunc(p.direct, func(d *description) bool { return d.direct.typ == w.typ && d.direct.lax == w.lax })
 	if i < 0 {
 		plan, err := planOf(w.typ, rowColumns(p.fields), w.lax)
 		if err != nil {
-			return &p.description // the ordinary way meets it too
+			return otherwise // which meets it too
 		}
 		if len(p.direct) >= maxDirect {
 			p.direct = p.direct[:0]
@@ -169,14 +169,14 @@ func (c *conn) describeFor(w *wanted, p *prepared) *description {
 	}
 	d := p.direct[i]
 	if d.direct.zoned && c.location() == nil {
-		return &p.description // the offset in the text counts
+		return otherwise // the offset in the text counts
 	}
 	return d
 }
 
 // directly is a description for rows that are decoded by a plan. lib/pq sees bytes only.
 func (d description) directly(plan *directPlan) *description {
-	d.direct, d.header = plan, directHeader
+	d.direct, d.header, d.times = plan, directHeader, false
 	d.fields, d.shown = slices.Clone(d.fields), slices.Clone(d.fields)
 	d.formats = binary.BigEndian.AppendUint16(nil, uint16(len(d.fields)))
 	for i := range d.fields {
@@ -339,8 +339,6 @@ func (to *rowScanner) fill(row *wireRow) error {
 	return nil
 }
 
-func (to *rowScanner) location() *time.Location { return to.zone }
-
 // ordinary stores what Scan would make of a value.
 func (to *rowScanner) ordinary(i int, p unsafe.Pointer, cell []byte) error {
 	t := &to.plan.columns[i]
@@ -348,7 +346,11 @@ func (to *rowScanner) ordinary(i int, p unsafe.Pointer, cell []byte) error {
 	if cell != nil {
 		var err error
 		f := wire.Field{Name: t.name, TypeOID: t.oid, Format: to.direct.columns[i].format}
-		if v, err = decodeValue(cell, &f, to.location); err != nil {
+		if to.values == nil {
+			to.values = new(valueDecoder)
+		}
+		to.values.zone = to.zone
+		if v, err = to.values.value(cell, &f); err != nil {
 			return err
 		}
 	}

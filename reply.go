@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/psyco-go/psyco/internal/pgform"
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
@@ -35,6 +36,7 @@ type reply struct {
 	rows   []byte // the DataRow messages that are left
 	tag    string
 	direct *wireRow // what its rows are instead of values, see query_direct.go
+	bytes  bool     // lib/pq sees some of the values as bytes
 }
 
 // description is what is known of a prepared statement.
@@ -42,11 +44,14 @@ type description struct {
 	server string // the server's name for it, "" if lib/pq must run it
 	params []uint32
 	fields []wire.Field // with the formats in which psyco wants them
-	shown  []wire.Field // the same as lib/pq is to read them
+	shown  []wire.Field // the same as lib/pq is to read them: as bytes what it does not know
 	header *header
 	// formats are the same at the end of a Bind.
 	formats []byte
 	literal bool // see appendBind
+
+	times, zoned bool         // some are times in binary, see conn.readsTimes
+	slower       *description // for when they must not be
 
 	direct *directPlan // how its rows are decoded into Ts, nil if they become values
 }
@@ -59,16 +64,50 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 	if hasInfinity() && slices.ContainsFunc(d.Fields, func(f wire.Field) bool { return scanType(f.TypeOID) == timeType }) {
 		return description{params: d.Params}
 	}
-	fields := slices.Clone(d.Fields)
-	formats := binary.BigEndian.AppendUint16(nil, uint16(len(fields)))
-	for i := range fields {
-		f := &fields[i]
-		if decodesBinary(f.TypeOID) && !c.sess.cfg.DisablePreparedBinaryResult {
+	description := description{server: server, params: d.Params, fields: slices.Clone(d.Fields), header: describeColumns(d.Fields)}
+	description.choose(func(typ uint32) bool {
+		return decodesBinary(typ) && !c.sess.cfg.DisablePreparedBinaryResult
+	})
+	return description
+}
+
+// choose chooses the formats of the columns.
+func (d *description) choose(binaryForm func(typ uint32) bool) {
+	d.times, d.zoned, d.shown = false, false, d.fields
+	d.formats = binary.BigEndian.AppendUint16(nil, uint16(len(d.fields)))
+	for i := range d.fields {
+		f := &d.fields[i]
+		f.Format = 0
+		if binaryForm(f.TypeOID) {
 			f.Format = 1
+			if isTimeForm(f.TypeOID) {
+				d.times, d.zoned = true, d.zoned || f.TypeOID == pgform.OIDTimestamptz
+			}
 		}
-		formats = binary.BigEndian.AppendUint16(formats, uint16(f.Format))
+		d.formats = binary.BigEndian.AppendUint16(d.formats, uint16(f.Format))
 	}
-	return description{server: server, params: d.Params, fields: fields, shown: fields, header: describeColumns(fields), formats: formats}
+	if d.times {
+		d.shown = slices.Clone(d.fields)
+		for i := range d.shown {
+			if f := &d.shown[i]; f.Format == 1 && isTimeForm(f.TypeOID) {
+				f.TypeOID = pgform.OIDBytea
+			}
+		}
+	}
+}
+
+// fitting is the description for the session's settings.
+func (d *description) fitting(c *conn) *description {
+	if !d.times || c.readsTimes(d.zoned) {
+		return d
+	}
+	if d.slower == nil {
+		s := *d
+		s.fields = slices.Clone(d.fields)
+		s.choose(func(typ uint32) bool { return decodesBinary(typ) && !isTimeForm(typ) })
+		d.slower = &s
+	}
+	return d.slower
 }
 
 // runPrepared runs a prepared statement, whose rows may be wanted as Ts.
@@ -84,9 +123,9 @@ func runPrepared[R any](c *conn, m mode[R], p *prepared, w *wanted, sql string, 
 		}
 		return m.prepared(c, p.stmt, args)
 	}
-	d := &p.description
+	d := p.description.fitting(c)
 	if w != nil {
-		d = c.describeFor(w, p)
+		d = c.describeFor(w, p, d)
 	}
 	request, err := appendRequest(c.request[:0], d, args)
 	if err != nil {
@@ -142,7 +181,8 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 			d.header = describeColumns(d.fields)
 		}
 	}
-	c.reply = reply{header: d.header, c: c, fields: d.fields, rows: rows}
+	c.reply = reply{header: d.header, c: c, fields: d.fields, rows: rows, bytes: d.times && err == nil && m.hasRows()}
+	c.values = valueDecoder{c: c}
 	if d.direct != nil && err == nil {
 		c.reply.direct = c.wireRows(d.direct)
 	}
@@ -197,11 +237,24 @@ func (r *reply) decode(payload []byte, dest []driver.Value) error {
 			dest[i] = nil
 			continue
 		}
-		v, err := decodeValue(column, &r.fields[i], r.c.location)
+		v, err := r.c.values.value(column, &r.fields[i])
 		if err != nil {
 			return err
 		}
 		dest[i] = v
+	}
+	return nil
+}
+
+// convert makes the values of a row that lib/pq has read of the bytes that it has seen.
+func (r *reply) convert(dest []driver.Value) (err error) {
+	for i := range dest[:min(len(dest), len(r.fields))] {
+		f := &r.fields[i]
+		if b, ok := dest[i].([]byte); ok && f.Format == 1 && isTimeForm(f.TypeOID) {
+			if dest[i], err = r.c.values.value(b, f); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

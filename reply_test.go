@@ -568,7 +568,7 @@ func TestBrokenReply(t *testing.T) {
 		"D\x00\x00\x00\x0c\x00\x02\x00\x00\x00\x02\x00\x00",
 		"D\x00\x00\x00\x0a\x00\x02\xff\xff\xff\xff",
 	} {
-		r := reply{header: describeColumns(fields), fields: fields, rows: []byte(row)}
+		r := reply{c: &conn{}, header: describeColumns(fields), fields: fields, rows: []byte(row)}
 		dest := make([]driver.Value, 2)
 		if err := r.Next(dest); err == nil {
 			t.Errorf("%q is the row %v", row, dest)

@@ -60,10 +60,10 @@ func (c *conn) newRows(base driver.Rows, k *call, text string) *rows {
 		r.base = &r.own
 		_ = c.finish(k, nil) // there is nothing left to cancel, and so no error
 		r.call = nil
-	} else if c.wire.TakesRows() || c.reply.direct != nil {
+	} else if c.wire.TakesRows() || c.reply.direct != nil || c.reply.bytes {
 		r.own, r.shared = c.reply, true
 	}
-	c.reply.direct = nil
+	c.reply.direct, c.reply.bytes = nil, false
 	c.rows = r
 	c.unclosed++
 	return r
@@ -108,7 +108,7 @@ func (r *rows) header() driver.Rows {
 	switch {
 	case r.buffered:
 		return r.sets[0].header
-	case r.own.direct != nil:
+	case r.own.direct != nil, r.own.bytes:
 		return &r.own
 	}
 	return r.base
@@ -124,8 +124,8 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	}
 	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
 		err = r.own.direct.read(r.base, dest)
-	} else {
-		err = r.base.Next(dest)
+	} else if err = r.base.Next(dest); err == nil && r.own.bytes && r.base != driver.Rows(&r.own) {
+		err = r.own.convert(dest)
 	}
 	r.begun = err == nil
 	return err

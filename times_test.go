@@ -223,3 +223,98 @@ func infinities(t *testing.T, dsn string) {
 		})
 	}
 }
+
+// TestValuesAsLibPQ compares what Scan gives an any with lib/pq's, bit for bit and with the
+// same Location, over random values of each type and under settings that change their text.
+func TestValuesAsLibPQ(t *testing.T) {
+	types := []struct{ typ, random, special string }{
+		{"bool", "random() < 0.5", "true"},
+		{"int2", "(random() * 65535 - 32768)::int", "-32768"},
+		{"int4", "(random() * 4294967295 - 2147483648)::int8", "2147483647"},
+		{"int8", "(random() * 1e18)::int8 - 5e17::int8", "-9223372036854775808"},
+		{"oid", "(random() * 4294967295)::int8", "4294967295"},
+		{"float4", "(random() - 0.5) * 10 ^ (random() * 60 - 30)", "0.1|-0|NaN|Infinity|-Infinity|3.4e38|1e-45|16777217"},
+		{"float8", "(random() - 0.5) * 10 ^ (random() * 500 - 250)", "0.1|-0|NaN|Infinity|-Infinity|1.7e308|5e-324|9007199254740993"},
+		{"numeric", "(random() * 1e12)::numeric", "1.50|NaN|Infinity|-1e-20"},
+		{"text", "repeat(md5(random()::text), (random() * 4)::int)", "|1|ünï"},
+		{"bytea", "decode(md5(random()::text), 'hex')", "|abc"},
+		{"uuid", "gen_random_uuid()", "00000000-0000-0000-0000-000000000000"},
+		{"date", "'2000-01-01'::date + ((random() - 0.5) * 1000000)::int", "infinity|-infinity|4713-01-01 BC|5874897-12-31|0001-01-01|0044-03-15 BC"},
+		{"time", "(random() * interval '24 hours')::time", "00:00|24:00|23:59:59.999999|02:24:29|24:00:00"},
+		{"timetz", "(random() * interval '24 hours')::time + ((random() * 20 - 10)::int || ':30')::interval", "00:00+00|24:00-03:30|12:34:56.7+15:59:59"},
+		{"timestamp", "'2000-01-01'::timestamp + (random() - 0.5) * interval '1000000 days'", "infinity|-infinity|4713-01-01 BC|294276-12-31 23:59:59.999999|1969-12-31 23:59:59.999999"},
+		{"timestamptz", "'2000-01-01'::timestamptz + (random() - 0.5) * interval '1000000 days'", "infinity|-infinity|4713-01-02 BC|294276-12-30|1900-01-01|2024-07-01|2024-10-27 00:30+00"},
+		{"interval", "random() * interval '100 years 5 mons -3 days 12:34:56.7'", "0|-1 day|1 mon -1 day +01:00|-178000000 years"},
+		{"jsonb", "to_jsonb(random())", `null|{"a": 1}`},
+		{"int4[]", "array[(random() * 10)::int]", "{}|{1,NULL}"},
+	}
+	const many = 10_000
+	dsn := pgserver.TestDSN(t)
+	reference, err := sql.Open("postgres", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reference.Close()
+	db := open(t, dsn)
+	for i, tt := range types {
+		mustExec(t, reference, fmt.Sprintf("CREATE TABLE t%d AS SELECT n, (%s)::%s AS v FROM generate_series(1, %d) n; INSERT INTO t%[1]d SELECT 0, v::%[3]s FROM unnest(string_to_array('%[5]s', '|')) v; INSERT INTO t%[1]d VALUES (0, NULL)",
+			i, tt.random, tt.typ, many, tt.special))
+	}
+	for _, settings := range []struct {
+		set string
+		n   int
+	}{
+		{"SET TimeZone = 'UTC'", many}, {"SET TimeZone = 'Europe/Berlin'", many}, {"SET TimeZone = 'Etc/UTC'", 100}, {"SET TimeZone = '<+03:30>-03:30'", 100},
+		{"SET DateStyle = 'German'", 100}, {"SET DateStyle = 'ISO, DMY'", 100}, {"SET DateStyle = 'SQL, DMY'", 1}, {"SET IntervalStyle = 'iso_8601'", 100},
+		{"SET extra_float_digits = 0", 100}, {"SET extra_float_digits = -15", 100}, {"SET extra_float_digits = 3", 100},
+		{"SET bytea_output = 'escape'", 100},
+	} {
+		theirs, ours := mustConn(t, reference), mustConn(t, db)
+		for i, tt := range types {
+			query := fmt.Sprintf("SELECT v FROM t%d WHERE n <= $1 ORDER BY n, v", i)
+			read := func(h psyco.Handle, n int) (values []any, err error) {
+				rows, err := h.QueryContext(t.Context(), query, n)
+				if err != nil {
+					return nil, err
+				}
+				defer rows.Close()
+				for rows.Next() {
+					var v any
+					if err := rows.Scan(&v); err != nil {
+						return values, err
+					}
+					values = append(values, v)
+				}
+				return values, rows.Err()
+			}
+			for use := range 3 {
+				_, _ = read(ours, use) // so that it is prepared under the usual settings
+			}
+			for _, c := range []*sql.Conn{ours, theirs} {
+				mustExec(t, c, settings.set)
+			}
+			for _, n := range []int{3, settings.n} {
+				got, err := read(ours, n)
+				want, wantErr := read(theirs, n)
+				if (err == nil) != (wantErr == nil) {
+					t.Errorf("%s, %s: error %v, lib/pq has %v", settings.set, tt.typ, err, wantErr)
+					continue
+				}
+				for i := range min(len(got), len(want)) {
+					if !equalNaN(got[i], want[i]) {
+						t.Errorf("%s, %s: %#v (%[3]v), lib/pq has %#v (%[4]v)", settings.set, tt.typ, got[i], want[i])
+						break
+					}
+				}
+				if err == nil && len(got) != len(want) {
+					t.Errorf("%s, %s: %d values of %d", settings.set, tt.typ, len(got), len(want))
+				}
+			}
+			for _, c := range []*sql.Conn{ours, theirs} {
+				mustExec(t, c, "RESET ALL")
+			}
+		}
+		ours.Close()
+		theirs.Close()
+	}
+}
