@@ -93,8 +93,8 @@ func WithReadWait(d time.Duration) ClusterOption {
 }
 
 // WithCheckInterval sets how often each server is looked at, by one statement on a
-// connection that is kept for that. The default is DefaultCheckInterval. A look that takes longer
-// than the interval, and longer than a second, counts as no answer. While reads wait for a standby, it is asked
+// connection that is kept for that. The default is DefaultCheckInterval. A server that has not answered
+// when the next look is due, or within a second if that is more and five if it is less, counts as gone. While reads wait for a standby, it is asked
 // more often.
 func WithCheckInterval(d time.Duration) ClusterOption {
 	return clusterOption(func(s *clusterSettings) { s.checkEvery = max(d, time.Millisecond) })
@@ -116,6 +116,8 @@ func WithPoolSetup(f func(db *sql.DB)) ClusterOption {
 // NewCluster reads a connection string, as ParseDSN does, that lists the servers:
 // host=db1,db2,db3. target_session_attrs may be read-write, which is what it becomes if the
 // string does not say, or primary: which server Primary connects to. It does not wait for a connection.
+// A function of WithBeforeConnect is called with one host, which it must leave alone, for all
+// connections but Primary's.
 // Close the Cluster when it is not needed any more.
 //
 // The role needs no privileges. If it is a member of pg_monitor, a
@@ -177,11 +179,11 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 func (c *Cluster) newServer(index int, host Host, weight int, cfg *Config, s *clusterSettings) (*clusterServer, error) {
 	own := cfg.Clone()
 	own.Hosts, own.TargetSessionAttrs = []Host{host}, string(anyTarget)
-	reads, err := NewConnectorConfig(own, s.connector...)
+	reads, err := newOwnConnector(own, s.connector)
 	if err != nil {
 		return nil, err
 	}
-	watch, err := NewConnectorConfig(own, s.connector...)
+	watch, err := newOwnConnector(own, s.connector)
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +201,30 @@ func (c *Cluster) newServer(index int, host Host, weight int, cfg *Config, s *cl
 	}
 	sv.db = sql.OpenDB(sv)
 	return sv, nil
+}
+
+// newOwnConnector returns a connector for one server, which WithBeforeConnect cannot change: what
+// is known of a server must be known of that one.
+func newOwnConnector(cfg *Config, opts []Option) (*Connector, error) {
+	con, err := NewConnectorConfig(cfg, opts...)
+	if err != nil || con.dialer.before == nil {
+		return con, err
+	}
+	before := con.dialer.before
+	con.dialer.before = func(ctx context.Context, changed *Config) error {
+		if err := before(ctx, changed); err != nil {
+			return err
+		}
+		if len(changed.Hosts) != 1 || !cfg.Hosts[0].sameServer(changed.Hosts[0]) || changed.TargetSessionAttrs != cfg.TargetSessionAttrs {
+			return errors.New("psyco: WithBeforeConnect: the servers of a Cluster are those of its connection string: Hosts and TargetSessionAttrs cannot change")
+		}
+		return nil
+	}
+	return con, nil
+}
+
+func (h Host) sameServer(as Host) bool {
+	return h.Host == as.Host && h.Hostaddr == as.Hostaddr && h.Port == as.Port
 }
 
 // Close ends all that the cluster does and closes its pools, as sql.DB.Close does: it waits for
@@ -230,7 +256,7 @@ func (c *Cluster) Standby(ctx context.Context) *sql.DB {
 	want := replica.Position(lsn)
 	sv := c.pick(want)
 	if sv == nil && !c.known.Complete() {
-		sv = c.await(ctx, want, max(c.interval, lookLimit), c.known.Complete)
+		sv = c.await(ctx, want, lookLimit, c.known.Complete)
 	}
 	if sv == nil && bound {
 		sv = c.await(ctx, want, c.wait, func() bool { return !c.known.MayReach(time.Now(), want, c.wait) })
@@ -339,6 +365,7 @@ GREATEST((SELECT timeline_id FROM pg_catalog.pg_control_checkpoint()),
 
 const (
 	lookLimit = time.Second // how long a look may take at least
+	longLook  = 5 * time.Second
 	firstRest = time.Millisecond
 	longRest  = 20 * time.Millisecond // between looks for reads that wait
 )
@@ -395,7 +422,7 @@ func (sv *clusterServer) look(ctx context.Context) {
 
 // lookOnce looks at the server, only at what a standby has replayed if that is enough.
 func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last replica.Look, brief bool) (look replica.Look, err error) {
-	ctx, stop := context.WithTimeout(ctx, max(sv.c.interval, lookLimit))
+	ctx, stop := context.WithTimeout(ctx, min(max(sv.c.interval, lookLimit), longLook))
 	defer stop()
 	if *on == nil {
 		if *on, err = sv.watch.Conn(ctx); err != nil {

@@ -215,7 +215,7 @@ func ExampleClusterStats() {
 	cluster, done := exampleCluster()
 	defer done()
 
-	var s psyco.ClusterStats = cluster.Stats()
+	s := cluster.Stats() // a psyco.ClusterStats
 	fmt.Println(len(s.Servers), s.Waits)
 	// Output: 1 0
 }
@@ -224,7 +224,7 @@ func ExampleServerStats() {
 	cluster, done := exampleCluster()
 	defer done()
 
-	var s psyco.ServerStats = cluster.Stats().Servers[0]
+	s := cluster.Stats().Servers[0] // a psyco.ServerStats
 	fmt.Println(s.Weight, s.Pool.OpenConnections)
 	// Output: 1 0
 }

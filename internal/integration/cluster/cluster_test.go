@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -549,6 +550,56 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	if err := c.Reader().QueryRowContext(t.Context(), "SELECT 1").Err(); err == nil {
 		t.Error("a closed cluster answers")
+	}
+}
+
+// TestServersStayThemselves: what is known of one server is not taken for another's.
+func TestServersStayThemselves(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		change func(cfg *psyco.Config)
+		refuse bool
+	}{
+		{"the password", func(cfg *psyco.Config) { cfg.Password, cfg.Hosts[0].Password = "a", "b" }, false},
+		{"the host", func(cfg *psyco.Config) { cfg.Hosts[0].Host = "/elsewhere" }, true},
+		{"more hosts", func(cfg *psyco.Config) { cfg.Hosts = append(cfg.Hosts, cfg.Hosts[0]) }, true},
+		{"the kind of session", func(cfg *psyco.Config) { cfg.TargetSessionAttrs = "standby" }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c := newCluster(t, "host=/nonexistent", psyco.WithBeforeConnect(func(_ context.Context, cfg *psyco.Config) error {
+				tt.change(cfg)
+				return nil
+			}))
+			c.Standby(t.Context()) // waits until something is known
+			if err := c.Stats().Servers[0].Err; err == nil || strings.Contains(err.Error(), "WithBeforeConnect") != tt.refuse {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+// TestSilentServer: one that takes connections and says nothing holds up nobody.
+func TestSilentServer(t *testing.T) {
+	testsize.Slow(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	prime, stand := pgserver.TestPair(t)
+	c := newCluster(t, fmt.Sprintf("host=127.0.0.1,127.0.0.1,127.0.0.1 port=%d,%d,%d user=postgres dbname=postgres sslmode=disable",
+		prime.Port(), stand.Port(), silent.Addr().(*net.TCPAddr).Port), psyco.WithCheckInterval(time.Hour))
+	db, err := c.WaitLSN(t.Context(), psyco.LSN{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		if c.Standby(t.Context()) != db {
+			t.Fatal("a read does not go to the standby")
+		}
+	}
+	if s := c.Stats().Servers[2]; s.Role != "" || s.Usable {
+		t.Errorf("%+v", s)
 	}
 }
 

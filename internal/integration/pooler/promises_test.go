@@ -399,6 +399,25 @@ var features = []feature{
 		db.SetMaxIdleConns(4)
 		return psyco.WarmUp(t.Context(), db, 4)
 	}},
+	{"`WithOnReset`, `CleanSession`", func(t *testing.T, dsn string, _, _ *sql.DB) error {
+		db := open(t, dsn, psyco.WithOnReset(psyco.CleanSession))
+		db.SetMaxOpenConns(1)
+		for i := range 5 {
+			n, err := one[int](db, "SELECT %s::int", i)
+			if err := want(n, err, i); err != nil {
+				return err
+			}
+			timeout, err := one[string](db, "SHOW statement_timeout")
+			if err := errors.Join(want(timeout, err, "0"), do(db, "SET statement_timeout = '1h'")); err != nil {
+				return err
+			}
+			timeout, err = one[string](db, "SELECT current_setting(%s)", "statement_timeout")
+			if err := want(timeout, err, "0"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}},
 	{"notices", func(t *testing.T, dsn string, _, _ *sql.DB) error {
 		var got []string
 		db := open(t, dsn, psyco.WithNoticeHandler(func(e *pq.Error) { got = append(got, e.Message) }))
