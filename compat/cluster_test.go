@@ -36,59 +36,55 @@ func TestClusterLibraries(t *testing.T) {
 	must(t, err)
 	_, err = cluster.WaitLSN(ctx, lsn)
 	must(t, err)
-	t.Run("sqlx", func(t *testing.T) { sqlxCluster(t, cluster) })
-	t.Run("GORM", func(t *testing.T) { gormCluster(t, cluster) })
-}
-
-func sqlxCluster(t *testing.T, cluster *psyco.Cluster) {
-	sqlx.BindDriver("psyco", sqlx.DOLLAR)
-	primary := sqlx.NewDb(cluster.Primary(), "psyco")
-	_, err := primary.NamedExec("INSERT INTO items (name) VALUES (:name)", Item{Name: "tea"})
-	must(t, err)
-	lsn, err := cluster.CommitLSN(ctx)
-	must(t, err)
-
-	var items []Item
-	standby := sqlx.NewDb(cluster.Standby(psyco.ReadAfter(ctx, lsn)), "psyco") // for each request
-	must(t, standby.Select(&items, "SELECT * FROM items WHERE name = %s", "tea"))
-	if len(items) != 1 || items[0].Name != "tea" || standby.DB == cluster.Primary() {
-		t.Errorf("%+v", items)
-	}
-}
-
-func gormCluster(t *testing.T, cluster *psyco.Cluster) {
-	db, err := gorm.Open(postgres.New(postgres.Config{DriverName: "psyco", Conn: cluster.Primary()}), &gorm.Config{})
-	must(t, err)
-	must(t, db.Use(dbresolver.Register(dbresolver.Config{
-		Replicas: []gorm.Dialector{postgres.New(postgres.Config{DriverName: "psyco", Conn: cluster.Reader()})},
-	})))
-
-	for i := range 20 {
-		name := fmt.Sprintf("coffee %d", i)
-		must(t, db.Create(&Item{Name: name}).Error)
+	t.Run("sqlx", func(t *testing.T) {
+		sqlx.BindDriver("psyco", sqlx.DOLLAR)
+		primary := sqlx.NewDb(cluster.Primary(), "psyco")
+		_, err := primary.NamedExec("INSERT INTO items (name) VALUES (:name)", Item{Name: "tea"})
+		must(t, err)
 		lsn, err := cluster.CommitLSN(ctx)
 		must(t, err)
-		var item Item
-		must(t, db.WithContext(psyco.ReadAfter(ctx, lsn)).First(&item, "name = ?", name).Error)
-		if item.ID == 0 || item.Name != name {
-			t.Errorf("%+v", item)
+
+		var items []Item
+		standby := sqlx.NewDb(cluster.Standby(psyco.ReadAfter(ctx, lsn)), "psyco") // for each request
+		must(t, standby.Select(&items, "SELECT * FROM items WHERE name = %s", "tea"))
+		if len(items) != 1 || items[0].Name != "tea" || standby.DB == cluster.Primary() {
+			t.Errorf("%+v", items)
 		}
-	}
-	var standby bool
-	must(t, db.Raw("SELECT pg_is_in_recovery()").Scan(&standby).Error)
-	if !standby {
-		t.Error("a read runs on the primary")
-	}
-	must(t, db.Clauses(dbresolver.Write).Raw("SELECT pg_is_in_recovery()").Scan(&standby).Error)
-	if standby {
-		t.Error("a read that is to run on the primary does not")
-	}
-	must(t, db.Transaction(func(tx *gorm.DB) error {
-		must(t, tx.Create(&Item{Name: "milk"}).Error)
-		return tx.First(&Item{}, "name = ?", "milk").Error // on the primary, as all of a transaction
-	}))
-	err = db.Transaction(func(tx *gorm.DB) error { return tx.First(&Item{}, "name = ?", "cocoa").Error }, &sql.TxOptions{ReadOnly: true})
-	if !errors.Is(err, gorm.ErrRecordNotFound) {
-		t.Error(err)
-	}
+	})
+	t.Run("GORM", func(t *testing.T) {
+		db, err := gorm.Open(postgres.New(postgres.Config{DriverName: "psyco", Conn: cluster.Primary()}), &gorm.Config{})
+		must(t, err)
+		must(t, db.Use(dbresolver.Register(dbresolver.Config{
+			Replicas: []gorm.Dialector{postgres.New(postgres.Config{DriverName: "psyco", Conn: cluster.Reader()})},
+		})))
+
+		for i := range 20 {
+			name := fmt.Sprintf("coffee %d", i)
+			must(t, db.Create(&Item{Name: name}).Error)
+			lsn, err := cluster.CommitLSN(ctx)
+			must(t, err)
+			var item Item
+			must(t, db.WithContext(psyco.ReadAfter(ctx, lsn)).First(&item, "name = ?", name).Error)
+			if item.ID == 0 || item.Name != name {
+				t.Errorf("%+v", item)
+			}
+		}
+		var standby bool
+		must(t, db.Raw("SELECT pg_is_in_recovery()").Scan(&standby).Error)
+		if !standby {
+			t.Error("a read runs on the primary")
+		}
+		must(t, db.Clauses(dbresolver.Write).Raw("SELECT pg_is_in_recovery()").Scan(&standby).Error)
+		if standby {
+			t.Error("a read that is to run on the primary does not")
+		}
+		must(t, db.Transaction(func(tx *gorm.DB) error {
+			must(t, tx.Create(&Item{Name: "milk"}).Error)
+			return tx.First(&Item{}, "name = ?", "milk").Error // on the primary, as all of a transaction
+		}))
+		err = db.Transaction(func(tx *gorm.DB) error { return tx.First(&Item{}, "name = ?", "cocoa").Error }, &sql.TxOptions{ReadOnly: true})
+		if !errors.Is(err, gorm.ErrRecordNotFound) {
+			t.Error(err)
+		}
+	})
 }
