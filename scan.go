@@ -46,6 +46,9 @@ func (d into) Scan(src any) error {
 
 // setValue stores what a driver delivers in dst.
 func setValue(dst reflect.Value, src any) error {
+	if setSame(dst.Addr().Interface(), src) {
+		return nil
+	}
 	switch x := src.(type) {
 	case nil:
 		return setNull(dst)
@@ -91,6 +94,50 @@ func setValue(dst reflect.Value, src any) error {
 		return err
 	}
 	return setText(dst, string(text))
+}
+
+// setSame stores a value in a variable of its own type, as most are, without a detour by its text. It reports
+// whether dst points to one.
+func setSame(dst, src any) bool {
+	switch x := src.(type) {
+	case int64:
+		switch p := dst.(type) {
+		case *int64:
+			*p = x
+			return true
+		case *int:
+			if int64(int(x)) == x {
+				*p = int(x)
+				return true
+			}
+		case *int32:
+			if int64(int32(x)) == x {
+				*p = int32(x)
+				return true
+			}
+		}
+	case float64:
+		if p, ok := dst.(*float64); ok {
+			*p = x
+			return true
+		}
+	case bool:
+		if p, ok := dst.(*bool); ok {
+			*p = x
+			return true
+		}
+	case string:
+		if p, ok := dst.(*string); ok {
+			*p = x
+			return true
+		}
+	case time.Time:
+		if p, ok := dst.(*time.Time); ok {
+			*p = x
+			return true
+		}
+	}
+	return false
 }
 
 var (

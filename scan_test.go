@@ -663,3 +663,44 @@ func FuzzTimes(f *testing.F) {
 		}
 	})
 }
+
+// A value goes into a variable of its own type as it is: without its text, which would cost memory. One that is
+// too large is an error as before, and changes nothing.
+func TestScanSameType(t *testing.T) {
+	var (
+		long   int64
+		number int
+		short  int32
+		float  float64
+		yes    bool
+		text   string
+		at     time.Time
+	)
+	noon := time.Date(2024, 2, 29, 12, 0, 0, 0, time.FixedZone("", 3600))
+	for _, test := range []struct {
+		into sql.Scanner
+		src  any
+		dst  any
+		want any
+	}{
+		{Into(&long), int64(1 << 40), &long, int64(1 << 40)},
+		{Into(&number), int64(-7), &number, -7},
+		{Into(&short), int64(1 << 30), &short, int32(1 << 30)},
+		{Into(&float), 0.1, &float, 0.1},
+		{Into(&yes), true, &yes, true},
+		{Into(&text), "it's", &text, "it's"},
+		{Into(&at), noon, &at, noon},
+	} {
+		allocs := testing.AllocsPerRun(10, func() {
+			if err := test.into.Scan(test.src); err != nil {
+				t.Error(err)
+			}
+		})
+		if got := reflect.ValueOf(test.dst).Elem().Interface(); got != test.want || allocs > 0 {
+			t.Errorf("%T from %v: got %v, with %v allocations", test.dst, test.src, got, allocs)
+		}
+	}
+	if err := Into(&short).Scan(int64(1 << 31)); err == nil || short != 1<<30 {
+		t.Errorf("got %d, %v", short, err)
+	}
+}
