@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -168,6 +169,16 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 		}
 		c.servers = append(c.servers, sv)
 	}
+	before := main.dialer.before
+	main.dialer.before = func(ctx context.Context, cfg *Config) error {
+		if before != nil {
+			if err := before(ctx, cfg); err != nil {
+				return err
+			}
+		}
+		c.primaryFirst(cfg)
+		return nil
+	}
 	s.setup(c.primary)
 	for _, sv := range c.servers {
 		s.setup(sv.db)
@@ -201,6 +212,20 @@ func (c *Cluster) newServer(index int, host Host, weight int, cfg *Config, s *cl
 	}
 	sv.db = sql.OpenDB(sv)
 	return sv, nil
+}
+
+// primaryFirst has the server tried first that is known to be the primary, and last those that are
+// known to be gone: they may be dead and not say so.
+func (c *Cluster) primaryFirst(cfg *Config) {
+	rank := func(h Host) int {
+		i := slices.IndexFunc(c.servers, func(sv *clusterServer) bool { return sv.host.sameServer(h) })
+		if i < 0 {
+			return replica.RankUnknown // WithBeforeConnect has put it there
+		}
+		return c.known.Rank(i)
+	}
+	slices.SortStableFunc(cfg.Hosts, func(a, b Host) int { return rank(a) - rank(b) })
+	cfg.LoadBalanceHosts = choices["load_balance_hosts"][0] // in this order
 }
 
 // newOwnConnector returns a connector for one server, which WithBeforeConnect cannot change: what
@@ -240,7 +265,8 @@ func (c *Cluster) Close() error {
 }
 
 // Primary returns the pool for the server that can write. It is the same all the time: after a
-// failover its connections go to the new primary.
+// failover its connections go to the new primary. The server that is known to be it is tried first,
+// the others only if that cannot write any more, and last those that do not answer.
 func (c *Cluster) Primary() *sql.DB { return c.primary }
 
 // Standby returns the pool of a standby that may serve a read: one that is there, is not too

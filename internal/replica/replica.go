@@ -186,6 +186,29 @@ func (s *Set) Usable(i int, now time.Time) bool {
 	return s.unfit(&s.servers[i], now) == nil
 }
 
+// Ranks of servers where a primary is looked for.
+const (
+	RankPrimary = iota
+	RankThere
+	RankUnknown
+	RankLost
+)
+
+// Rank is how soon to try server i where a primary is looked for.
+func (s *Set) Rank(i int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch sv := &s.servers[i]; {
+	case !sv.looked:
+		return RankUnknown
+	case sv.err != nil:
+		return RankLost
+	case !sv.look.Standby && sv.look.System == s.system && sv.look.At.Timeline == s.primary.Timeline:
+		return RankPrimary
+	}
+	return RankThere
+}
+
 // Changed returns a channel that is closed when something has changed since.
 func (s *Set) Changed() <-chan struct{} {
 	s.mu.Lock()

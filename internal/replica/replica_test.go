@@ -151,6 +151,29 @@ func TestPick(t *testing.T) {
 	}
 }
 
+func TestRank(t *testing.T) {
+	s := New([]int{1, 1}, 0)
+	for _, step := range []struct {
+		name string
+		saw  func()
+		want [2]int
+	}{
+		{"nothing is known", func() {}, [2]int{RankUnknown, RankUnknown}},
+		{"a standby", func() { s.Saw(0, start, standby(1, 100)) }, [2]int{RankThere, RankUnknown}},
+		{"a primary", func() { s.Saw(1, start, primary(1, 100)) }, [2]int{RankThere, RankPrimary}},
+		{"it is gone", func() { s.Lost(1, errors.New("gone")) }, [2]int{RankThere, RankLost}},
+		{"another one is promoted", func() { s.Saw(0, start, primary(2, 100)) }, [2]int{RankPrimary, RankLost}},
+		{"the old one is back as it was", func() { s.Saw(1, start, primary(1, 120)) }, [2]int{RankPrimary, RankThere}},
+		{"and as a standby", func() { s.Saw(1, start, standby(2, 100)) }, [2]int{RankPrimary, RankThere}},
+		{"a switchover", func() { s.Saw(0, start, standby(2, 100)); s.Saw(1, start, primary(3, 100)) }, [2]int{RankThere, RankPrimary}},
+	} {
+		step.saw()
+		if got := [2]int{s.Rank(0), s.Rank(1)}; got != step.want {
+			t.Errorf("%s: %v, want %v", step.name, got, step.want)
+		}
+	}
+}
+
 func TestPickByWeight(t *testing.T) {
 	s := New([]int{0, 1, 3, 0}, 0)
 	s.Saw(0, start, primary(1, 100))

@@ -578,7 +578,8 @@ func TestServersStayThemselves(t *testing.T) {
 	}
 }
 
-// TestSilentServer: one that takes connections and says nothing holds up nobody.
+// TestSilentServer: one that takes connections and says nothing holds up nobody, neither reads nor
+// writes.
 func TestSilentServer(t *testing.T) {
 	testsize.Slow(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -588,7 +589,7 @@ func TestSilentServer(t *testing.T) {
 	defer silent.Close()
 	prime, stand := pgserver.TestPair(t)
 	c := newCluster(t, fmt.Sprintf("host=127.0.0.1,127.0.0.1,127.0.0.1 port=%d,%d,%d user=postgres dbname=postgres sslmode=disable",
-		prime.Port(), stand.Port(), silent.Addr().(*net.TCPAddr).Port), psyco.WithCheckInterval(time.Hour))
+		silent.Addr().(*net.TCPAddr).Port, stand.Port(), prime.Port()), psyco.WithCheckInterval(time.Hour))
 	db, err := c.WaitLSN(t.Context(), psyco.LSN{})
 	if err != nil {
 		t.Fatal(err)
@@ -598,7 +599,13 @@ func TestSilentServer(t *testing.T) {
 			t.Fatal("a read does not go to the standby")
 		}
 	}
-	if s := c.Stats().Servers[2]; s.Role != "" || s.Usable {
+	until(t, "the primary is known", func() bool { return c.Stats().Servers[2].Role == "primary" })
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	if err := c.Primary().PingContext(ctx); err != nil {
+		t.Errorf("the primary is behind a silent server: %v", err)
+	}
+	if s := c.Stats().Servers[0]; s.Role != "" || s.Usable {
 		t.Errorf("%+v", s)
 	}
 }
