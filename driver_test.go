@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
@@ -514,7 +515,7 @@ func TestErrorsBesideLibpq(t *testing.T) {
 	for _, test := range []struct {
 		name      string
 		run       func(t *testing.T, db *sql.DB) error
-		code      pq.ErrorCode
+		code      pqerror.Code
 		psycoBare bool  // err.(*pq.Error) finds it, as it does with lib/pq
 		psycoIs   error // errors.Is says so, which it does not with lib/pq
 		hidden    bool  // lib/pq tells nothing
