@@ -73,7 +73,7 @@ func (s *BatchStatement) Each(f func(row *sql.Rows) error) *BatchStatement {
 }
 
 // RowsAffected returns how many rows the statement has inserted, updated, deleted
-// or returned, or its error: that of the server, or ErrPipelineAborted.
+// or returned, or its error: that of the server, or [ErrPipelineAborted].
 func (s *BatchStatement) RowsAffected() (int64, error) { return s.affected, s.err }
 
 // Len returns the number of statements.
@@ -86,7 +86,7 @@ func (b *Batch) Len() int { return len(b.statements) }
 // fails if one of them does. Otherwise they are a transaction of their own, and
 // after an error none of them has happened, including those before the failed
 // one, whose RowsAffected is that of their run if they had run by then; all
-// others have ErrPipelineAborted. The error of Run is a *BatchError if it is that of
+// others have [ErrPipelineAborted]. The error of Run is a *BatchError if it is that of
 // a statement. An error at the commit, such as that of a deferred constraint, says that
 // it came there: every statement has run, but none has happened. If the
 // connection is lost while a batch outside a transaction is under way, it is not known

@@ -34,7 +34,7 @@ var (
 // In the template {} takes the next part, {0} the one with that number, {name}
 // the one given as [sql.Named]; {{ and }} are single braces. These rules hold
 // everywhere in it, also inside SQL literals, so the braces of json or of arrays
-// are doubled. A part that is not a Composable is a [Literal]. All parts without a
+// are doubled. A part that is not a [Composable] is a [Literal]. All parts without a
 // name must be used.
 //
 // The result is for Exec and Query, with values for the placeholders that it
@@ -127,7 +127,7 @@ func Literal(v any) Composable {
 }
 
 // Join is the parts with SQL between them: Join(", ", Identifier{"a"}, Raw("now()")).
-// As in [Compose], a part that is not a Composable is a [Literal].
+// As in [Compose], a part that is not a [Composable] is a [Literal].
 func Join(separator string, parts ...any) Composable {
 	return composition(func(c *composer) error {
 		for i, part := range parts {

@@ -280,7 +280,7 @@ func (c *conn) Prepare(text string) (driver.Stmt, error) {
 	return c.PrepareContext(background, text)
 }
 
-// Begin is BeginTx with the server's defaults.
+// Begin is [BeginTx] with the server's defaults.
 func (c *conn) Begin() (driver.Tx, error) { return c.BeginTx(background, driver.TxOptions{}) }
 
 // Close ends the session. The server rolls back what is open in it.

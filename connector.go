@@ -112,13 +112,13 @@ func WithNoticeHandler(h func(*pq.Error)) Option {
 // slog.LevelWarn, DEBUG at LevelDebug, NOTICE, INFO and LOG at LevelInfo. The
 // attributes are severity, code and, where the notice has them, detail, hint,
 // where, schema, table, column and constraint. Of WithNoticeLogger and
-// WithNoticeHandler the last one counts.
+// [WithNoticeHandler] the last one counts.
 func WithNoticeLogger(logger *slog.Logger) Option {
 	return func(c *Connector) { c.dialer.onNotice = logNotice(logger) }
 }
 
 // WithNotificationHandler calls h for every notification that arrives while a
-// statement of the connection runs, under the same rules as WithNoticeHandler.
+// statement of the connection runs, under the same rules as [WithNoticeHandler].
 // Listener is the better tool to wait for notifications.
 func WithNotificationHandler(h func(*pq.Notification)) Option {
 	return func(c *Connector) { c.dialer.onNotification = h }
@@ -135,9 +135,9 @@ func WithOnConnect(f func(ctx context.Context, c *Conn) error) Option {
 // BeforeAcquire). If f returns an error the connection is closed and
 // the pool takes another, or opens one. Nobody gets to see the error, so f
 // itself must tell what is worth telling. It is not called for the first use of a new connection:
-// WithOnConnect is.
+// [WithOnConnect] is.
 //
-// What f runs by Conn.ExecWithNext costs no round trip. [CleanSession] is a ready-made f.
+// What f runs by [Conn.ExecWithNext] costs no round trip. [CleanSession] is a ready-made f.
 // f is called by several goroutines at once, for different connections.
 func WithOnReset(f func(ctx context.Context, c *Conn) error) Option {
 	return func(c *Connector) { c.onReset = f }
@@ -162,12 +162,12 @@ func WithTypeMap(m *TypeMap) Option {
 
 // WithCancelGrace sets how long a statement whose context ended may take to
 // answer the cancel request; after that its connection is cut. The default is
-// DefaultCancelGrace.
+// [DefaultCancelGrace].
 func WithCancelGrace(d time.Duration) Option {
 	return func(c *Connector) { c.grace = d }
 }
 
-// NewConnector reads a connection string, as ParseDSN does, and returns a
+// NewConnector reads a connection string, as [ParseDSN] does, and returns a
 // connector for it. It does not connect.
 func NewConnector(dsn string, opts ...Option) (*Connector, error) {
 	cfg, err := ParseDSN(dsn)
@@ -178,7 +178,7 @@ func NewConnector(dsn string, opts ...Option) (*Connector, error) {
 }
 
 // NewConnectorConfig returns a connector for a copy of cfg, or an error if cfg
-// holds a value that ParseDSN would have refused. It does not connect.
+// holds a value that [ParseDSN] would have refused. It does not connect.
 func NewConnectorConfig(cfg *Config, opts ...Option) (*Connector, error) {
 	cfg = cfg.Clone()
 	if err := cfg.normalize(); err != nil {
@@ -190,7 +190,7 @@ func NewConnectorConfig(cfg *Config, opts ...Option) (*Connector, error) {
 // Wrap puts psyco's placeholders and value rules in front of another driver's
 // connections: lib/pq's own connector, one that traces, or a mock. What needs
 // the server's protocol (the statement cache, typed parameters, lazy BEGIN,
-// COPY streams, cursors through ServerSide) is left out, and cancellation, TLS
+// COPY streams, cursors through [ServerSide]) is left out, and cancellation, TLS
 // and connecting are base's.
 func Wrap(base driver.Connector, opts ...Option) *Connector {
 	return newConnector(&Config{}, base, opts)

@@ -22,7 +22,7 @@ import (
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// A CopyOption changes how [CopyRows] works; [CopyFrom] and [CopyTo] take CopyProgress among
+// A CopyOption changes how [CopyRows] works; [CopyFrom] and [CopyTo] take [CopyProgress] among
 // their arguments.
 type CopyOption func(*copyOptions)
 
@@ -31,15 +31,15 @@ type copyOptions struct {
 	text     bool
 }
 
-// CopyProgress calls f each time some 64 KiB have been sent, or received by CopyTo, and at the
+// CopyProgress calls f each time some 64 KiB have been sent, or received by [CopyTo], and at the
 // end, with the rows and the bytes so far. f runs in the goroutine that sends or receives, while
-// the connection is taken. CopyFrom and CopyTo do not look into the data: there rows is 0 until the
+// the connection is taken. [CopyFrom] and CopyTo do not look into the data: there rows is 0 until the
 // server has said, at the end, how many there were.
 func CopyProgress(f func(rows, bytes int64)) CopyOption {
 	return func(o *copyOptions) { o.progress = f }
 }
 
-// CopyTextFormat makes CopyRows use COPY's text format, in which the server
+// CopyTextFormat makes [CopyRows] use COPY's text format, in which the server
 // reads strings for any column by its own rules ("tomorrow", "1 000,00 €").
 func CopyTextFormat() CopyOption {
 	return func(o *copyOptions) { o.text = true }
@@ -103,7 +103,7 @@ func checkCopyTarget(table Identifier, columns []string) error {
 	return nil
 }
 
-// SliceRows gives the rows of a slice to CopyRows.
+// SliceRows gives the rows of a slice to [CopyRows].
 func SliceRows(rows [][]any) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {
 		for _, row := range rows {
@@ -129,7 +129,7 @@ func StructColumns[T any]() []string {
 	return columns
 }
 
-// StructRows gives structs, or pointers to structs, to CopyRows: the fields that
+// StructRows gives structs, or pointers to structs, to [CopyRows]: the fields that
 // stand for columns as in [StructColumns]. A column without a field is an error.
 func StructRows[T any](columns []string, items iter.Seq[T]) iter.Seq2[[]any, error] {
 	return func(yield func([]any, error) bool) {

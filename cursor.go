@@ -37,7 +37,7 @@ type Cursor struct {
 // Its arguments are those of h.QueryContext. The handle must be a *sql.Tx, or a
 // *sql.Conn; on the latter, outside of a transaction, the cursor must be WITH
 // HOLD. The name may be any of 1 to 63 bytes; psyco quotes it. A nil opts is
-// the zero CursorOptions.
+// the zero [CursorOptions].
 //
 // The server plans a cursor's query for the first rows to come early, see its
 // setting cursor_tuple_fraction. Unless it is WITH HOLD, the cursor ends with

@@ -28,7 +28,7 @@ func (d *Driver) Open(dsn string) (driver.Conn, error) {
 	return c.Connect(context.Background())
 }
 
-// OpenConnector reads a connection string, as ParseDSN does, without
+// OpenConnector reads a connection string, as [ParseDSN] does, without
 // connecting.
 func (d *Driver) OpenConnector(dsn string) (driver.Connector, error) {
 	return NewConnector(dsn)

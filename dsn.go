@@ -34,7 +34,7 @@ type Host struct {
 	// 5432.
 	Port uint16
 	// Password is the password for this host alone. It is used when
-	// Config.Password is empty. No connection string can hold it.
+	// [Config.Password] is empty. No connection string can hold it.
 	Password string
 }
 
@@ -71,7 +71,7 @@ type Config struct {
 	// User is the role to connect as. Empty: the name of the operating
 	// system's user that runs the process.
 	User string
-	// Password is sent when the server asks for one. Empty: Host.Password, or
+	// Password is sent when the server asks for one. Empty: [Host.Password], or
 	// else what the passfile says when the connection is made.
 	Password string
 	// Database is the database to connect to. Empty: the one named like User.
@@ -457,7 +457,7 @@ func (c *Config) checkRuntimeParams() error {
 // FormatDSN returns a connection string that [ParseDSN] turns into c again,
 // whatever the environment holds by then: every option that could come from
 // it is written out. The string holds the passwords. It cannot hold
-// Host.Password and TLSConfig, and times are rounded up to whole units.
+// [Host.Password] and TLSConfig, and times are rounded up to whole units.
 func (c *Config) FormatDSN() string {
 	var b strings.Builder
 	for _, key := range slices.Sorted(maps.Keys(c.RuntimeParams)) {

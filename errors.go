@@ -14,7 +14,7 @@ import (
 
 // ErrCommitUnknown is in the chain of Commit's error when the connection was
 // lost while the answer to COMMIT was awaited: the transaction may or may not
-// have happened. Where that matters, call TxID in the transaction, and Committed
+// have happened. Where that matters, call [TxID] in the transaction, and Committed
 // when this error has come.
 var ErrCommitUnknown = errors.New("psyco: the connection was lost during COMMIT, so it is not known whether the transaction was committed")
 

@@ -25,7 +25,7 @@ import (
 // Otherwise they are a transaction of their own, which an error undoes as a
 // whole, so that ExecMany can simply be called again. Only if the connection is
 // lost while the commit is under way it is not known whether the rows are there:
-// the error then says that they may be, or has ErrCommitUnknown in its chain.
+// the error then says that they may be, or has [ErrCommitUnknown] in its chain.
 // It is never driver.ErrBadConn once something was sent.
 //
 // An error about one row is a *RowError. One that came at the commit, such as that of a

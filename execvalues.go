@@ -16,7 +16,7 @@ import (
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
-// ValuesOptions are the choices that ExecValues leaves.
+// ValuesOptions are the choices that [ExecValues] leaves.
 type ValuesOptions struct {
 	// Template is what a row becomes in the list, with placeholders for its
 	// values: "(%s, %s::date, now())", or "(%(id)s, lower(%(name)s))" for rows that
@@ -33,7 +33,7 @@ type ValuesOptions struct {
 	// committed. The rows are in memory by then, and the connection is given back, so
 	// that Each may use the handle; the context plays no part any more. It may use
 	// Columns, ColumnTypes and Scan of row. Its first error ends the calls and is that
-	// of ExecValues.
+	// of [ExecValues].
 	Each func(row *sql.Rows) error
 }
 
@@ -47,10 +47,10 @@ type ValuesOptions struct {
 // The rows are sent as pages, each of which is one statement; unlike psycopg2's
 // count, the total is that of all pages. In INSERT the columns decide on the
 // types of the values; in other places strings and NULLs are text unless the
-// Template has casts. A nil opts is the zero ValuesOptions. Without rows nothing
+// Template has casts. A nil opts is the zero [ValuesOptions]. Without rows nothing
 // is sent.
 //
-// It is all or nothing in the same way as ExecMany: in a transaction the pages are
+// It is all or nothing in the same way as [ExecMany]: in a transaction the pages are
 // part of that, else they are a transaction of their own. What is said there
 // about errors, the iterator and connections without pipelines holds here too;
 // an error of the server is about the rows of a page.

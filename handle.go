@@ -132,7 +132,7 @@ func operate[R any, F ~func(context.Context, *conn) (R, error)](ctx context.Cont
 	return res, err
 }
 
-// Conn is a look at one connection of the pool; see WithConn. Its methods are
+// Conn is a look at one connection of the pool; see [WithConn]. Its methods are
 // for the goroutine that was given it, while it has it. Behind Wrap the
 // protocol is not psyco's and all values are zero.
 type Conn struct{ c *conn }
@@ -147,7 +147,7 @@ type Stats struct {
 	Prepared      uint64 // statements that the cache has prepared
 }
 
-// Exec runs a statement at once, in the functions of WithOnConnect and WithOnReset for example.
+// Exec runs a statement at once, in the functions of [WithOnConnect] and [WithOnReset] for example.
 func (c *Conn) Exec(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	named := make([]driver.NamedValue, len(args))
 	for i, a := range args {
@@ -188,11 +188,11 @@ func (c *Conn) ExecWithNext(ctx context.Context, statements ...string) error {
 // ofTransactions begin statements that begin or end a transaction, or a part of one.
 var ofTransactions = []string{"BEGIN", "START", "COMMIT", "END", "ROLLBACK", "ABORT", "SAVEPOINT", "RELEASE", "PREPARE"}
 
-// CleanSession is a function for WithOnReset that gives each user of the pool a session as if it
+// CleanSession is a function for [WithOnReset] that gives each user of the pool a session as if it
 // were new, like DISCARD ALL (pgbouncer: server_reset_query): settings, roles, temporary tables,
 // LISTEN, session-level advisory locks, cursors WITH HOLD and currval are those of the user
 // before it no more. Prepared statements stay. It costs no round trip if the next statement has
-// arguments, see [Conn.ExecWithNext]. What WithOnConnect has set by SET is
+// arguments, see [Conn.ExecWithNext]. What [WithOnConnect] has set by SET is
 // reset too: put such settings into the connection string.
 func CleanSession(ctx context.Context, c *Conn) error {
 	if c.c.altered {
@@ -262,7 +262,7 @@ func (c *Conn) TxStatus() byte {
 
 // SetNoticeHandler calls h for the notices of this connection from now on, also
 // for those who get it from the pool later; nil for none. It takes the place of
-// pq.SetNoticeHandler, under the rules of WithNoticeHandler.
+// pq.SetNoticeHandler, under the rules of [WithNoticeHandler].
 func (c *Conn) SetNoticeHandler(h func(*pq.Error)) {
 	if c.c.wire != nil {
 		c.c.sess.onNotice(h)

@@ -52,7 +52,7 @@ func (s LargeObjectStore) Create(ctx context.Context, oid uint32) (uint32, error
 }
 
 // Open opens a large object, at its beginning. With oid 0 it creates one; OID
-// then says which. The methods of the LargeObject use ctx: those of io.Reader and
+// then says which. The methods of the [LargeObject] use ctx: those of io.Reader and
 // the like have none of their own. The error for an object that does not exist
 // is the server's, 42704, and like every error of the server fails the
 // transaction.

@@ -20,7 +20,7 @@ import (
 	"github.com/psyco-go/psyco/internal/wire"
 )
 
-// ErrNotificationsMissed is in the chain of an error that Listener.Notifications
+// ErrNotificationsMissed is in the chain of an error that [Listener.Notifications]
 // yields after the connection was lost and made again: what was sent in between
 // did not arrive. The channels are listened to again by then, so a program that
 // now looks at the data itself misses nothing. The chain also has the reason why
@@ -121,8 +121,8 @@ type listenCommand struct {
 }
 
 // NewListener returns a Listener that connects as c does; the connection is made
-// by the first call of Listen. Settings made by WithOnConnect and the handler of
-// WithNoticeHandler apply to it, that of WithNotificationHandler does not. A nil
+// by the first call of Listen. Settings made by [WithOnConnect] and the handler of
+// [WithNoticeHandler] apply to it, that of [WithNotificationHandler] does not. A nil
 // opts stands for the defaults.
 func NewListener(c *Connector, opts *ListenerOptions) *Listener {
 	l := &Listener{
@@ -137,7 +137,7 @@ func NewListener(c *Connector, opts *ListenerOptions) *Listener {
 
 // Listen begins to listen to channels, all or, after an error, none of them.
 // Once it has returned nil, Notifications yields every notification that is sent
-// to them, or an error with ErrNotificationsMissed. Names are taken as they are,
+// to them, or an error with [ErrNotificationsMissed]. Names are taken as they are,
 // as if in double quotes: LISTEN Jobs in SQL is the channel "jobs". Listening to
 // a channel twice is the same as once.
 //
@@ -219,7 +219,7 @@ func checkChannel(name string) error {
 // Notifications yields notifications as they arrive, in the order in which they
 // were sent. It goes on until ctx ends, which it yields as its last error, or
 // the Listener is closed, which just ends the sequence. Any other error has
-// ErrNotificationsMissed in its chain and does not end it:
+// [ErrNotificationsMissed] in its chain and does not end it:
 //
 //	for n, err := range l.Notifications(ctx) {
 //		if errors.Is(err, psyco.ErrNotificationsMissed) {
@@ -602,7 +602,7 @@ type Notification struct {
 
 // Notify sends a notification to all sessions that listen to a channel, when
 // h's transaction is committed, or at once if h is in none. The channel's name
-// is taken as it is, as by Listener.Listen. A transaction sends the same payload
+// is taken as it is, as by [Listener.Listen]. A transaction sends the same payload
 // to the same channel only once.
 //
 // The error is the server's: 22023 for a payload of 8000 bytes or more and for

@@ -540,7 +540,7 @@ func (c *conn) describe(plans []*plan, searches []search) (done int, refused *pl
 	return done, refused, err
 }
 
-// A RowError says which rows an error of ExecMany or ExecValues is about. The
+// A RowError says which rows an error of [ExecMany] or [ExecValues] is about. The
 // *pq.Error of the server, if it is the server's, is in its chain.
 type RowError struct {
 	Row  int // the first one, counted from 1

@@ -113,8 +113,8 @@ func ScanRows[T any](rows *sql.Rows, options ...RowOption) iter.Seq2[T, error] {
 	}
 }
 
-// A RowOption is an argument for Query, QueryAll and QueryOne, at any place among those
-// of the query, or for ScanRows.
+// A RowOption is an argument for Query, [QueryAll] and [QueryOne], at any place among those
+// of the query, or for [ScanRows].
 type RowOption interface {
 	driver.Valuer
 	apply(*rowScanner)

@@ -12,7 +12,7 @@ import (
 	"github.com/lib/pq"
 )
 
-// Rollback is an error that the function of Savepoint, NamedSavepoint or InTx
+// Rollback is an error that the function of Savepoint, [NamedSavepoint] or [InTx]
 // returns to have its work undone without an error, as psycopg's Rollback
 // exception does: the call returns nil then.
 //
@@ -22,7 +22,7 @@ import (
 // to InTx. It must not be wrapped in another error.
 type Rollback string
 
-// RollbackTx undoes the whole transaction of InTx.
+// RollbackTx undoes the whole transaction of [InTx].
 const RollbackTx Rollback = "\x00"
 
 func (r Rollback) Error() string {

@@ -80,7 +80,7 @@ func (h Host) MarshalJSON() ([]byte, error) {
 	return json.Marshal(plain(h))
 }
 
-// String returns the configuration, as Config.String does.
+// String returns the configuration, as [Config.String] does.
 func (c *Connector) String() string {
 	if c == nil {
 		return "<nil>"
@@ -100,7 +100,7 @@ func (c *Connector) LogValue() slog.Value { return slog.StringValue(c.String()) 
 // MarshalText is String.
 func (c *Connector) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
-// MarshalJSON writes the configuration, as Config.MarshalJSON does.
+// MarshalJSON writes the configuration, as [Config.MarshalJSON] does.
 func (c *Connector) MarshalJSON() ([]byte, error) {
 	if c == nil {
 		return []byte("null"), nil

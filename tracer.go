@@ -21,7 +21,7 @@ import (
 )
 
 // A Tracer is told when an operation of a connector or of its connections begins
-// and when it has ended. SlogTracer writes that to a log.
+// and when it has ended. [SlogTracer] writes that to a log.
 //
 // An operation is what a program asked for, whatever it takes: when psyco runs
 // a statement again by itself, with other types of its parameters or because its
@@ -67,7 +67,7 @@ type Trace struct {
 	// Begin, Commit, Rollback, CopyIn for a statement of pq.CopyIn, Listen for a
 	// statement of the Listener, Reset for what is sent to clean up a
 	// connection that goes back to the pool, or the name of the function of
-	// psyco: CopyFrom, Batch, Savepoint and so on.
+	// psyco: [CopyFrom], Batch, Savepoint and so on.
 	Call string
 
 	// Query is the text as the program wrote it, with its placeholders; for
@@ -359,7 +359,7 @@ func (t tracedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.
 	return &tracedTx{base, t, ctx}, nil
 }
 
-// Begin is BeginTx with the server's defaults.
+// Begin is [BeginTx] with the server's defaults.
 func (t tracedConn) Begin() (driver.Tx, error) { return t.BeginTx(background, driver.TxOptions{}) }
 
 func (t tracedConn) Ping(ctx context.Context) error {
@@ -684,7 +684,7 @@ func (f foreignRows) ColumnTypeNullable(i int) (nullable, ok bool) {
 var _ Tracer = (*SlogTracer)(nil)
 
 // SlogTracer is a Tracer that writes a record for every operation that has ended:
-// its Summary as the message, the attributes of Trace.Attrs, and its duration.
+// its Summary as the message, the attributes of [Trace.Attrs], and its duration.
 // Records that the logger does not want cost no allocation.
 type SlogTracer struct {
 	Logger *slog.Logger // nil is slog.Default()

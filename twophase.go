@@ -23,7 +23,7 @@ const ForeignXID = -1
 
 // XID names a prepared transaction by the three parts that XA gives it, as
 // psycopg's xid() does. For an identifier of any other form, FormatID is
-// ForeignXID, GTRID holds all of it, and BQual is empty.
+// [ForeignXID], GTRID holds all of it, and BQual is empty.
 type XID struct {
 	FormatID int32  // 0 or more, or ForeignXID
 	GTRID    string // global transaction id: at most 64 characters
@@ -129,7 +129,7 @@ func (x XID) literal() (string, error) {
 // sql.ErrTxDone, so a deferred Rollback does no harm. After an error the
 // transaction was rolled back; if an earlier statement of it had failed, the
 // error is pq.ErrInFailedTransaction. If the connection is lost before the
-// answer comes, ErrCommitUnknown is in the error's chain, and RecoverPrepared
+// answer comes, [ErrCommitUnknown] is in the error's chain, and [RecoverPrepared]
 // tells whether the transaction was prepared.
 func PrepareTx(ctx context.Context, tx *sql.Tx, xid XID) error {
 	id, err := xid.literal()
@@ -175,7 +175,7 @@ func CommitPrepared(ctx context.Context, h Handle, xid XID) error {
 }
 
 // RollbackPrepared undoes the transaction that was prepared under the name xid,
-// psycopg's tpc_rollback. What is said about CommitPrepared holds.
+// psycopg's tpc_rollback. What is said about [CommitPrepared] holds.
 func RollbackPrepared(ctx context.Context, h Handle, xid XID) error {
 	return finishPrepared(ctx, h, "ROLLBACK PREPARED ", xid)
 }
@@ -313,8 +313,8 @@ func (d *doubts) check(answer txOf) error {
 	return nil
 }
 
-// Committed reports whether the transaction with a number of TxID has happened,
-// after an error that has ErrCommitUnknown in its chain. h is a handle to the
+// Committed reports whether the transaction with a number of [TxID] has happened,
+// after an error that has [ErrCommitUnknown] in its chain. h is a handle to the
 // same server, usually the *sql.DB. It asks txid_status(), which PostgreSQL has
 // from version 10 on, and while that is "in progress" again, until ctx ends: the
 // server may take until its tcp_keepalives and tcp_user_timeout strike to see
@@ -324,7 +324,7 @@ func (d *doubts) check(answer txOf) error {
 // After a failover it is an error, too, if h is of the same Connector as the
 // transaction was: the new primary may not have got the transaction, and gives its number
 // to another one. Look for what the transaction wrote then, such as a row with a key of
-// its own, or use PrepareTx.
+// its own, or use [PrepareTx].
 func Committed(ctx context.Context, h Handle, id int64) (bool, error) {
 	var in *doubts
 	// If this fails, so does what follows; or a driver around psyco does not let it through.

@@ -81,7 +81,7 @@ func beginStatement(opts driver.TxOptions) (string, error) {
 
 // Commit ends the transaction. If a statement in it failed, it is rolled back
 // and the error is pq.ErrInFailedTransaction. If the connection is lost before
-// the answer comes, ErrCommitUnknown is in the error's chain; if it was lost before COMMIT
+// the answer comes, [ErrCommitUnknown] is in the error's chain; if it was lost before COMMIT
 // went out, the error says that the server undoes the transaction.
 func (t *tx) Commit() error {
 	c := t.c
@@ -223,13 +223,13 @@ type TxOptions struct {
 	ReadOnly   bool
 	Deferrable bool // wait for a safe snapshot; has an effect on serializable read-only transactions
 
-	// Snapshot is what ExportSnapshot has returned in a transaction that is
+	// Snapshot is what [ExportSnapshot] has returned in a transaction that is
 	// still open: this one then sees the same data. Isolation must be
 	// sql.LevelRepeatableRead or sql.LevelSerializable, without Deferrable. If
 	// the server rejects it, the first statement returns the error.
 	Snapshot string
 
-	// MaxRetries is how often InTx runs its function again after a
+	// MaxRetries is how often [InTx] runs its function again after a
 	// serialization failure, a deadlock or a lost connection: 0 is 10 times, a
 	// negative number never.
 	MaxRetries int
@@ -241,7 +241,7 @@ type Beginner interface {
 }
 
 // BeginTx opens a transaction with options that database/sql has no field for.
-// A nil opts is the zero TxOptions. The transaction is rolled back when ctx
+// A nil opts is the zero [TxOptions]. The transaction is rolled back when ctx
 // ends.
 func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error) {
 	if opts == nil {
@@ -274,7 +274,7 @@ func BeginTx(ctx context.Context, db Beginner, opts *TxOptions) (*sql.Tx, error)
 }
 
 // ExportSnapshot makes what tx sees available to other transactions, for
-// TxOptions.Snapshot, as long as tx is open: so that several connections read
+// [TxOptions.Snapshot], as long as tx is open: so that several connections read
 // the same state of the database. tx should be repeatable read or serializable,
 // else each statement of it sees a snapshot of its own.
 func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
@@ -293,8 +293,8 @@ func ExportSnapshot(ctx context.Context, tx *sql.Tx) (string, error) {
 // most opts.MaxRetries times and until ctx ends. So fn must do nothing outside
 // of the transaction that may not happen twice. A session that the server has ended
 // because fn left it idle, by idle_in_transaction_session_timeout, is not tried again. A connection that is lost while
-// COMMIT is answered is not retried: the error has ErrCommitUnknown in its
-// chain; TxID and Committed find out then.
+// COMMIT is answered is not retried: the error has [ErrCommitUnknown] in its
+// chain; [TxID] and Committed find out then.
 func InTx(ctx context.Context, db Beginner, opts *TxOptions, fn func(tx *sql.Tx) error) error {
 	retries := 10
 	if opts != nil && opts.MaxRetries != 0 {

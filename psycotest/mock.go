@@ -20,7 +20,7 @@ import (
 //
 // Other than sqlmock's own, an expected query is compared as text, white space
 // aside, and not as a regular expression, in which $1 would need escaping;
-// MatchQueries changes that. When the test ends, expectations that were not met
+// [MatchQueries] changes that. When the test ends, expectations that were not met
 // are reported as errors, unless it has failed already, and the database is
 // closed.
 func Mock(t testing.TB, options ...MockOption) (*sql.DB, sqlmock.Sqlmock) {
@@ -90,7 +90,7 @@ type mockConn struct {
 
 func (c mockConn) ObserveRewrite(written, sent string) { c.matcher.observe(written, sent) }
 
-// A MockOption changes what Mock returns. It takes the place of sqlmock's own
+// A MockOption changes what [Mock] returns. It takes the place of sqlmock's own
 // options, whose type other packages cannot name.
 type MockOption func(*mockOptions)
 

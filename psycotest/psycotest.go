@@ -76,7 +76,7 @@ func open(ctx context.Context, o openOptions) (*Server, error) {
 	return &Server{server: s, options: o, release: sync.OnceValue(pgserver.Release)}, nil
 }
 
-// An OpenOption says which server Open returns.
+// An OpenOption says which server [Open] returns.
 type OpenOption func(*openOptions)
 
 type openOptions struct{ image string }
@@ -119,7 +119,7 @@ func (s *Server) DB(t testing.TB, options ...psyco.Option) *sql.DB {
 }
 
 // Close stops a server that was started here and removes its files, once
-// everybody who opened it has closed it; tests that used DB or DSN keep it
+// everybody who opened it has closed it; tests that used [DB] or [DSN] keep it
 // until the process ends. A second Close does nothing.
 func (s *Server) Close() error { return s.release() }
 
@@ -147,7 +147,7 @@ func openTest(t testing.TB, dsn string, options []psyco.Option) *sql.DB {
 	return db
 }
 
-// DSN is DB for tests that open the database themselves: it returns the
+// DSN is [DB] for tests that open the database themselves: it returns the
 // connection string.
 func DSN(t testing.TB) string {
 	t.Helper()

@@ -11,8 +11,8 @@ import (
 	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
-// A Step does something to a database that a test or a Template is about to
-// use: SQL and CSV make such functions, and a migration tool is called in
+// A Step does something to a database that a test or a [Template] is about to
+// use: [SQL] and [CSV] make such functions, and a migration tool is called in
 // one's own. db belongs to the caller.
 type Step func(ctx context.Context, db *sql.DB) error
 
@@ -21,7 +21,7 @@ type Step func(ctx context.Context, db *sql.DB) error
 // a variable of the package that its tests share, and is safe for concurrent use.
 //
 // The first test that asks for a database runs the steps, on the server that
-// DB uses; others wait for it. When a step fails, its error fails them all.
+// [DB] uses; others wait for it. When a step fails, its error fails them all.
 type Template struct {
 	steps []Step
 
@@ -41,7 +41,7 @@ func (t *Template) DB(tb testing.TB, options ...psyco.Option) *sql.DB {
 	return openTest(tb, t.DSN(tb), options)
 }
 
-// DSN is DB for tests that open the database themselves: it returns the
+// DSN is [DB] for tests that open the database themselves: it returns the
 // connection string.
 func (t *Template) DSN(tb testing.TB) string {
 	tb.Helper()
