@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -58,7 +59,7 @@ func WithValues() Option {
 var _ psyco.Tracer = (*Tracer)(nil)
 
 // Tracer makes a span of each operation of psyco, and records its duration. It serves the
-// connections of one pool.
+// connections of one pool, or those of a psyco.Cluster.
 type Tracer struct {
 	spans  trace.Tracer
 	meter  metric.Meter
@@ -204,8 +205,9 @@ func (t *Tracer) attributes(op *psyco.Trace) (list []attribute.KeyValue, failure
 	return list, failure
 }
 
-// ObservePool adds the counters of db's pool to the metrics until Unregister is called.
-func (t *Tracer) ObservePool(db *sql.DB) (metric.Registration, error) {
+// ObservePool adds the counters of db's pool to the metrics until Unregister is called. Of several pools
+// with one Tracer, as a psyco.Cluster has, each needs a name: give it semconv.DBClientConnectionPoolName.
+func (t *Tracer) ObservePool(db *sql.DB, attrs ...attribute.KeyValue) (metric.Registration, error) {
 	var first error
 	made := func(err error) {
 		if first == nil {
@@ -229,13 +231,16 @@ func (t *Tracer) ObservePool(db *sql.DB) (metric.Registration, error) {
 		return nil, fmt.Errorf("psycotel: ObservePool: %w", first)
 	}
 	return t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
-		name := t.pool.Load()
-		if name == nil {
-			return nil // no connection has been made
+		of := slices.Clone(attrs)
+		if !slices.ContainsFunc(of, func(a attribute.KeyValue) bool { return a.Key == semconv.DBClientConnectionPoolNameKey }) {
+			name := t.pool.Load()
+			if name == nil {
+				return nil // no connection has been made
+			}
+			of = append(of, semconv.DBClientConnectionPoolName(*name))
 		}
-		pool := semconv.DBClientConnectionPoolName(*name)
-		with := func(attrs ...attribute.KeyValue) metric.ObserveOption {
-			return metric.WithAttributes(append(attrs, pool)...)
+		with := func(more ...attribute.KeyValue) metric.ObserveOption {
+			return metric.WithAttributes(append(more, of...)...)
 		}
 		s := db.Stats()
 		o.ObserveInt64(count.Inst(), int64(s.InUse), with(semconv.DBClientConnectionStateUsed))

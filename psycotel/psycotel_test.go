@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/psyco-go/psyco"
@@ -331,6 +333,24 @@ func TestObservePool(t *testing.T) {
 	must(t, reg.Unregister())
 	if _, ok := db.metrics(t)["db.client.connection.count"]; ok {
 		t.Error("the pool is observed after Unregister")
+	}
+}
+
+// Several pools of one Tracer have names of their own, before there is a connection too.
+func TestObserveSeveralPools(t *testing.T) {
+	db := observe(t)
+	other := psycotest.DB(t, psyco.WithTracer(db.tracer))
+	for name, pool := range map[string]*sql.DB{"primary": db.DB, "standby": other} {
+		_, err := db.tracer.ObservePool(pool, semconv.DBClientConnectionPoolName(name), attribute.String("role", name))
+		must(t, err)
+	}
+	must(t, other.Ping())
+	got := map[string]int64{}
+	for _, p := range db.metrics(t)["db.client.connection.count"].Data.(metricdata.Sum[int64]).DataPoints {
+		got[valueIn(p.Attributes, "db.client.connection.pool.name")+" "+valueIn(p.Attributes, "role")+" "+valueIn(p.Attributes, "db.client.connection.state")] = p.Value
+	}
+	if want := map[string]int64{"primary primary used": 0, "primary primary idle": 0, "standby standby used": 0, "standby standby idle": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
