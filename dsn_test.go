@@ -66,6 +66,7 @@ func TestDefaults(t *testing.T) {
 		PrepareThreshold:       2,
 		Binding:                "server",
 		Placeholders:           "auto",
+		RuntimeParams:          map[string]string{},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", got.FormatDSN(), want.FormatDSN())
