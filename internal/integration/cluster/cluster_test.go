@@ -28,11 +28,13 @@ var (
 	open, mustExec, all = testdb.Open, testdb.MustExec, testdb.All
 )
 
-// TestCluster goes through one scenario after the other on a primary and two standbys.
+// TestCluster goes through one scenario after the other on a primary and its standbys.
 func TestCluster(t *testing.T) {
 	testsize.Slow(t)
 	l := lab{prime: pgserver.TestServer(t, pgserver.Options{})}
-	l.stands = []*pgserver.Server{pgserver.TestStandbyOf(t, l.prime, nil), pgserver.TestStandbyOf(t, l.prime, nil)}
+	for range 3 {
+		l.stands = append(l.stands, pgserver.TestStandbyOf(t, l.prime, nil))
+	}
 	mustExec(t, open(t, l.prime.DSN()), "CREATE TABLE t (k int PRIMARY KEY); CREATE ROLE app LOGIN; GRANT ALL ON t TO app; GRANT pg_monitor TO app; CREATE ROLE plain LOGIN")
 	for _, scenario := range []struct {
 		name string
@@ -298,81 +300,145 @@ func positions(t *testing.T, l lab) {
 	}
 }
 
-// failover: the primary dies, a standby is promoted. Writes go on there, reads on the other
-// standby where that has followed, and never one on a server that went another way.
+// failover: the primary dies, a standby is promoted that has not got all of it. Writes go on there, reads
+// on the standby that has followed, and none on one that went another way, though its log is longer.
 func failover(t *testing.T, l lab) {
-	prime, stands := l.prime, l.stands
-	c := newCluster(t, dsnOf("app", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast), psyco.WithReadWait(time.Second))
+	chosen, follower, stray := l.stands[0], l.stands[1], l.stands[2]
+	servers := []*pgserver.Server{l.prime, chosen, follower, stray}
+	c := newCluster(t, dsnOf("app", servers...), psyco.WithCheckInterval(fast), psyco.WithReadWait(50*time.Millisecond), psyco.WithMaxLag(3*time.Second))
+	plain := newCluster(t, dsnOf("plain", servers...), psyco.WithCheckInterval(fast))
 	ctx := t.Context()
-	until(t, "both are known", func() bool { return c.Stats().Servers[1].Usable && c.Stats().Servers[2].Usable })
+	usable := func() (ports []string) {
+		for _, s := range c.Stats().Servers {
+			if s.Usable {
+				ports = append(ports, fmt.Sprint(s.Host.Port))
+			}
+		}
+		return ports
+	}
+	until(t, "all are known", func() bool { return len(usable()) == 3 })
 
-	// What is committed now reaches the second standby only, and is lost.
-	super := open(t, stands[0].DSN())
-	mustExec(t, super, "SELECT pg_wal_replay_pause()")
-	for key := range 50 {
-		if db := c.Standby(psyco.ReadAfter(ctx, commit(t, c, key))); db == c.Primary() {
+	// Writes, each read back, all the time.
+	type read struct {
+		key   int
+		lsn   psyco.LSN
+		where string
+		found bool
+	}
+	var (
+		mu      sync.Mutex
+		reads   []read
+		wg      sync.WaitGroup
+		keys    atomic.Int64
+		working = make(chan struct{})
+	)
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-working:
+					return
+				default:
+				}
+				r := read{key: int(keys.Add(1))}
+				var err error
+				if r.lsn, err = c.InTx(ctx, &psyco.TxOptions{MaxRetries: -1}, func(tx *sql.Tx) error {
+					_, err := tx.Exec("INSERT INTO t VALUES (%s)", r.key)
+					return err
+				}); err != nil {
+					time.Sleep(time.Millisecond)
+					continue
+				}
+				var n int
+				err = c.Standby(psyco.ReadAfter(ctx, r.lsn)).QueryRow("SELECT current_setting('port'), (SELECT count(*) FROM t WHERE k = %s)", r.key).Scan(&r.where, &n)
+				if r.found = n == 1; err == nil {
+					mu.Lock()
+					reads = append(reads, r)
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	done := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(reads)
+	}
+
+	// Two standbys get no more, so that what is committed now is lost, but not on the third.
+	for _, s := range []*pgserver.Server{follower, chosen} { // or the former could not follow the latter
+		setting(t, s, "primary_conninfo", "")
+		db := open(t, s.DSN())
+		until(t, "nothing is streamed", func() bool { return all(t, db, "SELECT count(*) FROM pg_stat_wal_receiver")[0] == "0" })
+	}
+	at := done()
+	until(t, "some commits that are lost", func() bool { return done() > at+200 })
+	strayAt := all(t, open(t, stray.DSN()), "SELECT pg_last_wal_replay_lsn() - '0/0'")[0]
+	if err := l.prime.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	mustExec(t, open(t, chosen.DSN()), "SELECT pg_promote()")
+	setting(t, follower, "primary_conninfo", chosen.DSN())
+	at = done()
+	until(t, "reads after the failover", func() bool { return done() > at+200 })
+	fresh := open(t, chosen.DSN())
+	until(t, "the new primary is as far as the old one was", func() bool {
+		return all(t, fresh, "SELECT (pg_current_wal_insert_lsn() - '0/0') > %s::numeric", strayAt)[0] == "true"
+	})
+	at = done()
+	until(t, "reads after that", func() bool { return done() > at+200 })
+	defer func() {
+		if t.Failed() {
+			t.Logf("%+v", c.Stats().Servers)
+		}
+	}()
+	until(t, "the one that went another way is left out", func() bool { p := usable(); return len(p) == 1 && p[0] == port(follower) })
+	close(working)
+	wg.Wait()
+	if err := c.Stats().Servers[3].Err; err == nil || !strings.Contains(err.Error(), "followed the primary to timeline 2") {
+		t.Errorf("it is left out because %v", err)
+	}
+	there := map[string]bool{}
+	for _, k := range all(t, fresh, "SELECT k FROM t") {
+		there[k] = true
+	}
+	lost := 0
+	where := map[string]int{}
+	for _, r := range reads {
+		if !there[fmt.Sprint(r.key)] {
+			lost++
 			continue
-		} else if got := portOf(t, db); got != port(stands[1]) {
-			t.Fatalf("a read of commit %d goes to %s", key, got)
+		}
+		if !r.found {
+			t.Errorf("a read after %s on %s does not see %d", r.lsn, r.where, r.key)
+		}
+		if r.lsn.Timeline == 2 {
+			where[r.where]++
 		}
 	}
-	lost, err := c.CommitLSN(ctx)
+	t.Logf("%d commits were read back, %d of them are lost; after the failover the reads went to %v (the new primary is %s)", len(reads), lost, where, port(chosen))
+	if lost == 0 || where[port(stray)] > 0 || where[port(follower)] == 0 {
+		t.Errorf("%d commits are lost; after the failover the reads went to %v", lost, where)
+	}
+
+	// A role that may not see what is streamed learns of the new timeline at the next restartpoint.
+	after, err := c.CommitLSN(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The first standby must not get it by promotion, which replays all that has arrived.
-	t.Logf("the old primary is at %s", lost)
-	if err := prime.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	mustExec(t, super, "SELECT pg_wal_replay_resume()")
-	mustExec(t, super, "SELECT pg_promote()")
-	var after psyco.LSN
-	until(t, "a write on the new primary", func() bool {
-		after, err = c.InTx(ctx, nil, func(tx *sql.Tx) error {
-			_, err := tx.Exec("INSERT INTO t VALUES (1000)")
-			return err
-		})
-		return err == nil
-	})
-	if after.Timeline != 2 || portOf(t, c.Primary()) != port(stands[0]) {
-		t.Errorf("the new primary is at %s", after)
-	}
-	if db := c.Standby(psyco.ReadAfter(ctx, after)); portOf(t, db) == port(stands[1]) {
-		t.Errorf("a read after %s goes to a standby that has not followed", after)
-	}
-	until(t, "the standby of the old primary is left out, and said why", func() bool {
-		s := c.Stats().Servers[2]
-		return !s.Usable && s.Err != nil || s.Role == "standby"
-	})
-
-	plain := newCluster(t, dsnOf("plain", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast))
-	// It follows.
-	other := open(t, stands[1].DSN())
-	mustExec(t, other, fmt.Sprintf("ALTER SYSTEM SET primary_conninfo = '%s'", stands[0].DSN()))
-	mustExec(t, other, "SELECT pg_reload_conf()")
-	until(t, "a read after the failover on the standby that has followed", func() bool {
-		db := c.Standby(psyco.ReadAfter(ctx, after))
-		return db != c.Primary() && portOf(t, db) == port(stands[1])
-	})
-	if got := all(t, c.Standby(psyco.ReadAfter(ctx, after)), "SELECT count(*) FROM t WHERE k = 1000"); got[0] != "1" {
-		t.Errorf("the standby has %s rows of it", got[0])
-	}
-	// A role that may not see what is streamed learns it at the next restartpoint.
 	if db := plain.Standby(psyco.ReadAfter(ctx, after)); db != plain.Primary() {
 		t.Errorf("a role without privileges takes a standby for one that has followed: %+v", plain.Stats().Servers)
 	}
-	mustExec(t, open(t, stands[0].DSN()), "CHECKPOINT")
-	mustExec(t, open(t, stands[0].DSN()), "CREATE TABLE after_it ()")
-	behind, err := c.CommitLSN(ctx)
-	if err != nil {
+	mustExec(t, fresh, "CHECKPOINT")
+	mustExec(t, fresh, "CREATE TABLE after_it ()")
+	if after, err = c.CommitLSN(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.WaitLSN(ctx, behind); err != nil {
+	if _, err := c.WaitLSN(ctx, after); err != nil {
 		t.Fatal(err)
 	}
-	mustExec(t, other, "CHECKPOINT")
-	if _, err := plain.WaitLSN(ctx, behind); err != nil {
+	mustExec(t, open(t, follower.DSN()), "CHECKPOINT")
+	if _, err := plain.WaitLSN(ctx, after); err != nil {
 		t.Fatal(err)
 	}
 }
