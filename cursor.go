@@ -45,7 +45,8 @@ type Cursor struct {
 // invalid_cursor_name. A cursor that is WITH HOLD ends with Close or with its
 // connection, so a connection must not go back to the pool before; when its
 // transaction is committed the server computes all the rows and keeps them. Any
-// error fails the transaction, as that of other statements does.
+// error fails the transaction, as that of other statements does. Behind a pooler that
+// gives each transaction to another session, WITH HOLD is an error.
 func DeclareCursor(ctx context.Context, h Handle, name string, opts *CursorOptions, query string, args ...any) (*Cursor, error) {
 	if _, ok := h.(interface {
 		Conn(context.Context) (*sql.Conn, error)

@@ -392,6 +392,7 @@ func leftOnServers(t *testing.T, dsn string, servers int) string {
 	var left []string
 	for range servers { // a transaction holds a server
 		tx := mustBegin(t, db)
+		defer tx.Rollback() // gives it to others again
 		left = append(left, all(t, tx, "SELECT name || ': ' || statement FROM pg_prepared_statements")...)
 	}
 	return strings.Join(left, "\n")
