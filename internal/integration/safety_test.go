@@ -124,6 +124,18 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
+// TestCutWhileCleaning is TestCutAnywhere where statements that clean the session go in front of each write.
+func TestCutWhileCleaning(t *testing.T) {
+	testsize.Slow(t)
+	for _, w := range writes {
+		t.Run(w.name, func(t *testing.T) {
+			t.Parallel()
+			p, db, direct := faulty(t, "", psyco.WithOnReset(psyco.CleanSession))
+			cutAnywhere(t, p, db, direct, w.write)
+		})
+	}
+}
+
 // cutAnywhere does one write after the other and cuts before and behind each of
 // their messages, which are records if the connection is encrypted.
 func cutAnywhere(t *testing.T, p *faultproxy.Proxy, db, direct *sql.DB, write func(db *sql.DB, key int) error) {
