@@ -193,6 +193,13 @@ func ask[R any](c *conn, m mode[R], sql string, request []byte, d *description) 
 	return m.replied(c), nil
 }
 
+// takeTextRows makes ready for rows that answer a simple query.
+func (c *conn) takeTextRows() {
+	c.reply = reply{c: c, rows: c.reply.rows[:0]}
+	c.values = valueDecoder{c: c}
+	c.wire.TakeTextRows()
+}
+
 // roundTrip sends a request whose answer has no rows.
 func (c *conn) roundTrip(sql string, request []byte) error {
 	if !c.wire.CanAsk() {

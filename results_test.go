@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/pgserver"
 )
 
 // TestEveryTagWithACountCounts runs statements of which the server tells how many rows
@@ -246,5 +247,100 @@ func TestNextResultSetDropsTheRest(t *testing.T) {
 		if err := rows.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestSimpleQueriesAsLibPQ compares the rows of texts without arguments with lib/pq's, set
+// by set: most of them are read without it.
+func TestSimpleQueriesAsLibPQ(t *testing.T) {
+	dsn := pgserver.TestDSN(t)
+	reference, err := sql.Open("postgres", dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reference.Close()
+	mustExec(t, reference, `CREATE TABLE logged (id int, word text); CREATE TABLE log (id int);
+		CREATE RULE more AS ON INSERT TO logged DO ALSO SELECT NEW.word, NEW.id FROM generate_series(1, 3);
+		CREATE FUNCTION loud(i int) RETURNS int LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE 'row %', i; RETURN i; END$$`)
+	read := func(h psyco.Handle, text string) (seen []string) {
+		rows, err := h.QueryContext(t.Context(), text)
+		if err != nil {
+			return []string{fmt.Sprint("no rows: ", err)}
+		}
+		defer rows.Close()
+		for set := 0; ; set++ {
+			columns, _ := rows.Columns()
+			types, _ := rows.ColumnTypes()
+			seen = append(seen, fmt.Sprintf("set %d: %q", set, columns))
+			for _, c := range types {
+				seen = append(seen, fmt.Sprint(c.Name(), " ", c.DatabaseTypeName(), " ", c.ScanType()))
+			}
+			dest := make([]any, len(columns))
+			for i := range dest {
+				dest[i] = new(any)
+			}
+			for rows.Next() {
+				if err := rows.Scan(dest...); err != nil {
+					return append(seen, err.Error())
+				}
+				for _, d := range dest {
+					seen = append(seen, fmt.Sprintf("%#v", *d.(*any)))
+				}
+			}
+			if !rows.NextResultSet() {
+				break
+			}
+		}
+		return append(seen, fmt.Sprint(rows.Err()))
+	}
+	db := open(t, dsn)
+	for _, tt := range []struct{ name, text string }{
+		{"no row", "SELECT 1 WHERE false"},
+		{"one row", "SELECT 1, 'x', NULL, now() - now(), ARRAY[1]"},
+		{"many rows", "SELECT i, i::text, i / 3.0::float8, '2024-02-29'::timestamptz + i * interval '1 day', i::numeric FROM generate_series(1, 5000) i"},
+		{"long rows", "SELECT repeat('x', i * 100), i FROM generate_series(1, 2000, 97) i"},
+		{"two sets of other types", "SELECT i FROM generate_series(1, 3) i; SELECT i::text, true FROM generate_series(1, 3) i"},
+		{"sets of one row", "SELECT 1; SELECT 'x'; SELECT 2.5"},
+		{"an empty one between", "SELECT i FROM generate_series(1, 3) i; SELECT 'x' WHERE false; SELECT i > 1 FROM generate_series(1, 3) i"},
+		{"what gives no rows between", "SELECT i FROM generate_series(1, 3) i; CREATE TEMP TABLE z (i int); DROP TABLE z; SELECT i::text FROM generate_series(1, 3) i"},
+		{"an empty statement", "SELECT 1;; SELECT 'x'"},
+		{"no statement", ""},
+		{"another zone between", "SELECT '2024-02-29 12:00+00'::timestamptz FROM generate_series(1, 3); SET LOCAL TimeZone = 'Asia/Kolkata'; SELECT '2024-02-29 12:00+00'::timestamptz FROM generate_series(1, 3)"},
+		{"an error in the middle", "SELECT 10 / (5 - i) FROM generate_series(1, 9) i"},
+		{"an error in the second", "SELECT i FROM generate_series(1, 3) i; SELECT 1/0"},
+		{"notices", "SELECT loud(i) FROM generate_series(1, 9) i"},
+		{"a rule's rows", "INSERT INTO logged VALUES (1, 'x')"},
+		{"a rule's rows behind others", "SELECT i FROM generate_series(1, 3) i; INSERT INTO logged VALUES (1, 'x')"},
+		{"a binary cursor", "BEGIN; DECLARE b BINARY CURSOR FOR SELECT i::int4, i::text FROM generate_series(1, 5) i; FETCH ALL FROM b; COMMIT"},
+		{"a binary cursor behind text", "BEGIN; DECLARE b BINARY CURSOR FOR SELECT i::int8, 'a'::bytea FROM generate_series(1, 5) i; SELECT i::text, i FROM generate_series(1, 3) i; FETCH ALL FROM b; COMMIT"},
+		{"columns with one name", "SELECT i AS a, i::text AS a FROM generate_series(1, 3) i"},
+		{"no columns", "SELECT FROM generate_series(1, 3)"},
+		{"EXPLAIN", "EXPLAIN (COSTS off) SELECT * FROM log JOIN logged USING (id)"},
+		{"SHOW", "SHOW datestyle"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ours, theirs := mustConn(t, db), mustConn(t, reference)
+			for range 2 {
+				got, want := read(ours, tt.text), read(theirs, tt.text)
+				if !slices.Equal(got, want) {
+					t.Errorf("got %.2000q\nwant %.2000q", got, want)
+				}
+				mustExec(t, ours, "SELECT %s", 1)
+			}
+			for _, n := range []int{0, 1, 2, 3} { // rows that are read
+				rows, err := ours.QueryContext(t.Context(), tt.text)
+				if err != nil {
+					continue
+				}
+				for range n {
+					rows.Next()
+				}
+				mustExec(t, ours, "SELECT %s", n) // reads the others into memory
+				for rows.Next() {
+				}
+				_ = rows.Close()
+				mustExec(t, ours, "ROLLBACK; SELECT 1")
+			}
+		})
 	}
 }

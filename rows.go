@@ -119,6 +119,11 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	defer guard(r.c.wire, &err)
 	if r.shared && r.begun {
 		if row, ok := r.c.wire.NextRow(); ok {
+			if r.own.fields == nil { // of a simple query
+				if r.own.fields, err = r.c.wire.TextColumns(); err != nil {
+					return err
+				}
+			}
 			return r.own.decode(row, dest)
 		}
 	}
@@ -207,6 +212,7 @@ func (r *rows) NextResultSet() error {
 		}
 	}
 	if n, ok := r.base.(driver.RowsNextResultSet); ok {
+		r.own.fields = nil // those of the last one
 		return n.NextResultSet()
 	}
 	return io.EOF

@@ -148,7 +148,13 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 		}
 		c.letGo()
 		c.hidden = sqllex.Redefines(st.sql)
+		if m.hasRows() && !hasInfinity() {
+			c.takeTextRows()
+		}
 		res, err := m.text(c, st.sql, nil)
+		if err != nil {
+			c.wire.LeaveRows()
+		}
 		c.observe()
 		return res, err
 	}

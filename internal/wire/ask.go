@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // asking is a request that was sent in lib/pq's place.
 type asking struct {
@@ -202,6 +205,33 @@ func plainType(typ byte) bool {
 // returned false; it ends with the answer.
 func (c *Conn) TakeRows() { c.reader.modes |= modeRows }
 
+// TakeTextRows is TakeRows for the simple query that lib/pq sends next. If the query fails,
+// end it with [Conn.LeaveRows].
+func (c *Conn) TakeTextRows() {
+	c.described, c.textColumns = Description{}, c.textColumns[:0]
+	c.reader.modes |= modeRows | modeText
+}
+
+// LeaveRows undoes [Conn.TakeTextRows].
+func (c *Conn) LeaveRows() { c.reader.modes &^= modeRows | modeText }
+
+// TextColumns describes the row that [Conn.NextRow] has taken after [Conn.TakeTextRows].
+func (c *Conn) TextColumns() ([]Field, error) { return ParseRowDescription([]Field{}, c.textColumns) }
+
+// keepColumns keeps the columns of a result set for TextColumns. Most results have one row
+// only, and then nobody asks. Rows of a binary cursor are lib/pq's.
+func (c *Conn) keepColumns(description []byte) {
+	c.textColumns = append(c.textColumns[:0], description...)
+	for n, rest := countOf(description), description[2:]; n > 0; n-- {
+		end := bytes.IndexByte(rest, 0) + 1 + fieldSize
+		if format := rest[end-2 : end]; format[0]|format[1] != 0 {
+			c.LeaveRows()
+			return
+		}
+		rest = rest[end:]
+	}
+}
+
 // NextRow takes the next message of an answer after [Conn.TakeRows] if that is a
 // DataRow, and returns its payload, which is valid until more is read. Of
 // everything else, and of very long rows, it takes nothing: lib/pq must go on.
@@ -233,7 +263,7 @@ func (c *Conn) NextRow() (payload []byte, ok bool) {
 
 // TakesRows reports whether [Conn.NextRow] may find something.
 func (c *Conn) TakesRows() bool {
-	return c.reader.modes&^(modeAsked|modeDescribe) == modeRows && !c.described.Strange
+	return c.reader.modes&^(modeAsked|modeDescribe|modeText) == modeRows && !c.described.Strange
 }
 
 // Bound reports whether the server has accepted a Bind of the last request, so that

@@ -18,16 +18,18 @@ type Field struct {
 	Format   int16 // 0: text, 1: binary
 }
 
+// fieldSize is the length of a field in a RowDescription, behind its name.
+const fieldSize = 18
+
 // ParseRowDescription appends the columns of a RowDescription to dst.
 func ParseRowDescription(dst []Field, payload []byte) ([]Field, error) {
-	const fixed = 18
 	n, rest, err := cutCount(payload, "RowDescription")
 	if err != nil {
 		return dst, err
 	}
 	for range n {
 		name, after, ok := cutString(rest)
-		if !ok || len(after) < fixed {
+		if !ok || len(after) < fieldSize {
 			return dst, protocolErrorf("RowDescription of %d bytes is too short for %d columns", len(payload), n)
 		}
 		dst = append(dst, Field{
@@ -39,7 +41,7 @@ func ParseRowDescription(dst []Field, payload []byte) ([]Field, error) {
 			TypeMod:  int32(binary.BigEndian.Uint32(after[12:])),
 			Format:   int16(binary.BigEndian.Uint16(after[16:])),
 		})
-		rest = after[fixed:]
+		rest = after[fieldSize:]
 	}
 	return dst, trailing(rest, "RowDescription")
 }

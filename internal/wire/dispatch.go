@@ -61,6 +61,9 @@ func (c *Conn) track(typ byte, payload []byte) error {
 		if c.reader.modes&modeDescribe != 0 {
 			c.capture(typ, payload)
 		}
+		if c.reader.modes&modeText != 0 && typ == RowDescription {
+			c.keepColumns(payload)
+		}
 	case backKeyData:
 		s.key.Store(&backendKey{binary.BigEndian.Uint32(payload), append([]byte(nil), payload[4:]...)})
 	}

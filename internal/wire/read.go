@@ -23,6 +23,7 @@ type reader struct {
 	drop   int    // bytes of the current message still to be kept from lib/pq
 	toSink bool   // drop goes to the writer of COPY TO STDOUT
 	end    bool   // the current message is the ReadyForQuery of a request
+	row    bool   // it is a row
 	inject []byte // delivered before anything else
 
 	plain bool    // the server speaks no protocol: a fork failure as plain text
@@ -48,6 +49,7 @@ const (
 	modeSkipRows                  // nobody wants the rest of the rows
 	modeDescribe                  // the description of a statement is wanted
 	modeRows                      // rows may be taken with NextRow
+	modeText                      // those of a simple query
 	modeAsked                     // the answer is to look like that to a simple Query
 
 	// modeRowsKept are those in which rows are not delivered.
@@ -102,7 +104,7 @@ func (c *Conn) deliver(p []byte) (n int, err error) {
 				rd.need = 1
 				break
 			}
-			if rd.end || rd.modes&modeRows != 0 {
+			if rd.end || rd.modes&modeRows != 0 && (rd.row || rd.modes&modeText == 0) {
 				rd.end = false
 				break
 			}
@@ -202,7 +204,8 @@ func (c *Conn) next() (verdict, error) {
 		return verdictAwait, c.fail(protocolErrorf("the server sent a message %q of %d bytes", typ, size))
 	}
 	total := int(size) + 1
-	if typ == DataRow && c.phase.rows && rd.modes&modeRowsKept == 0 {
+	rd.row = typ == DataRow && c.phase.rows && rd.modes&modeRowsKept == 0
+	if rd.row {
 		return c.row(total)
 	}
 	if typ == msgCopyData && rd.modes&modeExchange == 0 {

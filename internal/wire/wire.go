@@ -52,11 +52,12 @@ type Conn struct {
 	peeker   peeker
 	poller   busyPoller
 
-	auth      AuthHandler
-	asking    asking
-	described Description
-	bound     bool // see Bound
-	columns   statementColumns
+	auth        AuthHandler
+	asking      asking
+	described   Description
+	textColumns []byte // see TakeTextRows
+	bound       bool   // see Bound
+	columns     statementColumns
 }
 
 // session is what the server told about itself and about the last request.
