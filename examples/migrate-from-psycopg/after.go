@@ -21,8 +21,8 @@ func (p *program) connecting(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	var answer int
-	if err := db.QueryRowContext(ctx, "SELECT 6 * 7").Scan(&answer); err != nil {
+	answer, err := psyco.QueryOne[int](ctx, db, "SELECT 6 * 7")
+	if err != nil {
 		return err
 	}
 	p.print(answer)
@@ -34,44 +34,34 @@ func (p *program) parameters(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var email string
-	row := p.db.QueryRowContext(ctx, "SELECT email FROM clients WHERE name = %(name)s", map[string]any{"name": "Hooli"})
-	if err := row.Scan(&email); err != nil {
+	email, err := psyco.QueryOne[string](ctx, p.db, "SELECT email FROM clients WHERE name = %(name)s", map[string]any{"name": "Hooli"})
+	if err != nil {
 		return err
 	}
 	p.print(email)
 
-	rows, err := p.db.QueryContext(ctx, "SELECT name FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 3})
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		if err := rows.Scan(&name); err != nil {
+	for name, err := range psyco.Query[string](ctx, p.db, "SELECT name FROM clients WHERE id IN %s ORDER BY id", []int{1, 2, 3}) {
+		if err != nil {
 			return err
 		}
 		p.print(name)
 	}
-	if err := rows.Err(); err != nil {
-		return err
-	}
 
-	var n int
-	if err := p.db.QueryRowContext(ctx, "SELECT count(*) FROM clients WHERE email LIKE '%%.example' AND id > %s", 1).Scan(&n); err != nil {
+	n, err := psyco.QueryOne[int](ctx, p.db, "SELECT count(*) FROM clients WHERE email LIKE '%%.example' AND id > %s", 1)
+	if err != nil {
 		return err
 	}
 	p.print(n)
 
-	var question string
-	row = p.db.QueryRowContext(ctx, "SELECT %(word)s || ' or not ' || %(word)s", map[string]any{"word": "to be"})
-	if err := row.Scan(&question); err != nil {
+	question, err := psyco.QueryOne[string](ctx, p.db, "SELECT %(word)s || ' or not ' || %(word)s", map[string]any{"word": "to be"})
+	if err != nil {
 		return err
 	}
 	p.print(question)
 
 	bobby := "Robert'); DROP TABLE clients;--"
-	if err := p.db.QueryRowContext(ctx, "INSERT INTO clients (name) VALUES (%s) RETURNING name", bobby).Scan(&bobby); err != nil {
+	bobby, err = psyco.QueryOne[string](ctx, p.db, "INSERT INTO clients (name) VALUES (%s) RETURNING name", bobby)
+	if err != nil {
 		return err
 	}
 	p.print(bobby)
@@ -83,8 +73,8 @@ func (p *program) composition(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var name string
-	if err := p.db.QueryRowContext(ctx, query, 2).Scan(&name); err != nil {
+	name, err := psyco.QueryOne[string](ctx, p.db, query, 2)
+	if err != nil {
 		return err
 	}
 	p.print(name)
@@ -97,17 +87,11 @@ func (p *program) composition(ctx context.Context) error {
 }
 
 func (p *program) values(ctx context.Context) error {
-	var (
-		nothing *string
-		yes     bool
-		number  int
-		half    float64
-	)
-	row := p.db.QueryRowContext(ctx, "SELECT %s, %s, %s, %s * 2", nil, true, 14, 1.25)
-	if err := row.Scan(&nothing, &yes, &number, &half); err != nil {
+	row, err := psyco.QueryOne[[]any](ctx, p.db, "SELECT %s, %s, %s, %s * 2", nil, true, 14, 1.25)
+	if err != nil {
 		return err
 	}
-	if err := p.show([]any{nothing, yes, number, half}); err != nil {
+	if err := p.show(row); err != nil {
 		return err
 	}
 
@@ -116,52 +100,46 @@ func (p *program) values(ctx context.Context) error {
 		wait    time.Duration
 		price   psyco.Numeric
 	)
-	row = p.db.QueryRowContext(ctx, "SELECT %s::int[], %s::interval, %s", []int{1, 2}, 36*time.Hour, psyco.Numeric("1.50"))
-	if err := row.Scan(psyco.Into(&numbers), psyco.Into(&wait), &price); err != nil {
+	err = p.db.QueryRowContext(ctx, "SELECT %s::int[], %s::interval, %s", []int{1, 2}, 36*time.Hour, psyco.Numeric("1.50")).
+		Scan(psyco.Into(&numbers), psyco.Into(&wait), &price)
+	if err != nil {
 		return err
 	}
 	if err := p.show([]any{numbers, int(wait.Seconds()), price}); err != nil {
 		return err
 	}
 
-	var (
-		words  []*string
-		matrix [][]int
-		its    = "it's"
-	)
-	row = p.db.QueryRowContext(ctx, "SELECT %s::text[], %s::int[]", []*string{&its, nil}, [][]int{{1, 2}, {3, 4}})
-	if err := row.Scan(psyco.Into(&words), psyco.Into(&matrix)); err != nil {
+	its := "it's"
+	row, err = psyco.QueryOne[[]any](ctx, p.db, "SELECT %s::text[], %s::int[]", []*string{&its, nil}, [][]int{{1, 2}, {3, 4}})
+	if err != nil {
 		return err
 	}
-	if err := p.show([]any{words, matrix}); err != nil {
+	if err := p.show(row); err != nil {
 		return err
 	}
 
-	var data []byte
-	if err := p.db.QueryRowContext(ctx, "SELECT %s::bytea", []byte("\x00\xff")).Scan(&data); err != nil {
+	data, err := psyco.QueryOne[[]byte](ctx, p.db, "SELECT %s::bytea", []byte("\x00\xff"))
+	if err != nil {
 		return err
 	}
 	p.print(hex.EncodeToString(data))
 
-	var size int
-	row = p.db.QueryRowContext(ctx, "SELECT %s::jsonb -> 'size'", psyco.JSON[any]{V: map[string]any{"size": 14}})
-	if err := row.Scan(&size); err != nil {
+	size, err := psyco.QueryOne[int](ctx, p.db, "SELECT %s::jsonb -> 'size'", psyco.JSON[any]{V: map[string]any{"size": 14}})
+	if err != nil {
 		return err
 	}
 	p.print(size)
 
-	var within bool
-	row = p.db.QueryRowContext(ctx, "SELECT %s::int4range @> %s", psyco.Range[int32]{Lower: 1, LowerInc: true, Upper: 10}, 9)
-	if err := row.Scan(&within); err != nil {
+	within, err := psyco.QueryOne[bool](ctx, p.db, "SELECT %s::int4range @> %s", psyco.Range[int32]{Lower: 1, LowerInc: true, Upper: 10}, 9)
+	if err != nil {
 		return err
 	}
 	if err := p.show(within); err != nil {
 		return err
 	}
 
-	var name string
-	row = p.db.QueryRowContext(ctx, "SELECT name FROM clients WHERE (id, name) IN %s", [][]any{{2, "Globex"}, {3, "Globex"}})
-	if err := row.Scan(&name); err != nil {
+	name, err := psyco.QueryOne[string](ctx, p.db, "SELECT name FROM clients WHERE (id, name) IN %s", [][]any{{2, "Globex"}, {3, "Globex"}})
+	if err != nil {
 		return err
 	}
 	p.print(name)
@@ -169,23 +147,22 @@ func (p *program) values(ctx context.Context) error {
 }
 
 func (p *program) dates(ctx context.Context) error {
-	var since psyco.Date
-	row := p.db.QueryRowContext(ctx, "INSERT INTO clients (name, since) VALUES (%s, %s) RETURNING since",
+	since, err := psyco.QueryOne[psyco.Date](ctx, p.db, "INSERT INTO clients (name, since) VALUES (%s, %s) RETURNING since",
 		"Wonka", psyco.Date{Year: 1971, Month: time.June, Day: 30})
-	if err := row.Scan(&since); err != nil {
+	if err != nil {
 		return err
 	}
 	p.print(since)
 
 	noon := time.Date(2024, time.February, 29, 12, 0, 0, 0, time.UTC)
-	var later time.Time
-	if err := p.db.QueryRowContext(ctx, "SELECT %s + %s", noon, 90*time.Minute).Scan(&later); err != nil {
+	later, err := psyco.QueryOne[time.Time](ctx, p.db, "SELECT %s + %s", noon, 90*time.Minute)
+	if err != nil {
 		return err
 	}
 	p.print(later.UTC().Format("2006-01-02T15:04:05-07:00"))
 
-	var naive time.Time
-	if err := p.db.QueryRowContext(ctx, "SELECT %s::timestamp", psyco.Timestamp{Time: noon}).Scan(&naive); err != nil {
+	naive, err := psyco.QueryOne[time.Time](ctx, p.db, "SELECT %s::timestamp", psyco.Timestamp{Time: noon})
+	if err != nil {
 		return err
 	}
 	p.print(naive.Format("2006-01-02T15:04:05"))
@@ -249,11 +226,10 @@ func (p *program) manyRows(ctx context.Context) error {
 		return err
 	}
 
-	var sum psyco.Numeric
-	var n int
-	if err := p.db.QueryRowContext(ctx, "SELECT sum(total), count(*) FROM clients").Scan(&sum, &n); err != nil {
+	row, err := psyco.QueryOne[[]any](ctx, p.db, "SELECT sum(total), count(*) FROM clients")
+	if err != nil {
 		return err
 	}
-	p.print(sum, n)
+	p.print(row...)
 	return nil
 }

@@ -60,20 +60,13 @@ func (p *program) transactions(ctx context.Context) error {
 		return err
 	}
 
-	rows, err := p.db.QueryContext(ctx, "SELECT name, total FROM clients ORDER BY id")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var name string
-		var total psyco.Numeric
-		if err := rows.Scan(&name, &total); err != nil {
+	for row, err := range psyco.Query[[]any](ctx, p.db, "SELECT name, total FROM clients ORDER BY id") {
+		if err != nil {
 			return err
 		}
-		p.print(name, total)
+		p.print(row...)
 	}
-	return rows.Err()
+	return nil
 }
 
 func (p *program) isolation(ctx context.Context) error {
@@ -82,8 +75,8 @@ func (p *program) isolation(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	var level string
-	if err := tx.QueryRowContext(ctx, "SHOW transaction_isolation").Scan(&level); err != nil {
+	level, err := psyco.QueryOne[string](ctx, tx, "SHOW transaction_isolation")
+	if err != nil {
 		return err
 	}
 	p.print(level)
@@ -139,21 +132,12 @@ func (p *program) serverSideCursors(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	rows, err := tx.QueryContext(ctx, "SELECT i FROM generate_series(1, %s) i", 5000, psyco.ServerSide(1000))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	total := 0
-	for rows.Next() {
-		var i int
-		if err := rows.Scan(&i); err != nil {
+	for i, err := range psyco.Query[int](ctx, tx, "SELECT i FROM generate_series(1, %s) i", 5000, psyco.ServerSide(1000)) {
+		if err != nil {
 			return err
 		}
 		total += i
-	}
-	if err := rows.Err(); err != nil {
-		return err
 	}
 	p.print(total)
 
@@ -196,14 +180,13 @@ func ints(rows *sql.Rows, err error) (numbers []int, _ error) {
 		return nil, err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		var i int
-		if err := rows.Scan(&i); err != nil {
+	for i, err := range psyco.ScanRows[int](rows) {
+		if err != nil {
 			return nil, err
 		}
 		numbers = append(numbers, i)
 	}
-	return numbers, rows.Err()
+	return numbers, nil
 }
 
 func (p *program) threads(ctx context.Context) error {
@@ -216,7 +199,7 @@ func (p *program) threads(ctx context.Context) error {
 	names, errs := make([]string, 3), make([]error, 3)
 	for i := range names {
 		wg.Go(func() {
-			errs[i] = conn.QueryRowContext(ctx, "SELECT name FROM clients WHERE id = %s", i+1).Scan(&names[i])
+			names[i], errs[i] = psyco.QueryOne[string](ctx, conn, "SELECT name FROM clients WHERE id = %s", i+1)
 		})
 	}
 	wg.Wait()
@@ -302,8 +285,8 @@ func (p *program) twoPhase(ctx context.Context) error {
 		return err
 	}
 
-	var total psyco.Numeric
-	if err := p.db.QueryRowContext(ctx, "SELECT total FROM clients WHERE id = %s", 1).Scan(&total); err != nil {
+	total, err := psyco.QueryOne[psyco.Numeric](ctx, p.db, "SELECT total FROM clients WHERE id = %s", 1)
+	if err != nil {
 		return err
 	}
 	p.print(total)

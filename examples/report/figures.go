@@ -84,59 +84,43 @@ func (s snapshot) aggregate(ctx context.Context, f *figures) error {
 }
 
 func (s snapshot) months(ctx context.Context, f *figures) error {
-	rows, err := s.tx.QueryContext(ctx, `
-		SELECT extract(month FROM sold_at)::int,
-		       sold_at >= %(from)s,
-		       (100 * sum(quantity * price))::bigint
+	type row struct {
+		Month    int
+		ThisYear bool
+		Revenue  money
+	}
+	for r, err := range psyco.Query[row](ctx, s.tx, `
+		SELECT extract(month FROM sold_at)::int AS month,
+		       sold_at >= %(from)s AS this_year,
+		       (100 * sum(quantity * price))::bigint AS revenue
 		  FROM psyco_report.sale
 		 WHERE sold_at >= %(before)s AND sold_at < %(to)s
-		 GROUP BY 1, 2`, reported)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var month int
-		var thisYear bool
-		var revenue money
-		if err := rows.Scan(&month, &thisYear, &revenue); err != nil {
+		 GROUP BY 1, 2`, reported) {
+		if err != nil {
 			return err
 		}
-		if thisYear {
-			f.Months[month-1].Year = revenue
+		if r.ThisYear {
+			f.Months[r.Month-1].Year = r.Revenue
 		} else {
-			f.Months[month-1].Before = revenue
+			f.Months[r.Month-1].Before = r.Revenue
 		}
 	}
-	return rows.Err()
+	return nil
 }
 
 // lines returns the revenue for each value of a column, the largest first.
 func (s snapshot) lines(ctx context.Context, column string) ([]line, error) {
 	query, err := psyco.Compose(`
-		SELECT {column},
-		       coalesce(sum(quantity) FILTER (WHERE sold_at >= %(from)s), 0),
-		       coalesce((100 * sum(quantity * price) FILTER (WHERE sold_at >= %(from)s))::bigint, 0) AS revenue,
-		       coalesce((100 * sum(quantity * price) FILTER (WHERE sold_at < %(from)s))::bigint, 0)
+		SELECT {column} AS name,
+		       coalesce(sum(quantity) FILTER (WHERE sold_at >= %(from)s), 0) AS units,
+		       coalesce((100 * sum(quantity * price) FILTER (WHERE sold_at >= %(from)s))::bigint, 0) AS revenue_year,
+		       coalesce((100 * sum(quantity * price) FILTER (WHERE sold_at < %(from)s))::bigint, 0) AS revenue_before
 		  FROM psyco_report.sale
 		 WHERE sold_at >= %(before)s AND sold_at < %(to)s
 		 GROUP BY {column}
-		 ORDER BY revenue DESC, {column}`, sql.Named("column", psyco.Identifier{column}))
+		 ORDER BY revenue_year DESC, {column}`, sql.Named("column", psyco.Identifier{column}))
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.tx.QueryContext(ctx, query, reported)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var lines []line
-	for rows.Next() {
-		var l line
-		if err := rows.Scan(&l.Name, &l.Units, &l.Revenue.Year, &l.Revenue.Before); err != nil {
-			return nil, err
-		}
-		lines = append(lines, l)
-	}
-	return lines, rows.Err()
+	return psyco.QueryAll[line](ctx, s.tx, query, reported)
 }

@@ -11,16 +11,10 @@ import (
 // order. The rows stay on the server until they are read, a batch at a time: so
 // memory holds an hour of sales and a sum for each day, however many there are.
 func (s snapshot) stream(ctx context.Context, f *figures, progress func(rows int64)) (n int64, err error) {
-	rows, err := s.tx.QueryContext(ctx, `
-		SELECT sold_at, (100 * quantity * price)::bigint
-		  FROM psyco_report.sale
-		 WHERE sold_at >= %(before)s AND sold_at < %(to)s
-		 ORDER BY sold_at, id`, reported, psyco.ServerSide(0))
-	if err != nil {
-		return 0, err
+	type row struct {
+		SoldAt  time.Time
+		Revenue money
 	}
-	defer rows.Close()
-
 	var hour window
 	var today, highest record
 	// endDay asks for the best product of a record day, while the rows are open.
@@ -35,31 +29,30 @@ func (s snapshot) stream(ctx context.Context, f *figures, progress func(rows int
 		f.Records = append(f.Records, highest)
 		return nil
 	}
-	for rows.Next() {
-		var at time.Time
-		var revenue money
-		if err := rows.Scan(&at, &revenue); err != nil {
+	for r, err := range psyco.Query[row](ctx, s.tx, `
+		SELECT sold_at, (100 * quantity * price)::bigint AS revenue
+		  FROM psyco_report.sale
+		 WHERE sold_at >= %(before)s AND sold_at < %(to)s
+		 ORDER BY sold_at, id`, reported, psyco.ServerSide(0)) {
+		if err != nil {
 			return n, err
 		}
 		n++
 		progress(1)
 
-		if day := midnight(at); !day.Equal(today.Day) {
+		if day := midnight(r.SoldAt); !day.Equal(today.Day) {
 			if err := endDay(); err != nil {
 				return n, err
 			}
 			today = record{Day: day}
 		}
-		today.Revenue += revenue
-		f.addRunning(at, revenue)
-		if at.Year() == year {
-			if count := hour.add(at); count > f.BusySales {
+		today.Revenue += r.Revenue
+		f.addRunning(r.SoldAt, r.Revenue)
+		if r.SoldAt.Year() == year {
+			if count := hour.add(r.SoldAt); count > f.BusySales {
 				f.BusyHour, f.BusySales = hour.times[0], count
 			}
 		}
-	}
-	if err := rows.Err(); err != nil {
-		return n, err
 	}
 	return n, endDay()
 }

@@ -30,7 +30,7 @@ var (
 )
 
 // A Client is a row of the table. The names of its columns are those of its
-// fields in lower case, as %(name)s expects them.
+// fields in lower case, as %(name)s and psyco.Query expect them.
 type Client struct {
 	ID    int
 	Name  string
@@ -52,9 +52,8 @@ func (s Store) Add(ctx context.Context, c Client) (id int, err error) {
 }
 
 // Get returns the client with an id, or ErrNotFound.
-func (s Store) Get(ctx context.Context, id int) (c Client, err error) {
-	err = s.DB.QueryRowContext(ctx, "SELECT id, name, email, total FROM clients WHERE id = %s", id).
-		Scan(&c.ID, &c.Name, &c.Email, &c.Total)
+func (s Store) Get(ctx context.Context, id int) (Client, error) {
+	c, err := psyco.QueryOne[Client](ctx, s.DB, "SELECT id, name, email, total FROM clients WHERE id = %s", id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = ErrNotFound
 	}
@@ -63,20 +62,7 @@ func (s Store) Get(ctx context.Context, id int) (c Client, err error) {
 
 // Find returns those clients that exist, in the order of their ids.
 func (s Store) Find(ctx context.Context, ids []int) ([]Client, error) {
-	rows, err := s.DB.QueryContext(ctx, "SELECT id, name, email, total FROM clients WHERE id IN %s ORDER BY id", ids)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var found []Client
-	for rows.Next() {
-		var c Client
-		if err := rows.Scan(&c.ID, &c.Name, &c.Email, &c.Total); err != nil {
-			return nil, err
-		}
-		found = append(found, c)
-	}
-	return found, rows.Err()
+	return psyco.QueryAll[Client](ctx, s.DB, "SELECT id, name, email, total FROM clients WHERE id IN %s ORDER BY id", ids)
 }
 
 // Rename gives a client another name.
@@ -92,8 +78,7 @@ func (s Store) Merge(ctx context.Context, from, to int) error {
 		return fmt.Errorf("client %d cannot be merged with itself", from)
 	}
 	return psyco.InTx(ctx, s.DB, nil, func(tx *sql.Tx) error {
-		var total psyco.Numeric
-		err := tx.QueryRowContext(ctx, "DELETE FROM clients WHERE id = %s RETURNING total", from).Scan(&total)
+		total, err := psyco.QueryOne[psyco.Numeric](ctx, tx, "DELETE FROM clients WHERE id = %s RETURNING total", from)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrNotFound
 		}

@@ -55,42 +55,29 @@ type page struct {
 // list returns a page of the clients whose name or address contains search. A
 // page after the last one is the last one.
 func (s store) list(ctx context.Context, search string, number int) (page, error) {
-	p := page{Search: search, Clients: []client{}}
+	p := page{Search: search}
 	pattern := map[string]any{"pattern": "%" + escapeLike.Replace(search) + "%"}
 	const where = " FROM webapp.clients WHERE name ILIKE %(pattern)s OR email ILIKE %(pattern)s"
 
 	// Both queries see the same state of the table.
-	err := psyco.InTx(ctx, s.db, &psyco.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, func(tx *sql.Tx) error {
-		p.Clients = p.Clients[:0]
-		if err := tx.QueryRowContext(ctx, "SELECT count(*)"+where, pattern).Scan(&p.Count); err != nil {
+	err := psyco.InTx(ctx, s.db, &psyco.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, func(tx *sql.Tx) (err error) {
+		if p.Count, err = psyco.QueryOne[int](ctx, tx, "SELECT count(*)"+where, pattern); err != nil {
 			return err
 		}
 		p.Pages = max(1, (p.Count+perPage-1)/perPage)
 		p.Page = min(max(1, number), p.Pages)
 		pattern["limit"], pattern["offset"] = perPage, (p.Page-1)*perPage
-		rows, err := tx.QueryContext(ctx, "SELECT id, name, email, total, since::text"+where+
+		p.Clients, err = psyco.QueryAll[client](ctx, tx, "SELECT id, name, email, total, since::text"+where+
 			" ORDER BY name, id LIMIT %(limit)s OFFSET %(offset)s", pattern)
-		if err != nil {
-			return err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var c client
-			if err := rows.Scan(&c.ID, &c.Name, &c.Email, &c.Total, &c.Since); err != nil {
-				return err
-			}
-			p.Clients = append(p.Clients, c)
-		}
-		return rows.Err()
+		return err
 	})
 	return p, err
 }
 
 var escapeLike = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-func (s store) get(ctx context.Context, id int) (c client, err error) {
-	err = s.db.QueryRowContext(ctx, "SELECT id, name, email, total, since::text FROM webapp.clients WHERE id = %s", id).
-		Scan(&c.ID, &c.Name, &c.Email, &c.Total, &c.Since)
+func (s store) get(ctx context.Context, id int) (client, error) {
+	c, err := psyco.QueryOne[client](ctx, s.db, "SELECT id, name, email, total, since::text FROM webapp.clients WHERE id = %s", id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errNotFound
 	}
@@ -98,20 +85,9 @@ func (s store) get(ctx context.Context, id int) (c client, err error) {
 }
 
 // history returns what happened to a client, the latest first.
-func (s store) history(ctx context.Context, id int) (events []event, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT at, action FROM webapp.history WHERE client_id = %s ORDER BY at DESC LIMIT 10", id)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var e event
-		if err := rows.Scan(&e.At, &e.Action); err != nil {
-			return nil, err
-		}
-		events = append(events, e)
-	}
-	return events, rows.Err()
+func (s store) history(ctx context.Context, id int) ([]event, error) {
+	return psyco.QueryAll[event](ctx, s.db,
+		"SELECT at, action FROM webapp.history WHERE client_id = %s ORDER BY at DESC LIMIT 10", id)
 }
 
 // create stores a client and its first event.

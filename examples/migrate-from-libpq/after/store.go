@@ -59,7 +59,7 @@ const columns = "id, name, email, tags, address, total"
 
 // Get returns a client.
 func (s *Store) Get(ctx context.Context, id int) (shop.Client, error) {
-	c, err := scan(s.db.QueryRowContext(ctx, "SELECT "+columns+" FROM clients WHERE id = %s", id))
+	c, err := psyco.QueryOne[shop.Client](ctx, s.db, "SELECT "+columns+" FROM clients WHERE id = %s", id)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = shop.ErrNoClient
 	}
@@ -67,32 +67,12 @@ func (s *Store) Get(ctx context.Context, id int) (shop.Client, error) {
 }
 
 // Find returns clients.
-func (s *Store) Find(ctx context.Context, f shop.Filter) (found []shop.Client, err error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT "+columns+` FROM clients
+func (s *Store) Find(ctx context.Context, f shop.Filter) ([]shop.Client, error) {
+	return psyco.QueryAll[shop.Client](ctx, s.db, "SELECT "+columns+` FROM clients
 		WHERE (%(ids)s::int[] IS NULL OR id = ANY (%(ids)s))
 			AND (%(name)s = '' OR name LIKE %(name)s)
 			AND (%(tag)s = '' OR %(tag)s = ANY (tags))
 		ORDER BY id`, f)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		c, err := scan(rows)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, c)
-	}
-	return found, rows.Err()
-}
-
-// scan reads the columns of a client.
-func scan(row interface{ Scan(...any) error }) (c shop.Client, err error) {
-	var address psyco.JSON[shop.Address]
-	err = row.Scan(&c.ID, &c.Name, &c.Email, psyco.Into(&c.Tags), &address, &c.Total)
-	c.Address = address.V
-	return c, err
 }
 
 // Order stores an order, again and again while others are in its way.

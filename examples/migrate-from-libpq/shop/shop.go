@@ -40,8 +40,8 @@ type Client struct {
 	Name    string
 	Email   string
 	Tags    []string
-	Address Address
-	Total   string // of all orders
+	Address Address `db:",json"` // the tag is for after/store.go
+	Total   string  // of all orders
 }
 
 // An Address is a document in the database.
