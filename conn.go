@@ -76,9 +76,10 @@ type conn struct {
 
 	// The settings by which the server has read the times in the texts of prepared
 	// statements, see parses.
-	timeSettings [len(timeSettings)]string
-	zoneName     string // for which zone was looked up
-	zone         *time.Location
+	timeSettings    [len(timeSettings)]string
+	initialSettings [len(timeSettings)]string // those to which RESET goes back
+	zoneName        string                    // for which zone was looked up
+	zone            *time.Location
 
 	wireRow        wireRow      // scratch: see wireRows
 	values         valueDecoder // of the result that is being read
@@ -111,6 +112,7 @@ func newConn(con *Connector, s *session) *conn {
 		c.wire.SetCopyAbort(c.abortCopy)
 		c.wire.SetStatementPrefix(statementPrefix())
 		c.suspectPooler()
+		c.initialSettings = c.currentSettings()
 	}
 	if c.wire == nil || c.onePacket {
 		capacity = 0
@@ -409,6 +411,7 @@ func (c *conn) began(err error) {
 type leads struct {
 	statements []string
 	connected  int  // how many of them are those of WithOnConnect
+	rereads    bool // the server may read the times in a text in another way after them
 	riding     bool // the request that was sent last has them in front
 }
 

@@ -564,7 +564,7 @@ func errCopySource(text string) error {
 
 // cutCopySource takes a COPY … TO STDOUT apart.
 func cutCopySource(text string) (c copySpan, err error) {
-	start, open, depth, to := -1, -1, 0, -1
+	start, open, closed, depth, to := -1, -1, -1, 0, -1
 	for s := sqllex.NewScanner(text); ; {
 		t := s.Next()
 		word := ""
@@ -578,15 +578,13 @@ func cutCopySource(text string) (c copySpan, err error) {
 			if t.Kind != sqllex.End {
 				continue
 			}
-			inner := text[start:to]
 			switch {
 			case open == start: // in place, so that positions stay the same
-				inner = inner[1:strings.LastIndexByte(inner, ')')]
-				c.query = strings.Repeat(" ", utf8.RuneCountInString(text[:start+1])) + inner
+				c.query = strings.Repeat(" ", utf8.RuneCountInString(text[:open+1])) + text[open+1:closed]
 			case open > 0:
-				c.query, c.table = "SELECT "+text[open+1:strings.LastIndexByte(text[:to], ')')]+" FROM ONLY "+text[start:open], true
+				c.query, c.table = "SELECT "+text[open+1:closed]+" FROM ONLY "+text[start:open], true
 			default:
-				c.query, c.table = "SELECT * FROM ONLY "+inner, true
+				c.query, c.table = "SELECT * FROM ONLY "+text[start:to], true
 			}
 			return c, nil
 		case c.end > 0 || t.Kind == sqllex.End:
@@ -607,7 +605,9 @@ func cutCopySource(text string) (c copySpan, err error) {
 					open = t.Start
 				}
 			case ')':
-				depth--
+				if depth--; depth == 0 {
+					closed = t.Start
+				}
 			}
 		}
 	}
@@ -639,6 +639,7 @@ type copyReader struct {
 
 	begun, over bool   // the header was read, and the end
 	rest        []byte // of a row whose other part is still to come
+	searched    int    // bytes of rest in which a line does not end
 	cells       []byte // scratch
 }
 
@@ -654,6 +655,7 @@ func (r *copyReader) Write(p []byte) (int, error) {
 		r.rest = append(r.rest, p...)
 		data = r.rest
 	}
+	whole := len(data)
 	cut := r.cutLine
 	if r.binary {
 		cut = r.cutBinary
@@ -672,7 +674,9 @@ func (r *copyReader) Write(p []byte) (int, error) {
 			break
 		}
 	}
-	r.rest = append(r.rest[:0], data...)
+	if len(r.rest) == 0 || len(data) < whole { // else it is there: a long row comes in many parts
+		r.rest = append(r.rest[:0], data...)
+	}
 	if r.err != nil && !r.drop {
 		return 0, r.err
 	}
@@ -710,10 +714,14 @@ func (r *copyReader) counts(n int) error {
 
 // cutLine is cutBinary for the text format (PostgreSQL: CopyAttributeOutText).
 func (r *copyReader) cutLine(data []byte) (columns, rest []byte, ok bool, err error) {
-	line, rest, ok := bytes.Cut(data, []byte{'\n'})
-	if !ok {
+	end := bytes.IndexByte(data[r.searched:], '\n')
+	if end < 0 {
+		r.searched = len(data)
 		return nil, data, false, nil
 	}
+	end += r.searched
+	line, rest := data[:end], data[end+1:]
+	r.searched = 0
 	r.cells = r.cells[:0]
 	n := 0
 	for more := true; more; n++ {

@@ -641,6 +641,8 @@ func TestCopyOutRowsOf(t *testing.T) {
 		{"a table", "COPY plain TO STDOUT", nil, []row{a, null}, ""},
 		{"columns", "copy plain (name, id) to stdout;", nil, []row{a, null}, ""},
 		{"a comment", "/* TO */ COPY plain -- (x)\n (id, name) TO STDOUT -- end", nil, []row{a, null}, ""},
+		{"a parenthesis in a comment behind columns", "COPY plain (id, name) /* ) */ TO STDOUT", nil, []row{a, null}, ""},
+		{"a parenthesis in a comment behind a query", "COPY (SELECT id, name FROM plain) -- )\n TO STDOUT", nil, []row{a, null}, ""},
 		{"a quoted name", `COPY "to" (id, name) TO STDOUT`, nil, []row{b}, ""},
 		{"a schema", "COPY public.plain TO STDOUT", nil, []row{a, null}, ""},
 		{"a query", "COPY (SELECT id, name FROM plain WHERE name = %(n)s) TO STDOUT", []any{map[string]any{"n": "a"}}, []row{a}, ""},

@@ -182,6 +182,7 @@ func (c *Conn) ExecWithNext(ctx context.Context, statements ...string) error {
 			c.c.renew()
 		}
 	}
+	c.c.leads.rereads = true
 	return c.c.lead(ctx, statements...)
 }
 
@@ -198,6 +199,9 @@ func CleanSession(ctx context.Context, c *Conn) error {
 	if c.c.altered {
 		c.c.altered = false
 		c.c.renew()
+	}
+	if c.c.wire != nil && c.c.currentSettings() != c.c.initialSettings {
+		c.c.leads.rereads = true
 	}
 	return c.c.lead(ctx, cleaning...)
 }

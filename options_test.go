@@ -642,6 +642,54 @@ func TestCleanSessionCostsNoRoundTrip(t *testing.T) {
 	}
 }
 
+// TestTimesAreReadAfterWhatGoesInFront: a text is not run as it was prepared if what goes in front
+// of it changes how the server reads the times in it.
+func TestTimesAreReadAfterWhatGoesInFront(t *testing.T) {
+	ctx := t.Context()
+	const set = "SET TimeZone = 'Asia/Tokyo'"
+	const query = "SELECT '2024-01-02 00:00'::timestamptz"
+	utc := time.Date(2024, 1, 2, 0, 0, 0, 0, time.UTC)
+	tokyo := utc.Add(-9 * time.Hour)
+	read := func(t *testing.T, h psyco.Handle, want time.Time) {
+		t.Helper()
+		for use := range 4 {
+			if got, err := psyco.QueryOne[time.Time](ctx, h, query); err != nil || !got.Equal(want) {
+				t.Errorf("use %d: %v; %v", use, got, err)
+			}
+		}
+	}
+	var next []string
+	for name, onReset := range map[string]func(context.Context, *psyco.Conn) error{
+		"CleanSession": psyco.CleanSession,
+		"ExecWithNext": func(ctx context.Context, c *psyco.Conn) error { return c.ExecWithNext(ctx, next...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inEachMode(t, func(t *testing.T, db *sql.DB, _ bool) {
+				db.SetMaxOpenConns(1)
+				next = nil
+				conn := mustConn(t, db)
+				mustExec(t, conn, "SET TimeZone = 'UTC'")
+				read(t, conn, utc)
+				mustExec(t, conn, set)
+				read(t, conn, tokyo)
+				conn.Close()
+				next = []string{"RESET TimeZone"}
+				read(t, db, utc)
+			}, psyco.WithOnReset(onReset))
+		})
+	}
+	t.Run("a session that is clean", func(t *testing.T) {
+		db := testDB(t, psyco.WithOnReset(psyco.CleanSession))
+		db.SetMaxOpenConns(1)
+		read(t, db, utc)
+		before := stats(t, db)
+		read(t, db, utc)
+		if n := stats(t, db).CacheHits - before.CacheHits; n != 4 {
+			t.Errorf("%d of 4 queries were prepared", n)
+		}
+	})
+}
+
 // TestExecWithNext: what is sent in front is done once, stays done, and if it fails nothing
 // else runs on the connection.
 func TestExecWithNext(t *testing.T) {

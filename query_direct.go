@@ -76,20 +76,27 @@ func (c *conn) parses(st *statement) {
 	}
 	st.parsed, st.counted = true, true
 	// Simple queries are read anew each time.
-	changed := false
-	for i, name := range timeSettings {
-		if value, _ := c.wire.Parameter(name); value != c.timeSettings[i] {
-			changed = changed || c.timeSettings[i] != ""
-			c.timeSettings[i] = value
-		}
+	if st.afresh = c.leads.rereads && len(c.leads.statements) > 0; st.afresh {
+		return
 	}
-	if changed {
-		c.cache.Outdate()
+	if now := c.currentSettings(); now != c.timeSettings {
+		if c.timeSettings[0] != "" {
+			c.cache.Outdate()
+		}
+		c.timeSettings = now
 	}
 }
 
 // timeSettings are the settings by which the server reads times and intervals.
 var timeSettings = [...]string{"TimeZone", "DateStyle", "IntervalStyle"}
+
+// currentSettings are their values.
+func (c *conn) currentSettings() (values [len(timeSettings)]string) {
+	for i, name := range timeSettings {
+		values[i], _ = c.wire.Parameter(name)
+	}
+	return values
+}
 
 // parsesAlone reports whether a text without arguments may go by way of Parse, because it is
 // one statement that has rows. The server reads 'today' when it prepares a statement.

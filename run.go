@@ -39,6 +39,7 @@ type statement struct {
 
 	wanted *wanted // see query_direct.go
 	parsed bool    // it goes by way of Parse though it has no arguments, see parses
+	afresh bool    // but not by what was prepared: what goes in front may change how its times are read
 }
 
 // literal reports whether the placeholders are psycopg's, see appendBind.
@@ -160,7 +161,7 @@ func dispatch[R any](c *conn, m mode[R], st *statement) (R, error) {
 	}
 	c.hidden = st.redefines
 	var e *stmtcache.Entry[*prepared]
-	if st.counted && !c.mayMiss() {
+	if st.counted && !st.afresh && !c.mayMiss() {
 		e = c.cache.Use(st.sql, st.types)
 		if e != nil && e.Ready && !e.Stmt.fits(st) {
 			e = c.cache.Use(st.sql, st.fallback)
