@@ -129,11 +129,24 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	}
 	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
 		err = r.own.direct.read(r.base, dest)
-	} else if err = r.base.Next(dest); err == nil && r.own.bytes && r.base != driver.Rows(&r.own) {
-		err = r.own.convert(dest)
+	} else if err = r.base.Next(dest); err == nil && r.base != driver.Rows(&r.own) {
+		notNull(dest)
+		if r.own.bytes {
+			err = r.own.convert(dest)
+		}
 	}
 	r.begun = err == nil
 	return err
+}
+
+// notNull makes empty what is not NULL: lib/pq gives a nil []byte for a bytea without bytes
+// under bytea_output=escape.
+func notNull(row []driver.Value) {
+	for i, v := range row {
+		if b, ok := v.([]byte); ok && b == nil {
+			row[i] = []byte{}
+		}
+	}
 }
 
 // closeBase reads what is left of the answer.
