@@ -248,21 +248,18 @@ func TestServerWithoutCancelKey(t *testing.T) {
 		}
 		return r
 	})
-	db := open(t, direct+" "+p.ConnInfo(), psyco.WithCancelGrace(50*time.Millisecond))
-	db.SetMaxOpenConns(1)
-	for _, query := range []string{"SELECT pg_sleep(60)", "SELECT pg_sleep(60 + %s)"} {
+	for query, args := range map[string][]any{"SELECT pg_sleep(60)": nil, "SELECT pg_sleep(61 + %s)": {0}} {
+		db := open(t, direct+" "+p.ConnInfo(), psyco.WithCancelGrace(50*time.Millisecond))
+		db.SetMaxOpenConns(1)
 		ctx, cancel := context.WithCancel(t.Context())
-		whenWaiting(t, admin, "pg_sleep(60", cancel)
-		var args []any
-		if strings.Contains(query, "%s") {
-			args = append(args, 0)
-		}
+		whenWaiting(t, admin, query[:len("SELECT pg_sleep(60")], cancel)
 		if _, err := db.ExecContext(ctx, query, args...); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: %v", query, err)
 		}
 		if got := all(t, db, "SELECT %s::int", 1); !slices.Equal(got, []string{"1"}) {
 			t.Errorf("afterwards: %q", got)
 		}
+		db.Close()
 		terminateOthers(t, admin) // those that still sleep
 	}
 }
