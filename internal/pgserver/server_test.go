@@ -101,7 +101,10 @@ func TestRestartAfterKillOfBusyServer(t *testing.T) {
 	defer db.Close()
 	busy := make(chan error, 1)
 	go func() {
-		_, err := db.Exec("/* busy */ DO $$BEGIN FOR i IN 1..3000000 LOOP END LOOP; END$$")
+		var err error
+		for err == nil { // until the server is killed
+			_, err = db.Exec("/* busy */ DO $$BEGIN FOR i IN 1..3000000 LOOP END LOOP; END$$")
+		}
 		busy <- err
 	}()
 	admin := open(t, s.DSN())
