@@ -541,8 +541,8 @@ func (c *conn) copyOutRows(ctx context.Context, text string, args []driver.Named
 // copyCommitted makes an error of a COPY one of the COMMIT behind it, if own says that
 // there is one, and it has come to that.
 func (c *conn) copyCommitted(own bool, err error) error {
-	switch atCommit := own && c.wire.CommandTag() != ""; { // all rows were copied
-	case err == nil || !atCommit:
+	switch {
+	case !own || c.wire.CommandTag() == "": // not all rows were copied
 		return err
 	case c.lost != nil:
 		return &commitError{err}

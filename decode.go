@@ -99,18 +99,18 @@ func (d *valueDecoder) text(cell []byte, typ uint32) (driver.Value, error) {
 	return d.bytes(cell), nil
 }
 
-// decodesBinary reports whether values of a type are asked for in binary: where lib/pq does
-// it too, or the same value can be made of it with less work.
+// decodesBinary reports whether values of a type are always asked for in binary, as lib/pq
+// does it too.
 func decodesBinary(typ uint32) bool {
 	switch typ {
 	case pgform.OIDBytea, pgform.OIDInt8, pgform.OIDInt4, pgform.OIDInt2:
 		return true
 	}
-	return isTimeForm(typ)
+	return false
 }
 
-// isTimeForm reports whether binary values of a type are lib/pq's only while the session's
-// DateStyle and TimeZone are what most have, see conn.readsTimes.
+// isTimeForm reports whether binary values of a type are lib/pq's, with less work, only while
+// the session's DateStyle and TimeZone are what most have, see conn.readsTimes.
 func isTimeForm(typ uint32) bool {
 	switch typ {
 	case pgform.OIDDate, pgform.OIDTime, pgform.OIDTimestamp, pgform.OIDTimestamptz:

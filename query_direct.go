@@ -135,7 +135,7 @@ func newDirectPlan(plan *rowPlan, typ reflect.Type, lax bool) *directPlan {
 	d := &directPlan{rowPlan: plan, typ: typ, lax: lax, columns: make([]directColumn, len(plan.columns))}
 	for i := range plan.columns {
 		t, c := &plan.columns[i], &d.columns[i]
-		if decodesBinary(t.oid) && !isTimeForm(t.oid) {
+		if decodesBinary(t.oid) {
 			c.format = 1
 		}
 		if t.typ != nil && !t.json {

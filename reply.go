@@ -66,7 +66,7 @@ func (c *conn) describeStatement(server string, d wire.Description) description 
 	}
 	description := description{server: server, params: d.Params, fields: slices.Clone(d.Fields), header: describeColumns(d.Fields)}
 	description.choose(func(typ uint32) bool {
-		return decodesBinary(typ) && !c.sess.cfg.DisablePreparedBinaryResult
+		return (decodesBinary(typ) || isTimeForm(typ)) && !c.sess.cfg.DisablePreparedBinaryResult
 	})
 	return description
 }
@@ -104,7 +104,7 @@ func (d *description) fitting(c *conn) *description {
 	if d.slower == nil {
 		s := *d
 		s.fields = slices.Clone(d.fields)
-		s.choose(func(typ uint32) bool { return decodesBinary(typ) && !isTimeForm(typ) })
+		s.choose(decodesBinary)
 		d.slower = &s
 	}
 	return d.slower
