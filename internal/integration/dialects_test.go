@@ -20,6 +20,7 @@ import (
 	"github.com/psyco-go/psyco/internal/dial/dialtest"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 )
 
 // dialect is what a server that speaks PostgreSQL's protocol without being PostgreSQL may
@@ -136,17 +137,9 @@ func TestDialects(t *testing.T) {
 			t.Parallel()
 			direct := pgserver.TestDSN(t)
 			mustExec(t, open(t, direct), "CREATE TABLE t (k int PRIMARY KEY, v text)")
-			server, err := pgserver.Shared(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
 			for _, mode := range []string{"", " prepare_threshold=1", " statement_cache_capacity=0", " binary_parameters=yes", " binding=client"} {
 				want := speak(t, open(t, direct+mode))
-				p, err := faultproxy.New(server.Network(), server.Addr())
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Cleanup(func() { p.Close() })
+				p := testdb.Proxy(t)
 				started := make(map[int]bool)
 				p.Rewrite(func(link int, m []byte) faultproxy.Rewrite {
 					r := faultproxy.Rewrite{Bytes: d.rewrite(m, started[link])}
@@ -233,15 +226,7 @@ func speak(t *testing.T, db *sql.DB) (got []string) {
 func TestServerWithoutCancelKey(t *testing.T) {
 	direct := pgserver.TestDSN(t)
 	admin := open(t, direct)
-	server, err := pgserver.Shared(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := faultproxy.New(server.Network(), server.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p := testdb.Proxy(t)
 	p.Rewrite(func(_ int, m []byte) (r faultproxy.Rewrite) {
 		if m[0] != 'K' {
 			r.Bytes = m

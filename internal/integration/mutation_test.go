@@ -23,6 +23,7 @@ import (
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
@@ -613,15 +614,7 @@ type mutator struct {
 
 func newMutator(t *testing.T, dsn string) *mutator {
 	t.Helper()
-	s, err := pgserver.Shared(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := faultproxy.New(s.Network(), s.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p := testdb.Proxy(t)
 	m := &mutator{proxy: p, dsn: dsn + " " + p.ConnInfo()}
 	p.Rewrite(m.rewrite)
 	return m

@@ -214,15 +214,7 @@ func TestProtocolVersions(t *testing.T) {
 	} {
 		t.Run(tt.dsn, func(t *testing.T) {
 			t.Parallel()
-			server, err := pgserver.Shared(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			p, err := faultproxy.New(server.Network(), server.Addr())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { p.Close() })
+			p := testdb.Proxy(t)
 			var key atomic.Int32
 			p.Observe(func(m faultproxy.Message) {
 				if m.Dir == faultproxy.ToClient && m.Type == 'K' {

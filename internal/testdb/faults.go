@@ -20,16 +20,24 @@ func Faulty(t *testing.T, extra string, opts ...psyco.Option) (p *faultproxy.Pro
 	t.Helper()
 	dsn := pgserver.TestDSN(t)
 	direct = Open(t, dsn)
+	p = Proxy(t)
+	db = Open(t, dsn+" "+p.ConnInfo()+" "+extra, opts...)
+	return p, db, direct
+}
+
+// Proxy returns a proxy in front of the server that the tests share.
+func Proxy(t *testing.T) *faultproxy.Proxy {
+	t.Helper()
 	s, err := pgserver.Shared(context.Background())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p, err = faultproxy.New(s.Network(), s.Addr()); err != nil {
+	p, err := faultproxy.New(s.Network(), s.Addr())
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Close() })
-	db = Open(t, dsn+" "+p.ConnInfo()+" "+extra, opts...)
-	return p, db, direct
+	return p
 }
 
 // EachCut calls work twice for each of the messages that a call takes, and cuts
