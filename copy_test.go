@@ -22,6 +22,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // onHandles runs f with a database, a connection and a transaction.
@@ -276,7 +277,7 @@ func TestCopyNotices(t *testing.T) {
 
 // TestCopyMemory counts all that is allocated while much more is copied.
 func TestCopyMemory(t *testing.T) {
-	const size, limit = 64 << 20, 4 << 20
+	size, limit := int64(testsize.Cases(24, 64))<<20, uint64(4<<20)
 	ctx := context.Background()
 	db := testDB(t)
 	mustExec(t, db, "CREATE TABLE t (id int, name text)")

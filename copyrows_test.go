@@ -21,6 +21,8 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestCopyRowsValues loads each value in the binary and in the text format.
@@ -606,7 +608,7 @@ func TestCopyOutRows(t *testing.T) {
 		behindWrap := wrapped(t)
 		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
 			for _, query := range []string{readings, readingsTyp} {
-				got, err := collected(psyco.CopyOutRows[reading](t.Context(), h, "COPY ("+query+") TO STDOUT", 300))
+				got, err := testdb.Collected(psyco.CopyOutRows[reading](t.Context(), h, "COPY ("+query+") TO STDOUT", 300))
 				if behindWrap {
 					if want := "psyco: CopyOutRows needs psyco's own connection, not one behind Wrap"; err == nil || err.Error() != want {
 						t.Errorf("error %v", err)
@@ -668,7 +670,7 @@ func TestCopyOutRowsOf(t *testing.T) {
 				if _, ok := h.(*sql.Tx); ok && strings.HasPrefix(tt.err, "pq:") {
 					h = db // it would fail the transaction
 				}
-				got, err := collected(psyco.CopyOutRows[row](t.Context(), h, tt.text, tt.args...))
+				got, err := testdb.Collected(psyco.CopyOutRows[row](t.Context(), h, tt.text, tt.args...))
 				if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
 					t.Errorf("error %v, want %v", err, tt.err)
 				}
@@ -685,15 +687,16 @@ func TestCopyOutRowsOf(t *testing.T) {
 func TestCopyOutRowsLeft(t *testing.T) {
 	db := testDB(t)
 	mustExec(t, db, "CREATE TABLE n (id int)")
+	rows := testsize.Cases(20_000, 100_000)
 	for _, text := range []string{
 		"COPY (SELECT i FROM generate_series(1, %s) i) TO STDOUT",
 		"COPY (SELECT i::numeric FROM generate_series(1, %s) i) TO STDOUT",
 		"COPY (INSERT INTO n SELECT i FROM generate_series(1, %s) i RETURNING id) TO STDOUT",
 	} {
 		onHandles(t, db, func(t *testing.T, h psyco.Handle) {
-			for _, n := range []int{1, 2, 100_000} {
+			for _, n := range []int{1, 2, rows} {
 				left := 0
-				for i, err := range psyco.CopyOutRows[int](t.Context(), h, text, 100_000) {
+				for i, err := range psyco.CopyOutRows[int](t.Context(), h, text, rows) {
 					if left++; err != nil || i != left {
 						t.Fatalf("row %d is %d; %v", left, i, err)
 					}
@@ -722,7 +725,7 @@ func TestCopyOutRowsLeft(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		var err error
-		for _, err = range psyco.CopyOutRows[int](ctx, db, "COPY (SELECT i FROM generate_series(1, 10000000) i) TO STDOUT") {
+		for _, err = range psyco.CopyOutRows[int](ctx, db, "COPY (SELECT generate_series(1, 10000000)) TO STDOUT") {
 			cancel()
 		}
 		if !errors.Is(err, context.Canceled) {
@@ -732,7 +735,7 @@ func TestCopyOutRowsLeft(t *testing.T) {
 	})
 	t.Run("a misfit in a transaction", func(t *testing.T) {
 		tx := mustBegin(t, db)
-		_, err := collected(psyco.CopyOutRows[int8](t.Context(), tx, "COPY (SELECT generate_series(1, 1000)) TO STDOUT"))
+		_, err := testdb.Collected(psyco.CopyOutRows[int8](t.Context(), tx, "COPY (SELECT generate_series(1, 1000)) TO STDOUT"))
 		if err == nil || !strings.HasPrefix(err.Error(), `psyco: CopyOutRows: row 128, column "generate_series": `) {
 			t.Errorf("error %v", err)
 		}
@@ -750,7 +753,7 @@ func TestCopyOutRowsRoundTrips(t *testing.T) {
 	for name, h := range map[string]psyco.Handle{"outside of a transaction": mustConn(t, db), "in one": tx} {
 		mustExec(t, h, "SELECT 1")
 		n := roundTrips(t, h, func() {
-			if _, err := collected(psyco.CopyOutRows[int](t.Context(), h, "COPY (SELECT generate_series(1, 3)) TO STDOUT")); err != nil {
+			if _, err := testdb.Collected(psyco.CopyOutRows[int](t.Context(), h, "COPY (SELECT generate_series(1, 3)) TO STDOUT")); err != nil {
 				t.Error(err)
 			}
 		})

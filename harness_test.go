@@ -3,7 +3,6 @@ package psyco_test
 import (
 	"testing"
 
-	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/testdb"
 )
 
@@ -18,18 +17,13 @@ var (
 	faulty, pingPastCut           = testdb.Faulty, testdb.PingPastCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
 	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
+	roundTrips                    = testdb.RoundTrips
 )
 
 type (
 	readerFunc = testdb.ReaderFunc
 	writerFunc = testdb.WriterFunc
 )
-
-// roundTrips counts what f costs on the connection of h.
-func roundTrips(t testing.TB, h psyco.Handle, f func()) uint64 {
-	t.Helper()
-	return psyco.RoundTrips(t, h, f)
-}
 
 // second is the error of a call with two results.
 func second[T any](_ T, err error) error { return err }

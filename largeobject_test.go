@@ -50,7 +50,7 @@ func noise(n int) []byte {
 
 func TestLargeObjectReader(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
-		content := noise(3000)
+		content := noise(testsize.Cases(300, 3000))
 		tx := begin(t, db)
 		oid, err := psyco.LargeObjects(tx).Import(t.Context(), bytes.NewReader(content))
 		if err != nil {

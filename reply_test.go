@@ -81,8 +81,8 @@ func openBoth(t *testing.T, way string) (ours, theirs *sql.Conn) {
 	return openConn(t, "psyco", dsn+" "+way), openConn(t, "postgres", dsn)
 }
 
-// RoundTrips counts those of f on a connection.
-func RoundTrips(t testing.TB, h Handle, f func()) uint64 {
+// roundTrips counts those of f on a connection.
+func roundTrips(t testing.TB, h Handle, f func()) uint64 {
 	t.Helper()
 	count := func() (n uint64) {
 		err := WithConn(context.Background(), h, func(c *Conn) error {
@@ -204,8 +204,8 @@ func testReplies(t *testing.T, way string) {
 		{"SELECT i, repeat('x', i) FROM generate_series(1, $1::int) i", []any{50}},
 		{"SELECT i, repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
 		{"SELECT repeat('x', $1)", []any{100_000}},
-		{"SELECT i, repeat('x', i * 10) FROM generate_series(1, $1::int) i", []any{4000}}, // rows of up to 40 kB
-		{"SELECT i, repeat('x', (i % 7) * (i % 11) * 1000) FROM generate_series(1, $1::int) i", []any{1000}},
+		{"SELECT i, repeat('x', i * 10) FROM generate_series(1, 4000, $1::int) i", []any{testsize.Cases(37, 1)}}, // rows of up to 40 kB
+		{"SELECT i, repeat('x', (i % 7) * (i % 11) * 1000) FROM generate_series(1, $1::int) i", []any{testsize.Cases(100, 1000)}},
 		{"SELECT i, 100000 / (2000 - i), repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
 		{"SELECT i, noted(i), repeat('x', 100) FROM generate_series(1, $1::int) i", []any{3000}},
 		{"SELECT i FROM generate_series(1, $1::int) i", []any{0}},
@@ -417,7 +417,7 @@ func TestSharedRows(t *testing.T) { eachWay(t, testSharedRows) }
 
 func testSharedRows(t *testing.T, way string) {
 	c, _ := openBoth(t, way)
-	const n = 20_000
+	n := testsize.Cases(4_000, 20_000)
 	const query = "SELECT i, repeat('x', i % 50), '{}'::json FROM generate_series(1, $1::int) i"
 	read := func(rows *sql.Rows, from, to int) {
 		t.Helper()
@@ -797,7 +797,7 @@ func testRepliesAtRandom(t *testing.T, way string) {
 		}
 	}
 	// At least one of each kind, of which few come in time.
-	for i := 0; i < testsize.Cases(200, 1500) || (canceled == 0 || failed == 0) && i < 5000; i++ {
+	for i := 0; i < testsize.Cases(100, 1500) || (canceled == 0 || failed == 0) && i < 5000; i++ {
 		switch n := rnd.IntN(20); {
 		case n == 0:
 			text := sessions[rnd.IntN(len(sessions))]

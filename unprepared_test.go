@@ -69,7 +69,7 @@ func TestFirstUse(t *testing.T) {
 				}
 				var got, want shown
 				var detail, wantDetail string
-				trips := RoundTrips(t, ours, func() { got, detail = show(ours) })
+				trips := roundTrips(t, ours, func() { got, detail = show(ours) })
 				want, wantDetail = show(theirs)
 				if !reflect.DeepEqual(got, want) || detail != wantDetail {
 					t.Errorf("got %+v %s\nwant %+v %s", got, detail, want, wantDetail)
@@ -91,7 +91,7 @@ func TestFirstUse(t *testing.T) {
 func TestFirstUseInTransaction(t *testing.T) {
 	eachWay(t, func(t *testing.T, way string) {
 		ours, _ := openBoth(t, way)
-		trips := RoundTrips(t, ours, func() {
+		trips := roundTrips(t, ours, func() {
 			tx, err := ours.BeginTx(t.Context(), nil)
 			if err != nil {
 				t.Fatal(err)

@@ -11,7 +11,8 @@ DECLARE
 BEGIN
 	LOOP -- until nobody else is in it
 		PERFORM pg_stat_clear_snapshot();
-		EXIT WHEN (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()) = 0;
+		EXIT WHEN (SELECT count(pg_terminate_backend(pid)) FROM pg_stat_get_activity(NULL) -- pg_stat_activity joins catalogs
+			WHERE datid = (SELECT oid FROM pg_database WHERE datname = current_database()) AND pid <> pg_backend_pid()) = 0;
 		PERFORM pg_sleep(0.002);
 	END LOOP;
 
@@ -34,9 +35,11 @@ BEGIN
 	LOOP
 		EXECUTE statement;
 	END LOOP;
+	-- Tables go before their sequences: one of an identity column cannot go alone.
 	FOR statement IN
-		SELECT format('DROP %s IF EXISTS %s CASCADE', replace(type, 'composite ', ''), identity) FROM pg_depend, pg_identify_object(classid, objid, 0)
+		SELECT format('DROP %s IF EXISTS %s CASCADE', regexp_replace(type, '^composite | object$', ''), identity) FROM pg_depend, pg_identify_object(classid, objid, 0)
 		WHERE refclassid = 'pg_namespace'::regclass AND refobjid = 'public'::regnamespace AND deptype = 'n' AND identity IS NOT NULL
+		ORDER BY type = 'sequence'
 	LOOP
 		EXECUTE statement;
 	END LOOP;
@@ -44,7 +47,7 @@ BEGIN
 	-- Whatever is left, or was changed, depends on something or is in one of the
 	-- catalogs of what need not.
 	FOREACH catalog IN ARRAY '{pg_depend,pg_namespace,pg_extension,pg_default_acl,pg_proc,pg_class,pg_type,pg_cast,pg_language,pg_am,pg_description}'::regclass[] LOOP
-		EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE age(xmin) < age($1))', catalog) INTO changed USING born;
+		EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE age(xmin) < $1)', catalog) INTO changed USING age(born);
 		IF changed THEN
 			RAISE 'rows of % are new', catalog;
 		END IF;

@@ -24,6 +24,7 @@ func TestLendDatabase(t *testing.T) {
 		{"nothing", "", true},
 		{"tables", `CREATE TABLE t (a serial PRIMARY KEY, b text UNIQUE, c int REFERENCES t); CREATE TABLE u (a int REFERENCES t); CREATE TEMP TABLE t (a int);
 			INSERT INTO public.t (b) VALUES (repeat('x', 100000)); ANALYZE`, true},
+		{"an identity column", "CREATE TABLE t (a int GENERATED ALWAYS AS IDENTITY); CREATE SEQUENCE s OWNED BY t.a", true},
 		{"a partitioned table", "CREATE TABLE p (a int) PARTITION BY RANGE (a); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (1)", true},
 		{"views", "CREATE TABLE t (a int); CREATE VIEW v AS TABLE t; CREATE MATERIALIZED VIEW m AS TABLE v; CREATE RULE r AS ON INSERT TO v DO INSTEAD NOTHING", true},
 		{"types", "CREATE TYPE e AS ENUM ('a'); CREATE DOMAIN d AS e; CREATE TYPE c AS (a d[], b e); CREATE TYPE r AS RANGE (SUBTYPE = float8)", true},
@@ -33,7 +34,7 @@ func TestLendDatabase(t *testing.T) {
 		{"operator classes", "CREATE TYPE e AS ENUM ('a'); CREATE OPERATOR CLASS c FOR TYPE e USING btree AS OPERATOR 1 = (anyenum, anyenum); CREATE OPERATOR FAMILY f USING btree", true},
 		{"schemas", `CREATE SCHEMA s; CREATE TABLE s.t (a serial); CREATE TABLE t (a int DEFAULT nextval('s.t_a_seq')); CREATE SCHEMA "S t"; CREATE FUNCTION "S t".f() RETURNS s.t LANGUAGE SQL AS 'TABLE s.t'`, true},
 		{"large objects", "SELECT lo_from_bytea(0, 'abc'); SELECT lo_create(4711)", true},
-		{"collations and more", `CREATE TABLE t (a int, b int); CREATE STATISTICS s ON a, b FROM t; CREATE COLLATION c FROM "C"; CREATE TEXT SEARCH CONFIGURATION c (COPY = simple);
+		{"collations and more", `CREATE TABLE t (a int, b int); CREATE STATISTICS s ON a, b FROM t; CREATE SCHEMA s; CREATE TABLE s.t (a int, b int); CREATE STATISTICS s2 ON a, b FROM s.t; CREATE COLLATION c FROM "C"; CREATE TEXT SEARCH CONFIGURATION c (COPY = simple);
 			CREATE CONVERSION c FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1`, true},
 		{"event triggers", "CREATE FUNCTION f() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; CREATE EVENT TRIGGER t ON sql_drop EXECUTE FUNCTION f()", true},
 		{"publications", "CREATE TABLE t (a int); CREATE PUBLICATION p FOR TABLE t", true},

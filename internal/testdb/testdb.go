@@ -319,3 +319,23 @@ func BareEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// Collected is what an iterator gives until its error.
+func Collected[T any](rows iter.Seq2[T, error]) ([]T, error) {
+	items := []T{}
+	for item, err := range rows {
+		if err != nil {
+			return nil, err
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// RoundTrips counts those of f on the connection of h.
+func RoundTrips(t testing.TB, h psyco.Handle, f func()) uint64 {
+	t.Helper()
+	before := Stats(t, h).RoundTrips
+	f()
+	return Stats(t, h).RoundTrips - before
+}

@@ -1,4 +1,4 @@
-package psyco_test
+package values_test
 
 import (
 	"database/sql"

@@ -1,4 +1,4 @@
-package psyco_test
+package values_test
 
 import (
 	"context"
@@ -112,9 +112,9 @@ func TestStatementsFollowTheSchema(t *testing.T) {
 		{"enum of another session", "CREATE TYPE e AS ENUM ('x'); CREATE TABLE t (a e)",
 			[]string{"@DROP TABLE t; DROP TYPE e; CREATE TYPE e AS ENUM ('x'); CREATE TABLE t (a e)"}, "x", "x", "x"},
 	} {
-		for _, mode := range []string{"prepare_threshold=1", "statement_cache_capacity=0", "binary_parameters=yes"} {
-			for i := range testsize.Some(2, len(insertWays)) { // others for the next row
-				way := insertWays[(n+i)%len(insertWays)]
+		for m, mode := range []string{"prepare_threshold=1", "statement_cache_capacity=0", "binary_parameters=yes"} {
+			for i := range testsize.Some(1, len(insertWays)) { // others for the next row and mode
+				way := insertWays[(n+m+i)%len(insertWays)]
 				t.Run(tt.name+"/"+mode+"/"+way.name, func(t *testing.T) {
 					t.Parallel()
 					dsn := pgserver.TestDSN(t)
@@ -277,7 +277,7 @@ func TestBatchFollowsItsOwnDefinitions(t *testing.T) {
 // TestOtherSettingsKeepStatements sets what does not change names: what was
 // prepared stays.
 func TestOtherSettingsKeepStatements(t *testing.T) {
-	conn := oneConn(t, "prepare_threshold=1")
+	conn := mustConn(t, open(t, pgserver.TestDSN(t)+" prepare_threshold=1"))
 	mustExec(t, conn, "CREATE TABLE t (a int)")
 	mustExec(t, conn, "SELECT $1::int", 1)
 	for _, sql := range []string{

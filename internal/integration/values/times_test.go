@@ -1,4 +1,4 @@
-package psyco_test
+package values_test
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestTimesInOldZones stores times before there were time zones, in places that have one:
@@ -248,7 +249,7 @@ func TestValuesAsLibPQ(t *testing.T) {
 		{"jsonb", "to_jsonb(random())", `null|{"a": 1}`},
 		{"int4[]", "array[(random() * 10)::int]", "{}|{1,NULL}"},
 	}
-	const many = 10_000
+	many := testsize.Cases(2_000, 10_000)
 	dsn := pgserver.TestDSN(t)
 	reference, err := sql.Open("postgres", dsn)
 	if err != nil {
