@@ -10,19 +10,12 @@ import (
 var (
 	inModes, wrapped              = testdb.InModes, testdb.Wrapped
 	open, openDB, testDB          = testdb.Open, testdb.OpenDB, testdb.New
-	sameDatabase, argRows, listed = testdb.SameDatabase, testdb.Rows, testdb.RowsOf
+	sameDatabase                  = testdb.SameDatabase
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
 	whenWaiting                   = testdb.WhenWaiting
 	faulty, pingPastCut           = testdb.Faulty, testdb.PingPastCut
-	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
-	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
-	roundTrips                    = testdb.RoundTrips
-)
-
-type (
-	readerFunc = testdb.ReaderFunc
-	writerFunc = testdb.WriterFunc
+	rowsWithKey, roundTrips       = testdb.RowsWithKey, testdb.RoundTrips
 )
 
 // second is the error of a call with two results.

@@ -849,8 +849,7 @@ func TestQueryBrokenRows(t *testing.T) {
 		for _, rows := range []int{3, 3000} {
 			t.Run(fmt.Sprint(tt.name, " of ", rows), func(t *testing.T) {
 				t.Parallel()
-				p, dsn, _ := listenerProxy(t)
-				db := open(t, dsn)
+				p, db, _ := faulty(t, "")
 				db.SetMaxOpenConns(1)
 				var left atomic.Int32
 				p.Rewrite(func(_ int, m []byte) faultproxy.Rewrite {

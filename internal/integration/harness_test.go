@@ -17,19 +17,16 @@ var (
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, code, stats              = testdb.All, testdb.Code, testdb.Stats
 	whenWaiting                   = testdb.WhenWaiting
-	faulty, eachCut, pingPastCut  = testdb.Faulty, testdb.EachCut, testdb.PingPastCut
+	faulty, eachCut               = testdb.Faulty, testdb.EachCut
 	rowsWithKey, txStatus         = testdb.RowsWithKey, testdb.TxStatus
-	copyConn, equalRows           = testdb.OneConn, testdb.EqualRows
 	bareEnvironment               = testdb.BareEnvironment
-	terminateOthers, others       = testdb.TerminateOthers, testdb.Others
+	terminateOthers               = testdb.TerminateOthers
 )
 
 type (
 	readerFunc = testdb.ReaderFunc
 	writerFunc = testdb.WriterFunc
 )
-
-const bulkRows = testdb.BulkRows
 
 // second is the error of a call with two results.
 func second[T any](_ T, err error) error { return err }

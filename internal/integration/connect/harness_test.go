@@ -1,5 +1,5 @@
-// Package connect tests how psyco connects and logs in: hosts, TLS, authentication, and
-// what a hostile server gets. It uses the public API only.
+// Package connect tests how psyco connects and logs in: hosts, TLS, authentication,
+// what a hostile server gets, and listeners that lose their connection. It uses the public API only.
 package connect_test
 
 import (
@@ -27,10 +27,15 @@ var (
 	message, errorMessage    = dialtest.Message, dialtest.ErrorMessage
 	welcome, answer          = dialtest.Welcome, dialtest.Answer
 	isSSLRequest             = dialtest.IsSSLRequest
-	open, testDB, mustExec   = testdb.Open, testdb.New, testdb.MustExec
-	all, bareEnvironment     = testdb.All, testdb.BareEnvironment
+	open, testDB, inModes    = testdb.Open, testdb.New, testdb.InModes
+	mustExec, mustBegin, all = testdb.MustExec, testdb.MustBegin, testdb.All
+	sameDatabase, txStatus   = testdb.SameDatabase, testdb.TxStatus
+	roundTrips               = testdb.RoundTrips
+	bareEnvironment          = testdb.BareEnvironment
 	leftovers                = testdb.Leftovers
 )
+
+type writerFunc = testdb.WriterFunc
 
 const usesTLS = dialtest.UsesTLS
 

@@ -17,7 +17,7 @@ import (
 var (
 	inModes, wrapped              = testdb.InModes, testdb.Wrapped
 	open, testDB                  = testdb.Open, testdb.New
-	sameDatabase, listed          = testdb.SameDatabase, testdb.RowsOf
+	sameDatabase                  = testdb.SameDatabase
 	mustExec, mustBegin, mustConn = testdb.MustExec, testdb.MustBegin, testdb.MustConn
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
 	roundTrips                    = testdb.RoundTrips

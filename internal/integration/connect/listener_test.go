@@ -1,4 +1,4 @@
-package psyco_test
+package connect_test
 
 import (
 	"bytes"
@@ -24,6 +24,7 @@ import (
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
@@ -98,14 +99,7 @@ func wantEvents(t testing.TB, l *psyco.Listener, want ...string) {
 func listenerProxy(t *testing.T) (p *faultproxy.Proxy, through, direct string) {
 	t.Helper()
 	direct = pgserver.TestDSN(t)
-	s, err := pgserver.Shared(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if p, err = faultproxy.New(s.Network(), s.Addr()); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p = testdb.Proxy(t)
 	return p, direct + " " + p.ConnInfo(), direct
 }
 
@@ -770,8 +764,8 @@ func TestNotify(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		undone := begin(t, db)
-		tx := begin(t, db)
+		undone := mustBegin(t, db)
+		tx := mustBegin(t, db)
 		notify(t, undone, channel, "undone")
 		notify(t, tx, channel, "in a transaction")
 		notify(t, tx, channel, "in a transaction")
@@ -800,7 +794,7 @@ func TestNotify(t *testing.T) {
 
 // TestNotifyCost: warm, one round trip.
 func TestNotifyCost(t *testing.T) {
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	for range 3 {
 		notify(t, tx, "ch", "x")
 	}
@@ -873,7 +867,7 @@ func TestNotifyRefusedAtCommit(t *testing.T) {
 	pid := all(t, db, "SELECT pg_backend_pid()")
 	for name, commit := range map[string]func(work func(tx *sql.Tx) error) error{
 		"Commit": func(work func(tx *sql.Tx) error) error {
-			tx := begin(t, db)
+			tx := mustBegin(t, db)
 			if err := work(tx); err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package integration_test
+package bulk_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package psyco_test
+package bulk_test
 
 import (
 	"bytes"
@@ -22,16 +22,6 @@ import (
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
-func begin(t testing.TB, db *sql.DB) *sql.Tx {
-	t.Helper()
-	tx, err := db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { tx.Rollback() })
-	return tx
-}
-
 func openLargeObject(t testing.TB, tx *sql.Tx, oid uint32, mode psyco.LargeObjectMode) *psyco.LargeObject {
 	t.Helper()
 	o, err := psyco.LargeObjects(tx).Open(context.Background(), oid, mode)
@@ -51,7 +41,7 @@ func noise(n int) []byte {
 func TestLargeObjectReader(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		content := noise(testsize.Cases(300, 3000))
-		tx := begin(t, db)
+		tx := mustBegin(t, db)
 		oid, err := psyco.LargeObjects(tx).Import(t.Context(), bytes.NewReader(content))
 		if err != nil {
 			t.Fatal(err)
@@ -66,7 +56,7 @@ func TestLargeObjectReader(t *testing.T) {
 // of bytes.
 func TestLargeObjectModel(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
-		tx := begin(t, db)
+		tx := mustBegin(t, db)
 		o := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 		rnd := rand.New(rand.NewPCG(1, 2))
 		var model []byte
@@ -149,7 +139,7 @@ func TestLargeObjectModel(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got bytes.Buffer
-		n, err := psyco.LargeObjects(begin(t, db)).Export(t.Context(), oid, &got)
+		n, err := psyco.LargeObjects(mustBegin(t, db)).Export(t.Context(), oid, &got)
 		if err != nil || n != int64(len(model)) || !bytes.Equal(got.Bytes(), model) {
 			t.Errorf("Export: %d bytes, %v; want %d", n, err, len(model))
 		}
@@ -161,7 +151,7 @@ func TestLargeObjectChunks(t *testing.T) {
 	const chunk = 512 << 10
 	ctx := context.Background()
 	db := testDB(t)
-	tx := begin(t, db)
+	tx := mustBegin(t, db)
 	store := psyco.LargeObjects(tx)
 	for range 3 { // so that every statement is in the cache
 		oid, err := store.Import(ctx, bytes.NewReader(noise(2*chunk+1)))
@@ -213,7 +203,7 @@ func TestLargeObjectChunks(t *testing.T) {
 }
 
 func TestLargeObjectBeyond4GiB(t *testing.T) {
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	o := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 	const far = 5<<30 + 7
 	if n, err := o.Seek(far, io.SeekStart); n != far || err != nil {
@@ -262,7 +252,7 @@ func mustScan(t testing.TB, h interface {
 func TestLargeObjectMistakes(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
 		ctx := t.Context()
-		tx := begin(t, db)
+		tx := mustBegin(t, db)
 		store := psyco.LargeObjects(tx)
 		oid, err := store.Import(ctx, strings.NewReader("content"))
 		if err != nil {
@@ -337,7 +327,7 @@ func TestLargeObjectServerErrors(t *testing.T) {
 			}},
 		}
 		for _, test := range tests {
-			err := test.do(psyco.LargeObjects(begin(t, db)))
+			err := test.do(psyco.LargeObjects(mustBegin(t, db)))
 			if pe, ok := err.(*pq.Error); !ok || pe.Code != test.code {
 				t.Errorf("%s: %v, want %s", test.name, err, test.code)
 			}
@@ -358,7 +348,7 @@ func TestLargeObjectAfterTheEnd(t *testing.T) {
 			{"COMMIT", func(tx *sql.Tx) error { _, err := tx.Exec("COMMIT"); return err }, nil},
 		}
 		for _, e := range ends {
-			tx := begin(t, db)
+			tx := mustBegin(t, db)
 			o := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 			if _, err := o.Write([]byte("content")); err != nil {
 				t.Fatal(err)
@@ -397,7 +387,7 @@ func TestLargeObjectAfterTheEnd(t *testing.T) {
 			}
 		}
 
-		tx := begin(t, db)
+		tx := mustBegin(t, db)
 		o := openLargeObject(t, tx, 0, psyco.LargeObjectRead)
 		if _, err := tx.Exec("SELECT 1/0"); err == nil {
 			t.Fatal("no error")
@@ -415,7 +405,7 @@ func TestLargeObjectAfterTheEnd(t *testing.T) {
 // the transaction goes on.
 func TestLargeObjectCopyErrors(t *testing.T) {
 	ctx := t.Context()
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	store := psyco.LargeObjects(tx)
 	content := noise(1<<20 + 10)
 	for _, cause := range []error{io.ErrUnexpectedEOF, errors.New("the disk is on fire")} {
@@ -459,7 +449,7 @@ func (w *brokenWriter) Write(p []byte) (int, error) {
 // transaction while one is being read.
 func TestLargeObjectOntoItself(t *testing.T) {
 	inModes(t, func(t *testing.T, db *sql.DB) {
-		tx := begin(t, db)
+		tx := mustBegin(t, db)
 		content := noise(1<<20 + 1)
 		a := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 		if _, err := a.Write(content); err != nil {
@@ -484,7 +474,7 @@ func TestLargeObjectOntoItself(t *testing.T) {
 
 // TestLargeObjectSnapshot: an object that was opened for reading stays as it was.
 func TestLargeObjectSnapshot(t *testing.T) {
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	w := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 	if _, err := w.Write([]byte("before")); err != nil {
 		t.Fatal(err)
@@ -503,7 +493,7 @@ func TestLargeObjectSnapshot(t *testing.T) {
 }
 
 func TestLargeObjectConcurrency(t *testing.T) {
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	o := openLargeObject(t, tx, 0, psyco.LargeObjectReadWrite)
 	const parts, size = 16, 5000
 	content := noise(parts * size)
@@ -525,7 +515,7 @@ func TestLargeObjectConcurrency(t *testing.T) {
 
 // TestLargeObjectContext: the context of Open ends the methods that have none.
 func TestLargeObjectContext(t *testing.T) {
-	tx := begin(t, testDB(t))
+	tx := mustBegin(t, testDB(t))
 	ctx, cancel := context.WithCancel(context.Background())
 	o, err := psyco.LargeObjects(tx).Open(ctx, 0, psyco.LargeObjectReadWrite)
 	if err != nil {
@@ -547,7 +537,7 @@ func TestLargeObjectContext(t *testing.T) {
 func BenchmarkLargeObject(b *testing.B) {
 	ctx := context.Background()
 	content := noise(8 << 20)
-	tx := begin(b, testDB(b))
+	tx := mustBegin(b, testDB(b))
 	store := psyco.LargeObjects(tx)
 	oid, err := store.Import(ctx, bytes.NewReader(content))
 	if err != nil {

@@ -1,4 +1,4 @@
-package psyco_test
+package bulk_test
 
 import (
 	"bytes"
