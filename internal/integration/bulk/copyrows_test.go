@@ -308,7 +308,7 @@ func TestCopyRowsStructs(t *testing.T) {
 			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, columns, psyco.StructRows([]string{"secret"}, slices.Values(people)))
 			return err
 		}(),
-		"row 2: StructRows: a nil *psyco_test.person": func() error {
+		"row 2: StructRows: a nil *bulk_test.person": func() error {
 			_, err := psyco.CopyRows(ctx, db, psyco.Identifier{"t"}, columns, psyco.StructRows(columns, slices.Values([]*person{&people[0], nil})))
 			return err
 		}(),
@@ -651,7 +651,7 @@ func TestCopyOutRowsOf(t *testing.T) {
 		{"$1", "COPY (SELECT id, name FROM plain WHERE id = ANY($1)) TO STDOUT", []any{pq.Array([]int{1})}, []row{a}, ""},
 		{"no rows", "COPY (SELECT id, name FROM plain WHERE false) TO STDOUT", nil, []row{}, ""},
 		{"RETURNING", "COPY (UPDATE plain SET id = id RETURNING id, name) TO STDOUT", nil, []row{a, null}, ""},
-		{"what fits not", "COPY (SELECT 1 AS id) TO STDOUT", nil, nil, `psyco_test.row does not fit the query: the field row.Name has no column "name"`},
+		{"what fits not", "COPY (SELECT 1 AS id) TO STDOUT", nil, nil, `bulk_test.row does not fit the query: the field row.Name has no column "name"`},
 		{"lax", "COPY (SELECT 4 AS id, 5 AS more) TO STDOUT", []any{psyco.Lax()}, []row{{ID: 4}}, ""},
 		{"NULL", "COPY (SELECT NULL::int AS id, '' AS name) TO STDOUT", nil, nil, `psyco: CopyOutRows: row 1, column "id", field row.ID: `},
 		{"generated columns", `COPY "to" TO STDOUT`, []any{psyco.Lax()}, nil, "psyco: CopyOutRows: a row has 2 columns, and 3 were described: name the columns of a table that has generated ones"},
