@@ -12,6 +12,7 @@ import (
 	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testsize"
 )
 
 // TestFirstUse counts the round trips of texts that are used for the first time, and
@@ -176,7 +177,7 @@ func TestLongRequest(t *testing.T) {
 		}
 		for _, list := range []string{native.String(), psycopg.String()} {
 			text := "SELECT 65534 IN (-1" + list + ")"
-			for range 3 {
+			for range testsize.Cases(1, 3) {
 				var found bool
 				if err := ours.QueryRowContext(t.Context(), text, args...).Scan(&found); err != nil || !found {
 					t.Errorf("got %v, %v", found, err)

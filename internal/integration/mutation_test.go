@@ -521,7 +521,7 @@ func TestMutations(t *testing.T) {
 	total := len(jobs)
 	rnd := rand.New(rand.NewPCG(7, 16))
 	rnd.Shuffle(len(jobs), func(i, j int) { jobs[i], jobs[j] = jobs[j], jobs[i] })
-	jobs = jobs[:min(total, testsize.Cases(200, 3000))]
+	jobs = jobs[:min(total, testsize.Cases(120, 3000))]
 
 	heap := watchHeap()
 	var next, reached, refused, failures atomic.Int64

@@ -62,7 +62,7 @@ func EachCut(t *testing.T, p *faultproxy.Proxy, db *sql.DB, work func(db *sql.DB
 		name string
 		of   func(faultproxy.Match) faultproxy.Point
 	}{{"before", faultproxy.Before}, {"behind", faultproxy.After}} {
-		for n := range testsize.Some(6, messages) {
+		for n := range testsize.Some(4, messages) {
 			where := fmt.Sprintf("cut %s message %d of %d", point.name, n, messages)
 			PingPastCut(t, db, where)
 			p.On(point.of(faultproxy.Nth(n, func(faultproxy.Message) bool { return true })), (*faultproxy.Link).Cut)

@@ -140,7 +140,7 @@ func TestNothingLeft(t *testing.T) {
 		}
 		db := sql.OpenDB(con)
 		dbs = append(dbs, db)
-		for range 2 {
+		for range testsize.Cases(1, 2) {
 			wg.Go(func() {
 				for _, i := range slices.Concat(rand.Perm(len(abuse)), rand.Perm(len(abuse))) {
 					abuse[i](ctx, db)
