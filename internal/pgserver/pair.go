@@ -50,6 +50,7 @@ func copyForStandby(p *Server, dir string) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\n", p.DSN())
+	// Where a primary is gone or another one, the server would wait for 5 s before each try.
+	_, err = fmt.Fprintf(conf, "primary_conninfo = '%s'\nwal_retrieve_retry_interval = '100ms'\n", p.DSN())
 	return errors.Join(err, conf.Close(), os.WriteFile(filepath.Join(dir, "standby.signal"), nil, 0o600))
 }

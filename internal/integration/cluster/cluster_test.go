@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -99,7 +100,7 @@ func newCluster(t *testing.T, dsn string, opts ...psyco.ClusterOption) *psyco.Cl
 // until waits for a condition.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("in vain: %s", what)
 		}
@@ -332,6 +333,8 @@ func failover(t *testing.T, l lab) {
 		keys    atomic.Int64
 		working = make(chan struct{})
 	)
+	stop := sync.OnceFunc(func() { close(working); wg.Wait() })
+	defer stop()
 	for range 4 {
 		wg.Go(func() {
 			for {
@@ -389,12 +392,12 @@ func failover(t *testing.T, l lab) {
 	until(t, "reads after that", func() bool { return done() > at+200 })
 	defer func() {
 		if t.Failed() {
-			t.Logf("%+v", c.Stats().Servers)
+			log, err := os.ReadFile(follower.LogFile())
+			t.Logf("%+v\nThe one that has to follow the new primary says, %v:\n%s", c.Stats().Servers, err, log)
 		}
 	}()
 	until(t, "the one that went another way is left out", func() bool { p := usable(); return len(p) == 1 && p[0] == port(follower) })
-	close(working)
-	wg.Wait()
+	stop()
 	if err := c.Stats().Servers[3].Err; err == nil || !strings.Contains(err.Error(), "followed the primary to timeline 2") {
 		t.Errorf("it is left out because %v", err)
 	}
