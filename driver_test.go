@@ -10,13 +10,13 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/psycotest"
 )
 
@@ -536,8 +536,8 @@ func TestErrorsBesideLibpq(t *testing.T) {
 			if err := db.Ping(); err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-			defer cancel()
+			ctx, expire := testdb.Deadline(context.Background())
+			whenWaiting(t, open(t, sameDatabase(t, db)), "pg_sleep(20)", expire)
 			return second(db.ExecContext(ctx, "SELECT pg_sleep(20)"))
 		}, "57014", false, context.DeadlineExceeded, false},
 		{"ended session", func(t *testing.T, db *sql.DB) error {

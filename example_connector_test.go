@@ -338,7 +338,7 @@ func ExampleWithCancelGrace() {
 	db, done := exampleDB(psyco.WithCancelGrace(500 * time.Millisecond))
 	defer done()
 
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 	defer cancel()
 	_, err := db.ExecContext(ctx, "SELECT pg_sleep(%s)", 60)
 	fmt.Println(errors.Is(err, context.DeadlineExceeded))

@@ -113,8 +113,8 @@ func TestBulkCanceled(t *testing.T) {
 				CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.1); RETURN NEW; END $$;
 				CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()`)
 			pid := all(t, db, "SELECT pg_backend_pid()")
-			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
-			defer cancel()
+			ctx, expire := testdb.Deadline(context.Background())
+			whenWaiting(t, open(t, sameDatabase(t, db)), "INSERT", expire)
 			err := w.Write(ctx, db, 1)
 			if !errors.Is(err, context.DeadlineExceeded) || pq.As(err) == nil || pq.As(err).Code != "57014" {
 				t.Fatalf("got %v", err)

@@ -134,7 +134,7 @@ const fast = 20 * time.Millisecond
 func readsGoToStandbys(t *testing.T, l lab) {
 	prime, stands := l.prime, l.stands
 	ctx := t.Context()
-	c := newCluster(t, dsnOf("plain", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast), psyco.WithMaxLag(300*time.Millisecond),
+	c := newCluster(t, dsnOf("plain", prime, stands[0], stands[1]), psyco.WithCheckInterval(fast), psyco.WithMaxLag(2*time.Second),
 		psyco.WithStandbyWeight(func(h psyco.Host) int {
 			if int(h.Port) == stands[0].Port() {
 				return 3

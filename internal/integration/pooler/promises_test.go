@@ -357,7 +357,7 @@ var features = []feature{
 		if err := l.Listen(t.Context(), "news"); err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		mustExec(t, direct, "SELECT pg_notify('news', 'x')")
 		for n, err := range l.Notifications(ctx) {
