@@ -161,7 +161,7 @@ func TestCommittedAsksTheSameServer(t *testing.T) {
 	}))
 	ctx := t.Context()
 	mustExec(t, db, "CREATE TABLE t (k int)")
-	p.On(faultproxy.After(faultproxy.SQL("COMMIT")), (*faultproxy.Link).Cut)
+	p.On(faultproxy.Before(faultproxy.Then(faultproxy.SQL("COMMIT"), faultproxy.Msg(faultproxy.ToClient, "C"))), (*faultproxy.Link).Cut)
 	var id int64
 	err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) (err error) {
 		if id, err = psyco.TxID(ctx, tx); err != nil {
