@@ -199,6 +199,7 @@ func (c *Cluster) newServer(index int, host Host, weight int, cfg *Config, s *cl
 		return nil, err
 	}
 	watch.tracer, watch.onConnect, watch.onReset, watch.lifetime = nil, nil, nil, 0 // it is none of the program's
+	watch.grace = 0                                                                 // a look has had its time
 	sv := &clusterServer{Connector: reads, c: c, index: index, host: host, weight: weight,
 		watch: sql.OpenDB(watch), poke: make(chan struct{}, 1)}
 	onConnect := reads.onConnect
@@ -448,7 +449,8 @@ func (sv *clusterServer) look(ctx context.Context) {
 
 // lookOnce looks at the server, only at what a standby has replayed if that is enough.
 func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last replica.Look, brief bool) (look replica.Look, err error) {
-	ctx, stop := context.WithTimeout(ctx, min(max(sv.c.interval, lookLimit), longLook))
+	limit := min(max(sv.c.interval, lookLimit), longLook)
+	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	if *on == nil {
 		if *on, err = sv.watch.Conn(ctx); err != nil {
@@ -469,6 +471,9 @@ func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last repli
 	if err != nil {
 		(*on).Close()
 		*on = nil
+		if ctx.Err() == context.DeadlineExceeded {
+			err = fmt.Errorf("psyco: the server has not answered within %v: %w", limit, ctx.Err())
+		}
 	}
 	return look, err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/lib/pq"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
 	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
@@ -47,6 +48,7 @@ func TestCluster(t *testing.T) {
 		{"transactions", transactions},
 		{"WaitLSN", waitLSN},
 		{"a restarted standby", restartedStandby},
+		{"a frozen standby", frozenStandby},
 		{"failover", failover}, // the last: there is another primary then
 	} {
 		t.Run(scenario.name, func(t *testing.T) {
@@ -594,6 +596,37 @@ func restartedStandby(t *testing.T, l lab) {
 	if err := c.Reader().QueryRowContext(psyco.ReadAfter(ctx, lsn), "SELECT count(*) FROM t").Scan(&found); err != nil || found != 1 {
 		t.Errorf("a read after %s: %d rows, %v", lsn, found, err)
 	}
+}
+
+// proxied returns a proxy in front of a server, and its port.
+func proxied(t *testing.T, s *pgserver.Server) (p *faultproxy.Proxy, port string) {
+	t.Helper()
+	p, err := faultproxy.New(s.Network(), s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	_, port, err = net.SplitHostPort(p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, port
+}
+
+// frozenStandby: one that answers no more is left out, however long statements of the
+// program may take to be cancelled, and Close does not wait for it.
+func frozenStandby(t *testing.T, l lab) {
+	p, ports := proxied(t, l.stands[0])
+	c := newCluster(t, fmt.Sprintf("host=%s,127.0.0.1 port=%d,%s user=postgres dbname=postgres sslmode=disable", l.prime.SocketDir(), l.prime.Port(), ports),
+		psyco.WithCheckInterval(fast), psyco.WithCancelGrace(time.Hour))
+	until(t, "the standby is known", func() bool { s := c.Stats().Servers; return s[0].Role == "primary" && s[1].Usable })
+	p.Stall(faultproxy.Both)
+	until(t, "it is left out", func() bool { return c.Stats().Servers[1].Role == "" })
+	if err := c.Stats().Servers[1].Err; !strings.HasPrefix(err.Error(), "psyco: the server has not answered within 1s") || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it is left out because %v", err)
+	}
+	p.Resume(faultproxy.Both)
+	until(t, "it is back", func() bool { return c.Stats().Servers[1].Usable })
 }
 
 // TestNothingIsLeft: Close ends what looks at servers, also at some that do not answer.
