@@ -1,6 +1,7 @@
 package psyco
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -42,6 +43,7 @@ type Cluster struct {
 	wait     time.Duration
 	interval time.Duration
 
+	open    context.Context // until Close
 	stop    context.CancelFunc
 	running sync.WaitGroup
 
@@ -155,8 +157,8 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, stop := context.WithCancel(background)
-	c := &Cluster{primary: sql.OpenDB(main), wait: s.wait, interval: s.checkEvery, stop: stop}
+	c := &Cluster{primary: sql.OpenDB(main), wait: s.wait, interval: s.checkEvery}
+	c.open, c.stop = context.WithCancel(background)
 	weights := make([]int, len(cfg.Hosts))
 	for i, host := range cfg.Hosts {
 		weights[i] = max(s.weight(host), 0)
@@ -182,7 +184,7 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 	s.setup(c.primary)
 	for _, sv := range c.servers {
 		s.setup(sv.db)
-		c.running.Go(func() { sv.look(ctx) })
+		c.running.Go(func() { sv.look(c.open) })
 	}
 	return c, nil
 }
@@ -298,18 +300,23 @@ func (c *Cluster) Standby(ctx context.Context) *sql.DB {
 }
 
 // WaitLSN waits until a standby that may serve reads has replayed everything up to lsn, and
-// returns its pool. It returns an error when ctx ends before; in its text is what is
-// known of each server.
+// returns its pool. It returns an error when ctx ends before, or the cluster is closed; in its text is what is
+// known of each server. A position of InTx that no standby reaches is an error at once.
 func (c *Cluster) WaitLSN(ctx context.Context, lsn LSN) (*sql.DB, error) {
+	if lsn.Offset == replica.Never {
+		return nil, errors.New("psyco: WaitLSN: the position of that commit could not be learned, so no standby is known to have it: read it from Primary, or wait for a position of CommitLSN")
+	}
 	sv := c.pick(replica.Position(lsn))
 	if sv == nil {
 		sv = c.await(ctx, replica.Position(lsn), -1, func() bool { return false })
 	}
 	if sv == nil {
-		return nil, fmt.Errorf("psyco: no standby has reached %s: %w%s", lsn, ctx.Err(), c.describe())
+		return nil, fmt.Errorf("psyco: no standby has reached %s: %w%s", lsn, cmp.Or(ctx.Err(), errClusterClosed), c.describe())
 	}
 	return sv.db, nil
 }
+
+var errClusterClosed = errors.New("the cluster is closed")
 
 // describe says of each server how far it is, or why it is not read from.
 func (c *Cluster) describe() string {
@@ -363,6 +370,8 @@ func (c *Cluster) await(ctx context.Context, want replica.Position, limit time.D
 		}
 		select {
 		case <-ctx.Done():
+			return nil
+		case <-c.open.Done():
 			return nil
 		case <-changed:
 		}

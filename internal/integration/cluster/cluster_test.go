@@ -493,6 +493,11 @@ func transactions(t *testing.T, l lab) {
 	if err != nil || hooked.Standby(psyco.ReadAfter(ctx, lsn)) != hooked.Primary() {
 		t.Errorf("%s, %v", lsn, err)
 	}
+	limited, stop := context.WithTimeout(ctx, 20*time.Second)
+	defer stop()
+	if _, err := hooked.WaitLSN(limited, lsn); err == nil || limited.Err() != nil || !strings.Contains(err.Error(), "could not be learned") {
+		t.Errorf("waiting for a position that nobody reaches: %v", err)
+	}
 	if got := all(t, c.Primary(), "SELECT count(*) FROM t"); got[0] != "2" {
 		t.Errorf("%s rows", got[0])
 	}
@@ -627,6 +632,33 @@ func frozenStandby(t *testing.T, l lab) {
 	}
 	p.Resume(faultproxy.Both)
 	until(t, "it is back", func() bool { return c.Stats().Servers[1].Usable })
+}
+
+// TestCloseEndsWaiting: who waits for a standby does not wait for a cluster that is closed.
+func TestCloseEndsWaiting(t *testing.T) {
+	c, err := psyco.NewCluster("host=/nonexistent")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Standby(t.Context()) // waits until something is known
+	waits := c.Stats().Waits
+	failed := make(chan error, 1)
+	go func() {
+		_, err := c.WaitLSN(context.Background(), psyco.LSN{})
+		failed <- err
+	}()
+	until(t, "it waits", func() bool { return c.Stats().Waits > waits })
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case err := <-failed:
+		if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), "closed") {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("WaitLSN waits for a cluster that is closed")
+	}
 }
 
 // TestNothingIsLeft: Close ends what looks at servers, also at some that do not answer.
