@@ -462,6 +462,7 @@ func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last repli
 	ctx, stop := context.WithTimeout(ctx, limit)
 	defer stop()
 	if *on == nil {
+		last = replica.Look{} // of another session, if not of another server
 		if *on, err = sv.watch.Conn(ctx); err != nil {
 			*on = nil
 			return look, err
@@ -483,6 +484,9 @@ func (sv *clusterServer) lookOnce(ctx context.Context, on **sql.Conn, last repli
 		if ctx.Err() == context.DeadlineExceeded {
 			err = fmt.Errorf("psyco: the server has not answered within %v: %w", limit, ctx.Err())
 		}
+	} else if look.Standby {
+		// No standby goes back while it runs. It says which timeline it follows only while it does.
+		look.At.Timeline = max(look.At.Timeline, last.At.Timeline)
 	}
 	return look, err
 }

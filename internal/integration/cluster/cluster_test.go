@@ -109,6 +109,19 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// looked waits until a look at a server, of a cluster of that user, has begun and ended.
+func looked(t *testing.T, s *pgserver.Server, user string) {
+	t.Helper()
+	db := open(t, s.DSN())
+	for range 2 { // when the next one begins, what the one before has seen is known
+		now := all(t, db, "SELECT clock_timestamp()::text")[0]
+		until(t, "a look", func() bool {
+			return all(t, db, `SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND query LIKE '%%pg_control_system%%'
+				AND pid <> pg_backend_pid() AND query_start > %s::timestamptz`, user, now)[0] != "0"
+		})
+	}
+}
+
 // portOf is the server that a handle leads to.
 func portOf(t *testing.T, h psyco.Handle) string {
 	t.Helper()
@@ -426,9 +439,29 @@ func failover(t *testing.T, l lab) {
 		t.Errorf("%d commits are lost; after the failover the reads went to %v", lost, where)
 	}
 
-	// A role that may not see what is streamed learns of the new timeline at the next restartpoint.
+	// The new primary is away too, and so is what told the follower's timeline: that is still known.
 	after, err := c.CommitLSN(ctx)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.WaitLSN(ctx, after); err != nil {
+		t.Fatal(err)
+	}
+	if err := chosen.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	followed := open(t, follower.DSN())
+	until(t, "nothing is streamed", func() bool { return all(t, followed, "SELECT count(*) FROM pg_stat_wal_receiver")[0] == "0" })
+	looked(t, follower, "app")
+	if c.Standby(psyco.ReadAfter(ctx, after)) == c.Primary() {
+		t.Errorf("reads after %s do not go on without the primary: %+v", after, c.Stats().Servers[2])
+	}
+	if err := chosen.Restart(ctx); err != nil {
+		t.Fatal(err)
+	}
+
+	// A role that may not see what is streamed learns of the new timeline at the next restartpoint.
+	if after, err = c.CommitLSN(ctx); err != nil {
 		t.Fatal(err)
 	}
 	if db := plain.Standby(psyco.ReadAfter(ctx, after)); db != plain.Primary() {
