@@ -83,7 +83,8 @@ func (o Option) of(s *clusterSettings) { s.connector = append(s.connector, o) }
 
 // WithMaxLag sets how far behind a standby may be that serves reads: for how long there
 // has been something on the primary that it has not replayed, which is known to within
-// the interval of WithCheckInterval. It comes back when it has caught up. The default is
+// the interval of WithCheckInterval. It comes back when it has caught up. One that has not got to where
+// the primary was when that was first seen serves none, since nobody knows how old it is. The default is
 // DefaultMaxLag; 0 is no limit. While no primary is there, it counts what the last one was known to have.
 func WithMaxLag(d time.Duration) ClusterOption {
 	return clusterOption(func(s *clusterSettings) { s.maxLag = max(d, 0) })
@@ -96,7 +97,8 @@ func WithReadWait(d time.Duration) ClusterOption {
 }
 
 // WithCheckInterval sets how often each server is looked at, by one statement on a
-// connection that is kept for that. The default is DefaultCheckInterval. A server that has not answered
+// connection that is kept for that. The default is DefaultCheckInterval, and more than half of what WithMaxLag says
+// becomes that half. A server that has not answered
 // when the next look is due, or within a second if that is more and five if it is less, counts as gone. While reads wait for a standby, it is asked
 // more often.
 func WithCheckInterval(d time.Duration) ClusterOption {
@@ -156,6 +158,9 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 	main, err := NewConnectorConfig(cfg, s.connector...)
 	if err != nil {
 		return nil, err
+	}
+	if s.maxLag > 0 { // else one that has all would lag, because nobody looks
+		s.checkEvery = max(min(s.checkEvery, s.maxLag/2), time.Millisecond)
 	}
 	c := &Cluster{primary: sql.OpenDB(main), wait: s.wait, interval: s.checkEvery}
 	c.open, c.stop = context.WithCancel(background)
@@ -275,7 +280,8 @@ func (c *Cluster) Primary() *sql.DB { return c.primary }
 // Standby returns the pool of a standby that may serve a read: one that is there, is not too
 // far behind ([WithMaxLag]) and, if ctx is one of ReadAfter, has replayed what that asks
 // for; by chance, by weight, of all that fit. If there is none it waits for one, for no longer than
-// WithReadWait says and only if ctx is one of ReadAfter, and then returns that of the primary. So it never
+// WithReadWait says and only if ctx is one of ReadAfter, and then returns that of the primary. (At the beginning it
+// also waits until the primary is known and, if no standby is, each server, but for no longer than a second each.) So it never
 // fails. What it returns is for now: ask again for each request.
 //
 // A server that dies between is an error of the statement that meets it. [Cluster.Reader] then
@@ -283,6 +289,9 @@ func (c *Cluster) Primary() *sql.DB { return c.primary }
 func (c *Cluster) Standby(ctx context.Context) *sql.DB {
 	lsn, bound := ctx.Value(readAfterKey{}).(LSN)
 	want := replica.Position(lsn)
+	if !c.known.Begun() {
+		c.await(ctx, replica.Position{Offset: replica.Never}, lookLimit, c.known.Begun)
+	}
 	sv := c.pick(want)
 	if sv == nil && !c.known.Complete() {
 		sv = c.await(ctx, want, lookLimit, c.known.Complete)
@@ -356,7 +365,7 @@ func (c *Cluster) await(ctx context.Context, want replica.Position, limit time.D
 	c.waiting.Add(1)
 	defer c.waiting.Add(-1)
 	for i, sv := range c.servers {
-		if c.known.Usable(i, time.Now()) {
+		if c.known.MayServe(i, time.Now()) {
 			sv.hurry()
 		}
 	}
@@ -428,8 +437,10 @@ func (sv *clusterServer) look(ctx context.Context) {
 		}
 		if err != nil {
 			sv.c.known.Lost(sv.index, err)
-		} else {
-			sv.c.known.Saw(sv.index, time.Now(), last)
+		} else if sv.c.known.Saw(sv.index, time.Now(), last) {
+			for _, other := range sv.c.servers {
+				other.hurry()
+			}
 		}
 		pause := sv.c.interval
 		if waited && err == nil && last.Standby {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -98,6 +99,8 @@ type Set struct {
 	servers []server
 	system  string   // of the primary
 	primary Position // how far it was
+	first   Position // up to where it had flushed its log when it was first seen
+	record  uint64   // the end of a record that it has not flushed yet, 0 for none
 	samples []sample
 	changed chan struct{} // closed when something has
 }
@@ -130,8 +133,9 @@ func New(weights []int, maxLag time.Duration) *Set {
 	return s
 }
 
-// Saw notes what server i has said at a time.
-func (s *Set) Saw(i int, now time.Time, look Look) {
+// Saw notes what server i has said at a time. It reports whether that is the first of a
+// primary's log: how old standbys are is known when they are looked at again.
+func (s *Set) Saw(i int, now time.Time, look Look) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sv := &s.servers[i]
@@ -140,18 +144,33 @@ func (s *Set) Saw(i int, now time.Time, look Look) {
 	}
 	sv.looked, sv.err, sv.look = true, nil, look
 	if !look.Standby && (look.System != s.system || look.At.Timeline >= s.primary.Timeline) {
+		first = look.System != s.system
 		s.sawPrimary(now, look)
 	}
 	s.change()
+	return first
 }
 
 func (s *Set) sawPrimary(now time.Time, look Look) {
+	first := Position{look.At.Timeline, min(look.Flushed, look.At.Offset)}
+	if look.System != s.system {
+		s.first = first
+	}
 	if look.System != s.system || look.At.Timeline != s.primary.Timeline {
-		s.samples = s.samples[:0] // of a log that has ended
+		s.samples, s.record = s.samples[:0], 0 // of a log that has ended
+		s.first.Offset = min(s.first.Offset, first.Offset)
 	}
 	s.system, s.primary = look.System, look.At
-	flushed := Position{look.At.Timeline, look.Flushed}
-	if n := len(s.samples); n > 0 && flushed.Offset <= s.samples[n-1].position.Offset {
+	// What is flushed may end in the middle of a record, and no standby gets there. Where records
+	// end is where the primary inserts, now or when it was looked at before.
+	end := look.At.Offset
+	if end > look.Flushed {
+		if end = s.record; end > look.Flushed {
+			return
+		}
+		s.record = look.At.Offset
+	}
+	if n := len(s.samples); end == 0 || n > 0 && end <= s.samples[n-1].position.Offset {
 		return
 	}
 	if len(s.samples) == maxSamples {
@@ -163,7 +182,7 @@ func (s *Set) sawPrimary(now time.Time, look Look) {
 		}
 		s.samples = kept
 	}
-	s.samples = append(s.samples, sample{now, flushed})
+	s.samples = append(s.samples, sample{now, Position{look.At.Timeline, end}})
 }
 
 // Lost notes that server i could not be asked.
@@ -179,11 +198,17 @@ func (s *Set) change() {
 	s.changed = make(chan struct{})
 }
 
-// Usable reports whether server i is one that Pick may choose for some read.
-func (s *Set) Usable(i int, now time.Time) bool {
+// MayServe reports whether server i is one that Pick may choose for some read, now or when it has caught up.
+func (s *Set) MayServe(i int, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.unfit(&s.servers[i], now) == nil
+	return s.mayServe(&s.servers[i], now)
+}
+
+func (s *Set) mayServe(sv *server, now time.Time) bool {
+	err := s.unfit(sv, now)
+	_, behind := err.(*lagError)
+	return err == nil || err == errBehind || behind
 }
 
 // Ranks of servers where a primary is looked for.
@@ -216,16 +241,23 @@ func (s *Set) Changed() <-chan struct{} {
 	return s.changed
 }
 
+// Begun reports whether a primary has been seen, so that it is known what is old, or nobody is left to look
+// for one at.
+func (s *Set) Begun() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.system != "" || s.complete()
+}
+
 // Complete reports whether something is known of every server, if only that it is not there.
 func (s *Set) Complete() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range s.servers {
-		if !s.servers[i].looked {
-			return false
-		}
-	}
-	return true
+	return s.complete()
+}
+
+func (s *Set) complete() bool {
+	return !slices.ContainsFunc(s.servers, func(sv server) bool { return !sv.looked })
 }
 
 // Pick chooses a standby, by weight, that may serve a read which has to see want. random returns
@@ -274,7 +306,7 @@ func (s *Set) MayReach(now time.Time, want Position, within time.Duration) bool 
 		return false
 	}
 	for i := range s.servers {
-		if sv := &s.servers[i]; sv.look.At.Timeline >= want.Timeline && s.unfit(sv, now) == nil && s.lag(sv, now) <= within {
+		if sv := &s.servers[i]; sv.look.At.Timeline >= want.Timeline && s.mayServe(sv, now) && s.lag(sv, now) <= within {
 			return true
 		}
 	}
@@ -313,10 +345,9 @@ func (s *Set) unfit(sv *server, now time.Time) error {
 	if older && limit == 0 {
 		limit = followTime
 	}
-	if limit > 0 {
-		if lag := s.lag(sv, now); lag > limit {
-			return &lagError{lag, limit, older, s.primary.Timeline}
-		}
+	lag, young := s.lag(sv, now), sv.look.At.Reached(s.first)
+	if limit > 0 && (lag > limit || !young) {
+		return &lagError{lag, limit, young, older, s.primary.Timeline}
 	}
 	return nil
 }
@@ -327,13 +358,17 @@ const followTime = 10 * time.Second
 
 type lagError struct {
 	lag, limit time.Duration
-	older      bool
+	young      bool   // it had caught up at some time, so that lag is all of it
+	older      bool   // its timeline
 	timeline   uint32 // of the primary
 }
 
 func (e *lagError) Error() string {
-	if e.older {
+	switch {
+	case e.older:
 		return fmt.Sprintf("it is not known to have followed the primary to timeline %d", e.timeline)
+	case !e.young:
+		return "it has not got yet to where the primary was when that was first seen, and so may be behind by any time"
 	}
 	return fmt.Sprintf("it is behind by %v, more than %v", e.lag.Round(time.Millisecond), e.limit)
 }

@@ -105,8 +105,8 @@ func TestPick(t *testing.T) {
 	}{
 		{"nothing is known", nil, 0, Position{}, nil, "nothing is known"},
 		{"the primary alone", []event{{0, 0, primary(1, 100), nil}}, 0, Position{}, nil, "nothing is known"},
-		{"two standbys", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {0, 2, standby(1, 90), nil}}, 1, Position{}, []int{1, 2}, ""},
-		{"one has reached it", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {0, 2, standby(1, 90), nil}}, 1, Position{1, 95}, []int{1}, ""},
+		{"two standbys", []event{{0, 0, primary(1, 90), nil}, {0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {0, 2, standby(1, 90), nil}}, 1, Position{}, []int{1, 2}, ""},
+		{"one has reached it", []event{{0, 0, primary(1, 90), nil}, {0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {0, 2, standby(1, 90), nil}}, 1, Position{1, 95}, []int{1}, ""},
 		{"no timeline in what is wanted", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}}, 1, Position{0, 95}, []int{1}, ""},
 		{"nobody ever", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}}, 1, Position{0, Never}, nil, ""},
 		{"no primary", []event{{0, 0, Look{}, gone}, {0, 1, standby(1, 100), nil}}, 100, Position{}, []int{1}, ""},
@@ -123,6 +123,14 @@ func TestPick(t *testing.T) {
 		{"an old primary", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 2, Position{}, nil, "it was a primary"},
 		{"of another cluster", []event{{0, 0, primary(1, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}}, 1, Position{}, nil, "another cluster"},
 		{"a new cluster in its place", []event{{0, 0, primary(7, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}, {1, 0, Look{At: Position{1, 500}, Flushed: 500, System: "1"}, nil}}, 1, Position{}, []int{1}, ""},
+		{"old from the beginning", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 20), nil}, {0, 2, standby(1, 100), nil}}, 1, Position{}, []int{2}, "when that was first seen"},
+		{"old before the primary was there", []event{{0, 1, standby(1, 20), nil}, {0, 0, primary(1, 100), nil}}, 1, Position{}, nil, "when that was first seen"},
+		{"old, and it has caught up", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 20), nil}, {1, 1, standby(1, 100), nil}}, 1, Position{}, []int{1}, ""},
+		{"old, and a failover begins further back", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 60), nil}, {1, 2, primary(2, 50), nil}}, 1, Position{}, []int{1}, ""},
+		{"on an old timeline from the beginning", []event{{0, 0, primary(2, 100), nil}, {0, 1, standby(1, 500), nil}}, 1, Position{}, nil, "followed the primary to timeline 2"},
+		{"flushed in the middle of a record", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 110), nil}, {1, 0, Look{At: Position{1, 130}, Flushed: 120, System: system}, nil}}, 90, Position{}, []int{1}, ""},
+		{"and to its end", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 110), nil}, {1, 0, Look{At: Position{1, 130}, Flushed: 120, System: system}, nil},
+			{2, 0, Look{At: Position{1, 140}, Flushed: 135, System: system}, nil}}, 13, Position{}, nil, "behind by 11s"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New([]int{1, 1, 1}, 10*time.Second)
@@ -243,7 +251,7 @@ func TestMayReach(t *testing.T) {
 		t.Error("without a standby")
 	}
 	s.Saw(0, start, primary(1, 100))
-	s.Saw(1, start, standby(1, 90))
+	s.Saw(1, start, standby(1, 90)) // which is not picked, before it is where the primary was
 	for _, tt := range []struct {
 		now  float64
 		want Position

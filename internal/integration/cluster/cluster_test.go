@@ -48,6 +48,9 @@ func TestCluster(t *testing.T) {
 		{"transactions", transactions},
 		{"WaitLSN", waitLSN},
 		{"a restarted standby", restartedStandby},
+		{"a standby that is old from the beginning", oldStandby},
+		{"a record that is flushed in part", halfFlushed},
+		{"a long interval", longInterval},
 		{"a frozen standby", frozenStandby},
 		{"failover", failover}, // the last: there is another primary then
 	} {
@@ -601,7 +604,7 @@ func waitLSN(t *testing.T, l lab) {
 func restartedStandby(t *testing.T, l lab) {
 	prime, stands := l.prime, l.stands
 	admin := open(t, prime.DSN())
-	c := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithCheckInterval(time.Minute), psyco.WithReadWait(200*time.Millisecond))
+	c := newCluster(t, dsnOf("postgres", prime, stands[0]), psyco.WithCheckInterval(time.Minute), psyco.WithMaxLag(0), psyco.WithReadWait(200*time.Millisecond))
 	ctx := t.Context()
 	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
 	mustExec(t, admin, "CHECKPOINT") // which the standby's restartpoint, if it makes one, is before
@@ -634,6 +637,65 @@ func restartedStandby(t *testing.T, l lab) {
 	if err := c.Reader().QueryRowContext(psyco.ReadAfter(ctx, lsn), "SELECT count(*) FROM t").Scan(&found); err != nil || found != 1 {
 		t.Errorf("a read after %s: %d rows, %v", lsn, found, err)
 	}
+}
+
+// oldStandby: one that has been left behind before the cluster was there serves no reads until
+// it has caught up.
+func oldStandby(t *testing.T, l lab) {
+	prime, stand := l.prime, open(t, l.stands[0].DSN())
+	mustExec(t, stand, "SELECT pg_wal_replay_pause()")
+	defer mustExec(t, stand, "SELECT pg_wal_replay_resume()")
+	mustExec(t, open(t, prime.DSN()), "INSERT INTO t VALUES (1)")
+	p, ports := proxied(t, prime)
+	p.Delay(faultproxy.ToClient, 50*time.Millisecond) // the standby is looked at before
+	c := newCluster(t, fmt.Sprintf("host=127.0.0.1,%s port=%s,%d user=postgres dbname=postgres sslmode=disable", l.stands[0].SocketDir(), ports,
+		l.stands[0].Port()), psyco.WithCheckInterval(fast))
+	if got := all(t, c.Standby(t.Context()), "SELECT count(*) FROM t"); got[0] != "1" {
+		t.Errorf("a read shows %s rows: %v", got[0], c.Stats().Servers)
+	}
+	mustExec(t, stand, "SELECT pg_wal_replay_resume()")
+	until(t, "it serves reads", func() bool { return c.Stats().Servers[1].Usable })
+}
+
+// halfFlushed: a standby that has all that was committed does not lag behind a primary that has
+// flushed the beginning of a record, and nothing else happens.
+func halfFlushed(t *testing.T, l lab) {
+	prime, stand := l.prime, open(t, l.stands[0].DSN())
+	admin := open(t, prime.DSN())
+	c := newCluster(t, dsnOf("app", prime, l.stands[0]), psyco.WithCheckInterval(fast))
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	tx := testdb.MustBegin(t, admin) // which goes on to work elsewhere
+	defer tx.Rollback()
+	until(t, "a record is flushed in part", func() bool {
+		mustExec(t, tx, "SELECT pg_logical_emit_message(true, 'p', repeat('x', 20000))")
+		var state string
+		until(t, "its pages are flushed", func() bool {
+			state = all(t, admin, `SELECT CASE WHEN f >= i THEN 'whole' WHEN f > i - 16384 THEN 'half' ELSE '' END
+				FROM (SELECT pg_current_wal_flush_lsn() - '0/0' f, pg_current_wal_insert_lsn() - '0/0' i) w`)[0]
+			return state != ""
+		})
+		return state == "half"
+	})
+	flushed := all(t, admin, "SELECT pg_current_wal_flush_lsn()")[0]
+	for range 3 {
+		looked(t, prime, "app")
+		looked(t, l.stands[0], "app")
+	}
+	s := c.Stats().Servers[1]
+	if all(t, admin, "SELECT pg_current_wal_flush_lsn()")[0] != flushed || all(t, stand, "SELECT pg_last_wal_replay_lsn() < %s::pg_lsn", flushed)[0] != "true" {
+		t.Skip("something else was written")
+	}
+	if s.Lag != 0 || !s.Usable {
+		t.Errorf("the lag behind an idle primary is %v: %+v", s.Lag, s)
+	}
+}
+
+// longInterval: looks come often enough for the lag that is allowed.
+func longInterval(t *testing.T, l lab) {
+	c := newCluster(t, dsnOf("postgres", l.prime, l.stands[0]), psyco.WithCheckInterval(time.Hour), psyco.WithMaxLag(500*time.Millisecond))
+	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Role == "standby" })
+	lsn := commit(t, c, 1)
+	until(t, "it is looked at again", func() bool { return c.Stats().Servers[1].LSN.Offset >= lsn.Offset })
 }
 
 // proxied returns a proxy in front of a server, and its port.
