@@ -186,6 +186,14 @@ func NewClusterConfig(cfg *Config, opts ...ClusterOption) (*Cluster, error) {
 		c.primaryFirst(cfg)
 		return nil
 	}
+	main.dialer.fits = c.mayWrite
+	reset := main.onReset
+	main.onReset = func(ctx context.Context, cn *Conn) error {
+		if err := c.mayWrite(Host(cn.c.sess.link.Host)); err != nil || reset == nil {
+			return err
+		}
+		return reset(ctx, cn)
+	}
 	s.setup(c.primary)
 	for _, sv := range c.servers {
 		s.setup(sv.db)
@@ -226,14 +234,26 @@ func (c *Cluster) newServer(index int, host Host, weight int, cfg *Config, s *cl
 // known to be gone: they may be dead and not say so.
 func (c *Cluster) primaryFirst(cfg *Config) {
 	rank := func(h Host) int {
-		i := slices.IndexFunc(c.servers, func(sv *clusterServer) bool { return sv.host.sameServer(h) })
-		if i < 0 {
-			return replica.RankUnknown // WithBeforeConnect has put it there
+		if i := c.indexOf(h); i >= 0 {
+			return c.known.Rank(i)
 		}
-		return c.known.Rank(i)
+		return replica.RankUnknown
 	}
 	slices.SortStableFunc(cfg.Hosts, func(a, b Host) int { return rank(a) - rank(b) })
 	cfg.LoadBalanceHosts = choices["load_balance_hosts"][0] // in this order
+}
+
+// mayWrite returns an error if a server that can write is known not to be the primary.
+func (c *Cluster) mayWrite(h Host) error {
+	if i := c.indexOf(h); i >= 0 {
+		return c.known.Outdone(i)
+	}
+	return nil
+}
+
+// indexOf is which of the servers a host is, -1 for one that WithBeforeConnect has put there.
+func (c *Cluster) indexOf(h Host) int {
+	return slices.IndexFunc(c.servers, func(sv *clusterServer) bool { return sv.host.sameServer(h) })
 }
 
 // newOwnConnector returns a connector for one server, which WithBeforeConnect cannot change: what
@@ -274,7 +294,9 @@ func (c *Cluster) Close() error {
 
 // Primary returns the pool for the server that can write. It is the same all the time: after a
 // failover its connections go to the new primary. The server that is known to be it is tried first,
-// the others only if that cannot write any more, and last those that do not answer.
+// the others only if that cannot write any more, and last those that do not answer. A former primary that
+// goes on as one beside a new one gets no new statements and transactions as soon as both are known, also while the new
+// one is away, until it and its standbys have been that for a minute.
 func (c *Cluster) Primary() *sql.DB { return c.primary }
 
 // Standby returns the pool of a standby that may serve a read: one that is there, is not too

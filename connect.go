@@ -34,6 +34,7 @@ type dialer struct {
 	tls            *tls.Config // nil: by sslmode
 	password       func(ctx context.Context, cfg *Config, host Host) (string, error)
 	before         func(ctx context.Context, cfg *Config) error
+	fits           func(host Host) error // passes a host over that target_session_attrs would take
 	oauthToken     func(ctx context.Context, r OAuthRequest) (string, error)
 	onNotice       func(*pq.Error)
 	onNotification func(*pq.Notification)
@@ -231,7 +232,11 @@ func (s *session) start(d *dialer, t target) error {
 	if h := d.onNotification; h != nil {
 		s.onNotification(h)
 	}
-	if err := s.checkTarget(t); err != nil {
+	err = s.checkTarget(t)
+	if err == nil && d.fits != nil {
+		err = d.fits(Host(s.link.Host))
+	}
+	if err != nil {
 		base.Close()
 		return &dial.UnfitError{Cause: err}
 	}

@@ -97,10 +97,12 @@ type Set struct {
 
 	mu      sync.Mutex
 	servers []server
-	system  string   // of the primary
-	primary Position // how far it was
-	first   Position // up to where it had flushed its log when it was first seen
-	record  uint64   // the end of a record that it has not flushed yet, 0 for none
+	at      int       // which of them is the primary, or was the last one
+	system  string    // of the primary
+	primary Position  // how far it was
+	seen    time.Time // when somebody was there last who is on its timeline
+	first   Position  // up to where it had flushed its log when it was first seen
+	record  uint64    // the end of a record that it has not flushed yet, 0 for none
 	samples []sample
 	changed chan struct{} // closed when something has
 }
@@ -143,12 +145,36 @@ func (s *Set) Saw(i int, now time.Time, look Look) (first bool) {
 		sv.promised = Position{} // what the new timeline lacks is lost
 	}
 	sv.looked, sv.err, sv.look = true, nil, look
-	if !look.Standby && (look.System != s.system || look.At.Timeline >= s.primary.Timeline) {
+	if look.System == s.system && look.At.Timeline >= s.primary.Timeline {
+		s.seen = now
+	}
+	if !look.Standby && s.isPrimary(i, now, look) {
 		first = look.System != s.system
 		s.sawPrimary(now, look)
+		s.at = i
 	}
 	s.change()
 	return first
+}
+
+// isPrimary reports whether a server that can write is the primary. Of several it is the one with the
+// highest timeline, unless nobody who is on that has been there for long: then it is given up. Of several
+// clusters it is that of the one in the primary's place, or with more servers.
+func (s *Set) isPrimary(i int, now time.Time, look Look) bool {
+	if look.System == s.system {
+		return look.At.Timeline >= s.primary.Timeline || now.Sub(s.seen) > givenUp
+	}
+	more := 0
+	for _, sv := range s.servers {
+		switch {
+		case sv.err != nil:
+		case sv.look.System == look.System:
+			more++
+		case sv.look.System == s.system:
+			more--
+		}
+	}
+	return s.system == "" || i == s.at || more > 0 || more == 0 && i < s.at
 }
 
 func (s *Set) sawPrimary(now time.Time, look Look) {
@@ -158,9 +184,14 @@ func (s *Set) sawPrimary(now time.Time, look Look) {
 	}
 	if look.System != s.system || look.At.Timeline != s.primary.Timeline {
 		s.samples, s.record = s.samples[:0], 0 // of a log that has ended
-		s.first.Offset = min(s.first.Offset, first.Offset)
+		s.first = Position{min(s.first.Timeline, first.Timeline), min(s.first.Offset, first.Offset)}
 	}
-	s.system, s.primary = look.System, look.At
+	if look.System != s.system || look.At.Timeline < s.primary.Timeline {
+		for i := range s.servers {
+			s.servers[i].promised = Position{}
+		}
+	}
+	s.system, s.primary, s.seen = look.System, look.At, now
 	// What is flushed may end in the middle of a record, and no standby gets there. Where records
 	// end is where the primary inserts, now or when it was looked at before.
 	end := look.At.Offset
@@ -232,6 +263,17 @@ func (s *Set) Rank(i int) int {
 		return RankPrimary
 	}
 	return RankThere
+}
+
+// Outdone returns why server i is not written to although it may be able to, nil if it is not known to be
+// one of these.
+func (s *Set) Outdone(i int) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.unfit(&s.servers[i], time.Time{}); err == errDeposed || err == errForeign {
+		return err
+	}
+	return nil
 }
 
 // Changed returns a channel that is closed when something has changed since.
@@ -351,6 +393,10 @@ func (s *Set) unfit(sv *server, now time.Time) error {
 	}
 	return nil
 }
+
+// givenUp is how long nobody may have been there who is on the primary's timeline before a
+// primary with an older one, a backup for example, takes its place.
+const givenUp = time.Minute
 
 // followTime is how long standbys may take to follow to a new timeline where there is no
 // other limit.

@@ -121,6 +121,9 @@ func TestPick(t *testing.T) {
 		{"it went another way", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 2, Position{2, 95}, nil, ""},
 		{"for too long", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 12, Position{}, nil, "followed the primary to timeline 2"},
 		{"an old primary", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}}, 2, Position{}, nil, "it was a primary"},
+		{"an old primary, and the new one is away", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}, {2, 2, Look{}, gone}, {61, 1, primary(1, 120), nil}}, 61, Position{}, nil, "it was a primary"},
+		{"and has left a standby", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}, {2, 2, Look{}, gone}, {61, 0, standby(2, 90), nil}, {62, 1, primary(1, 120), nil}}, 62, Position{}, []int{0}, "it was a primary"},
+		{"and is given up", []event{{0, 1, primary(1, 100), nil}, {1, 2, primary(2, 90), nil}, {2, 2, Look{}, gone}, {62, 1, primary(1, 120), nil}, {62, 0, standby(1, 120), nil}}, 62, Position{}, []int{0}, "it is the primary"},
 		{"of another cluster", []event{{0, 0, primary(1, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}}, 1, Position{}, nil, "another cluster"},
 		{"a new cluster in its place", []event{{0, 0, primary(7, 100), nil}, {0, 1, Look{Standby: true, At: Position{1, 500}, System: "1"}, nil}, {1, 0, Look{At: Position{1, 500}, Flushed: 500, System: "1"}, nil}}, 1, Position{}, []int{1}, ""},
 		{"old from the beginning", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 20), nil}, {0, 2, standby(1, 100), nil}}, 1, Position{}, []int{2}, "when that was first seen"},
@@ -131,6 +134,9 @@ func TestPick(t *testing.T) {
 		{"flushed in the middle of a record", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 110), nil}, {1, 0, Look{At: Position{1, 130}, Flushed: 120, System: system}, nil}}, 90, Position{}, []int{1}, ""},
 		{"and to its end", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 110), nil}, {1, 0, Look{At: Position{1, 130}, Flushed: 120, System: system}, nil},
 			{2, 0, Look{At: Position{1, 140}, Flushed: 135, System: system}, nil}}, 13, Position{}, nil, "behind by 11s"},
+		{"a primary of another cluster beside it", []event{{0, 0, primary(1, 100), nil}, {0, 1, standby(1, 100), nil}, {1, 2, Look{At: Position{7, 500}, Flushed: 500, System: "1"}, nil}}, 1, Position{}, []int{1}, ""},
+		{"one that stands behind it in the string", []event{{0, 1, Look{At: Position{7, 500}, Flushed: 500, System: "1"}, nil}, {0, 2, standby(1, 100), nil}, {1, 0, primary(1, 100), nil}}, 1, Position{}, []int{2}, "another cluster"},
+		{"it is there alone for a moment", []event{{0, 0, primary(1, 100), nil}, {0, 2, standby(1, 100), nil}, {1, 0, Look{}, gone}, {1, 1, Look{At: Position{7, 500}, Flushed: 500, System: "1"}, nil}}, 1, Position{}, []int{2}, "another cluster"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := New([]int{1, 1, 1}, 10*time.Second)

@@ -729,6 +729,33 @@ func frozenStandby(t *testing.T, l lab) {
 	until(t, "it is back", func() bool { return c.Stats().Servers[1].Usable })
 }
 
+// TestFormerPrimary: one that goes on as a primary when another server has been promoted gets no
+// writes any more, neither on connections that are there nor while the new one is away.
+func TestFormerPrimary(t *testing.T) {
+	testsize.Slow(t)
+	prime, stand := pgserver.TestPair(t)
+	c := newCluster(t, dsnOf("postgres", prime, stand), psyco.WithCheckInterval(fast))
+	if got := portOf(t, c.Primary()); got != port(prime) {
+		t.Fatalf("the primary is at %s", got)
+	}
+	mustExec(t, open(t, stand.DSN()), "SELECT pg_promote()")
+	until(t, "the new primary is known", func() bool { s := c.Stats().Servers; return s[1].Role == "primary" && s[0].Err != nil })
+	if got := portOf(t, c.Primary()); got != port(stand) {
+		t.Errorf("after the failover the primary is at %s", got)
+	}
+	if err := stand.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	var got string
+	err := c.Primary().QueryRow("SELECT current_setting('port')").Scan(&got)
+	for err != nil && strings.Contains(err.Error(), "terminating") { // the pool's connection has met the end
+		err = c.Primary().QueryRow("SELECT current_setting('port')").Scan(&got)
+	}
+	if err == nil || !strings.HasPrefix(err.Error(), "psyco: ") || !strings.Contains(err.Error(), "another server has been promoted") {
+		t.Errorf("while the new primary is away: at %s, %v", got, err)
+	}
+}
+
 // TestCloseEndsWaiting: who waits for a standby does not wait for a cluster that is closed.
 func TestCloseEndsWaiting(t *testing.T) {
 	c, err := psyco.NewCluster("host=/nonexistent")
