@@ -141,7 +141,7 @@ func (s *Set) Saw(i int, now time.Time, look Look) (first bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sv := &s.servers[i]
-	if look.At.Timeline > sv.look.At.Timeline {
+	if look.At.Timeline > max(sv.look.At.Timeline, sv.promised.Timeline) {
 		sv.promised = Position{} // what the new timeline lacks is lost
 	}
 	sv.looked, sv.err, sv.look = true, nil, look
@@ -344,8 +344,8 @@ func (s *Set) Promised(i int) Position {
 func (s *Set) MayReach(now time.Time, want Position, within time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if want.Offset == Never {
-		return false
+	if want.Offset == Never || want.Timeline < s.primary.Timeline && want.Timeline != 0 && want.Offset > s.primary.Offset {
+		return false // or a failover has lost it
 	}
 	for i := range s.servers {
 		if sv := &s.servers[i]; sv.look.At.Timeline >= want.Timeline && s.mayServe(sv, now) && s.lag(sv, now) <= within {

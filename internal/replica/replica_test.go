@@ -229,6 +229,13 @@ func TestPromise(t *testing.T) {
 	if _, ok := s.Pick(start, Position{}, first); !ok {
 		t.Error("not picked on a new timeline")
 	}
+	s.Saw(1, start, standby(2, 300))
+	s.Pick(start, Position{2, 300}, first)
+	s.Saw(1, start, standby(1, 210)) // restarted: the server says only later on which timeline it is
+	s.Saw(1, start, standby(2, 210))
+	if _, ok := s.Pick(start, Position{}, first); ok {
+		t.Error("picked though it is at 210")
+	}
 }
 
 // TestSamples: a long lag is known however many looks there were, and they take no more memory.
@@ -265,6 +272,16 @@ func TestMayReach(t *testing.T) {
 	}{{0.5, Position{1, 110}, true}, {0.5, Position{2, 110}, false}, {0.5, Position{0, Never}, false}, {2, Position{1, 110}, false}} {
 		if got := may(tt.now, tt.want); got != tt.may {
 			t.Errorf("%v after %v s: %v", tt.want, tt.now, got)
+		}
+	}
+	s.Saw(0, at(1), primary(2, 95))
+	s.Saw(1, at(1), standby(2, 95))
+	for _, tt := range []struct {
+		want Position
+		may  bool
+	}{{Position{2, 110}, true}, {Position{0, 110}, true}, {Position{1, 95}, true}, {Position{1, 110}, false}} {
+		if got := may(1, tt.want); got != tt.may {
+			t.Errorf("%v after a failover: %v", tt.want, got)
 		}
 	}
 }
