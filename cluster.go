@@ -696,7 +696,8 @@ func (r *ClusterReader) QueryRowContext(ctx context.Context, query string, args 
 	return row
 }
 
-// ExecContext is sql.DB's, for what changes nothing.
+// ExecContext is sql.DB's, for what changes nothing. A standby refuses what does (25006); the primary, where it
+// serves the read, does not.
 func (r *ClusterReader) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
 	return onStandby(ctx, r.c, func(db *sql.DB) (sql.Result, error) { return db.ExecContext(ctx, query, args...) })
 }
@@ -706,7 +707,8 @@ func (r *ClusterReader) PrepareContext(ctx context.Context, query string) (*sql.
 	return onStandby(ctx, r.c, func(db *sql.DB) (*sql.Stmt, error) { return db.PrepareContext(ctx, query) })
 }
 
-// BeginTx is sql.DB's. A standby refuses what writes (25006), and LevelSerializable.
+// BeginTx is sql.DB's. A standby refuses what writes (25006), and LevelSerializable; the primary, where it serves
+// the read, refuses writes only if opts say ReadOnly.
 func (r *ClusterReader) BeginTx(ctx context.Context, opts *sql.TxOptions) (*sql.Tx, error) {
 	return onStandby(ctx, r.c, func(db *sql.DB) (*sql.Tx, error) { return db.BeginTx(ctx, opts) })
 }

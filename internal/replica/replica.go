@@ -53,7 +53,7 @@ func Parse(text string) (p Position, err error) {
 	if known {
 		t, terr = strconv.ParseUint(timeline, 10, 32)
 	}
-	if !ok || herr != nil || lerr != nil || terr != nil || strings.ContainsAny(text, "+_") {
+	if !ok || herr != nil || lerr != nil || terr != nil {
 		return p, fmt.Errorf("%.40q is not a position in the write-ahead log, such as 16/B374D848 or, with its timeline, 16/B374D848@2", text)
 	}
 	return Position{uint32(t), h<<32 | l}, nil
@@ -357,12 +357,12 @@ func (s *Set) MayReach(now time.Time, want Position, within time.Duration) bool 
 
 // Why a server is not read from.
 var (
-	ErrPrimary = errors.New("it is the primary")
-	errWeight  = errors.New("its weight is 0")
-	errForeign = errors.New("its system identifier is not that of the primary: it belongs to another cluster")
-	errNotSeen = errors.New("nothing is known of it yet")
-	errBehind  = errors.New("it was restarted and has not got back yet to where it was")
-	errDeposed = errors.New("it was a primary, and another server has been promoted since")
+	ErrPrimary = errors.New("psyco: it is the primary")
+	errWeight  = errors.New("psyco: its weight is 0")
+	errForeign = errors.New("psyco: its system identifier is not that of the primary: it belongs to another cluster")
+	errNotSeen = errors.New("psyco: nothing is known of it yet")
+	errBehind  = errors.New("psyco: it was restarted and has not got back yet to where it was")
+	errDeposed = errors.New("psyco: it was a primary, and another server has been promoted since")
 )
 
 // unfit returns why a server is not read from, nil if it may be.
@@ -412,11 +412,11 @@ type lagError struct {
 func (e *lagError) Error() string {
 	switch {
 	case e.older:
-		return fmt.Sprintf("it is not known to have followed the primary to timeline %d", e.timeline)
+		return fmt.Sprintf("psyco: it is not known to have followed the primary to timeline %d", e.timeline)
 	case !e.young:
-		return "it has not got yet to where the primary was when that was first seen, and so may be behind by any time"
+		return "psyco: it has not got yet to where the primary was when that was first seen, and so may be behind by any time"
 	}
-	return fmt.Sprintf("it is behind by %v, more than %v", e.lag.Round(time.Millisecond), e.limit)
+	return fmt.Sprintf("psyco: it is behind by %v, more than %v", e.lag.Round(time.Millisecond), e.limit)
 }
 
 // lag is for how long there has been something on the primary that the server has not.

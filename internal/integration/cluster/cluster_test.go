@@ -187,7 +187,7 @@ func readsGoToStandbys(t *testing.T, l lab) {
 	if got := reads(50); got[port(stands[1])] != 50 {
 		t.Errorf("while one stands still, the reads went to %v", got)
 	}
-	if err := c.Stats().Servers[1].Err; err == nil || !strings.Contains(err.Error(), "behind by") {
+	if err := c.Stats().Servers[1].Err; err == nil || !strings.HasPrefix(err.Error(), "psyco: it is behind by") {
 		t.Errorf("it is left out because %v", err)
 	}
 	mustExec(t, super, "SELECT pg_wal_replay_resume()")
