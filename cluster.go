@@ -96,11 +96,10 @@ func WithReadWait(d time.Duration) ClusterOption {
 	return clusterOption(func(s *clusterSettings) { s.wait = max(d, 0) })
 }
 
-// WithCheckInterval sets how often each server is looked at, by one statement on a
-// connection that is kept for that. The default is DefaultCheckInterval, and more than half of what WithMaxLag says
-// becomes that half. A server that has not answered
-// when the next look is due, or within a second if that is more and five if it is less, counts as gone. While reads wait for a standby, it is asked
-// more often.
+// WithCheckInterval sets how often each server is looked at, by one statement on a connection that is
+// kept for that; while reads wait for a standby, that is asked more often. The default is
+// DefaultCheckInterval; more than half of what WithMaxLag says becomes that half. A server that has not answered
+// when the next look is due, or within a second if that is more and five if it is less, counts as gone.
 func WithCheckInterval(d time.Duration) ClusterOption {
 	return clusterOption(func(s *clusterSettings) { s.checkEvery = max(d, time.Millisecond) })
 }
@@ -302,9 +301,9 @@ func (c *Cluster) Primary() *sql.DB { return c.primary }
 // Standby returns the pool of a standby that may serve a read: one that is there, is not too
 // far behind ([WithMaxLag]) and, if ctx is one of ReadAfter, has replayed what that asks
 // for; by chance, by weight, of all that fit. If there is none it waits for one, for no longer than
-// WithReadWait says and only if ctx is one of ReadAfter, and then returns that of the primary. (At the beginning it
-// also waits until the primary is known and, if no standby is, each server, but for no longer than a second each.) So it never
-// fails. What it returns is for now: ask again for each request.
+// WithReadWait says and only if ctx is one of ReadAfter, and then returns that of the primary. At the beginning it
+// also waits until the primary is known, and if there is no standby yet until all servers are, for up to a second
+// each. It never fails. What it returns is for now: ask again for each request.
 //
 // A server that dies between is an error of the statement that meets it. [Cluster.Reader] then
 // goes on to another one where nothing was sent.

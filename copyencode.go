@@ -129,60 +129,9 @@ func (e *encoder) appendTextRow(b []byte, row []any) ([]byte, error) {
 		if err != nil {
 			return b, e.wrong(i, err)
 		}
-		b = escapeText(b, at)
+		b = pgform.EscapeCopy(b, at)
 	}
 	return append(b, '\n'), nil
-}
-
-// escapeText escapes b[at:] for COPY's text format, in place if it can.
-func escapeText(b []byte, at int) []byte {
-	if !bytes.ContainsAny(b[at:], "\\\t\n\r") {
-		return b
-	}
-	plain := bytes.Clone(b[at:])
-	b = b[:at]
-	for _, c := range plain {
-		switch c {
-		case '\\':
-			b = append(b, `\\`...)
-		case '\t':
-			b = append(b, `\t`...)
-		case '\n':
-			b = append(b, `\n`...)
-		case '\r':
-			b = append(b, `\r`...)
-		default:
-			b = append(b, c)
-		}
-	}
-	return b
-}
-
-// unescapeText undoes what the server has escaped.
-func unescapeText(cell []byte) []byte {
-	plain := make([]byte, 0, len(cell))
-	for i := 0; i < len(cell); i++ {
-		c := cell[i]
-		if c == '\\' && i+1 < len(cell) {
-			i++
-			switch c = cell[i]; c {
-			case 'b':
-				c = '\b'
-			case 'f':
-				c = '\f'
-			case 'n':
-				c = '\n'
-			case 'r':
-				c = '\r'
-			case 't':
-				c = '\t'
-			case 'v':
-				c = '\v'
-			}
-		}
-		plain = append(plain, c)
-	}
-	return plain
 }
 
 // textEncoder gives the encoder of a type for the text format.

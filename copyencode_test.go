@@ -7,20 +7,6 @@ import (
 	"github.com/psyco-go/psyco/internal/pgform"
 )
 
-func TestEscapeText(t *testing.T) {
-	for in, want := range map[string]string{"": "", "plain": "plain", "a\tb\nc\rd\\e": `a\tb\nc\rd\\e`, "\x01\b\v": "\x01\b\v"} {
-		if got := string(escapeText([]byte("x\t"+in), 2)); got != "x\t"+want {
-			t.Errorf("%q became %q", in, got)
-		}
-		if got := string(unescapeText([]byte(want))); got != in {
-			t.Errorf("%q was read as %q", want, got)
-		}
-	}
-	if got := string(unescapeText([]byte(`\b\f\v\x\`))); got != "\b\f\vx\\" {
-		t.Errorf("read as %q", got)
-	}
-}
-
 // BenchmarkCopyEncode is what a row of CopyRows with a value of a type costs before it is sent.
 func BenchmarkCopyEncode(b *testing.B) {
 	array := func(elem uint32) columnKind {

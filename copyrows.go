@@ -730,7 +730,7 @@ func (r *copyReader) cutLine(data []byte) (columns, rest []byte, ok bool, err er
 		if string(cell) == `\N` {
 			cell = nil
 		} else if bytes.IndexByte(cell, '\\') >= 0 {
-			cell = unescapeText(cell)
+			cell = pgform.UnescapeCopy(cell)
 		}
 		r.cells = wire.AppendColumn(r.cells, cell)
 	}

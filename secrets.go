@@ -3,12 +3,16 @@ package psyco
 import (
 	"encoding"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 
+	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 	"github.com/psyco-go/psyco/internal/conninfo"
+	"github.com/psyco-go/psyco/internal/sqllex"
 )
 
 // What holds a password shows it to nobody by accident: not to a verb of fmt, not to a
@@ -142,4 +146,60 @@ func format(f fmt.State, verb rune, v interface {
 		return
 	}
 	fmt.Fprintf(f, fmt.FormatString(f, verb), v.String())
+}
+
+// Queries and errors quote what a program has sent. Where that must not be shown, as in a log, these
+// leave it out.
+
+// withoutLiterals puts ? in the place of a query's literals.
+func withoutLiterals(query string) string {
+	var b strings.Builder
+	s := sqllex.NewScanner(query)
+	for tok := s.Next(); tok.Kind != sqllex.End; tok = s.Next() {
+		if tok.Kind.IsString() || tok.Kind == sqllex.Number {
+			b.WriteByte('?')
+		} else {
+			b.WriteString(tok.Text(query))
+		}
+	}
+	return b.String()
+}
+
+// withoutValues is the text of an error, or less if that may quote a value of an
+// argument or of a row.
+func withoutValues(err error, pe *pq.Error) string {
+	var value *valueError
+	var row *RowError
+	var stream *streamError
+	switch {
+	case pe != nil && quotesValues(pe):
+		if pe.Position != "" {
+			return fmt.Sprintf("%s at character %s (%s)", pe.Code.Name(), pe.Position, pe.Code)
+		}
+		return fmt.Sprintf("%s (%s)", pe.Code.Name(), pe.Code)
+	case pe != nil:
+		return err.Error()
+	case errors.As(err, &value):
+		return "psyco: " + value.where + " cannot be converted"
+	case errors.As(err, &row):
+		return fmt.Sprintf("psyco: row %d cannot be sent", row.Row)
+	case errors.As(err, &stream):
+		return "psyco: " + stream.what
+	default:
+		return err.Error()
+	}
+}
+
+// quotesValues reports whether an error of the server may quote values in its
+// message: data that cannot be converted, what a procedure says, and syntax
+// errors, which quote the literal they are at.
+func quotesValues(pe *pq.Error) bool {
+	if len(pe.Code) != 5 || pe.Code == pqerror.SyntaxError || pe.Routine == "exec_stmt_raise" {
+		return true
+	}
+	switch class(pe.Code) {
+	case "22", "38", "39", "P0":
+		return true
+	}
+	return false
 }

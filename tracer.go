@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/lib/pq"
-	"github.com/lib/pq/pqerror"
 
 	"github.com/psyco-go/psyco/internal/sqllex"
 )
@@ -124,71 +123,14 @@ func (t *Trace) Operation() string {
 func (t *Trace) Summary() string {
 	b := new(strings.Builder)
 	b.WriteString(t.Operation())
-	last := ""
-	for s := sqllex.NewScanner(t.Query); b.Len() < 255; {
-		tok := s.Next()
-		if tok.Kind == sqllex.End {
+	for name := range sqllex.Tables(t.Query) {
+		b.WriteByte(' ')
+		b.WriteString(name)
+		if b.Len() >= 255 {
 			break
 		}
-		if tok.Kind.IsSpace() {
-			continue
-		}
-		word := ""
-		if tok.Kind == sqllex.Word {
-			word = sqllex.Upper(tok.Text(t.Query))
-		}
-		if beforeTable(last, word) {
-			if name := tableName(&s, t.Query); name != "" {
-				b.WriteByte(' ')
-				b.WriteString(name)
-			}
-		}
-		last = word
 	}
 	return b.String()
-}
-
-// beforeTable reports whether a table's name may follow a word; last is the one
-// before it, if that is a word.
-func beforeTable(last, word string) bool {
-	switch word {
-	case "FROM":
-		return last != "DISTINCT"
-	case "JOIN", "INTO", "TABLE":
-		return true
-	case "UPDATE", "COPY":
-		return last == "" // not FOR UPDATE, DO UPDATE
-	}
-	return false
-}
-
-// tableName reads a name, with its schema, or returns "" if none is next.
-func tableName(s *sqllex.Scanner, text string) string {
-	start, stop, dot := -1, -1, true
-	for {
-		at := s.Pos()
-		tok := s.Next()
-		word := ""
-		if tok.Kind == sqllex.Word {
-			word = sqllex.Upper(tok.Text(text))
-		}
-		switch {
-		case start < 0 && (tok.Kind.IsSpace() || word == "ONLY" || word == "IF" || word == "NOT" || word == "EXISTS"):
-		case dot && (tok.Kind == sqllex.Ident || word != "" && word != "STDIN" && !sqllex.Reserved(word)):
-			if start < 0 {
-				start = tok.Start
-			}
-			stop, dot = tok.Stop, false
-		case start >= 0 && !dot && tok.Text(text) == ".":
-			dot = true
-		default:
-			s.Seek(at)
-			if start < 0 {
-				return ""
-			}
-			return text[start:stop]
-		}
-	}
 }
 
 // tracing is a Trace on its way.
@@ -838,57 +780,4 @@ func errorType(err error, pe *pq.Error) string {
 		return "driver.ErrBadConn"
 	}
 	return fmt.Sprintf("%T", err)
-}
-
-// withoutLiterals puts ? in the place of a query's literals.
-func withoutLiterals(query string) string {
-	var b strings.Builder
-	s := sqllex.NewScanner(query)
-	for tok := s.Next(); tok.Kind != sqllex.End; tok = s.Next() {
-		if tok.Kind.IsString() || tok.Kind == sqllex.Number {
-			b.WriteByte('?')
-		} else {
-			b.WriteString(tok.Text(query))
-		}
-	}
-	return b.String()
-}
-
-// withoutValues is the text of an error, or less if that may quote a value of an
-// argument or of a row.
-func withoutValues(err error, pe *pq.Error) string {
-	var value *valueError
-	var row *RowError
-	var stream *streamError
-	switch {
-	case pe != nil && quotesValues(pe):
-		if pe.Position != "" {
-			return fmt.Sprintf("%s at character %s (%s)", pe.Code.Name(), pe.Position, pe.Code)
-		}
-		return fmt.Sprintf("%s (%s)", pe.Code.Name(), pe.Code)
-	case pe != nil:
-		return err.Error()
-	case errors.As(err, &value):
-		return "psyco: " + value.where + " cannot be converted"
-	case errors.As(err, &row):
-		return fmt.Sprintf("psyco: row %d cannot be sent", row.Row)
-	case errors.As(err, &stream):
-		return "psyco: " + stream.what
-	default:
-		return err.Error()
-	}
-}
-
-// quotesValues reports whether an error of the server may quote values in its
-// message: data that cannot be converted, what a procedure says, and syntax
-// errors, which quote the literal they are at.
-func quotesValues(pe *pq.Error) bool {
-	if len(pe.Code) != 5 || pe.Code == pqerror.SyntaxError || pe.Routine == "exec_stmt_raise" {
-		return true
-	}
-	switch class(pe.Code) {
-	case "22", "38", "39", "P0":
-		return true
-	}
-	return false
 }

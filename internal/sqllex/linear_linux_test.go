@@ -16,6 +16,8 @@ var readers = testlinear.Readers{
 		}
 		for range sqllex.Calls(text) {
 		}
+		for range sqllex.Tables(text) {
+		}
 	},
 }
 
