@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -254,14 +255,36 @@ func TestHAProxyEndsIdleConnections(t *testing.T) {
 	direct := pgserver.TestDSN(t)
 	// Longer than a query takes where others want the processor, too.
 	at := startHAProxy(t, "timeout client 1s", "timeout server 1s", "server db "+server.Addr())
-	db := open(t, direct+" "+at)
-	admin := open(t, direct)
+	var last *net.TCPConn
+	db := open(t, direct+" "+at, psyco.WithDialer(func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		last, _ = c.(*net.TCPConn)
+		return c, err
+	}))
 	for i := range 3 {
 		if n, err := psyco.QueryOne[int](t.Context(), db, "SELECT %s::int", i); err != nil || n != i {
 			t.Errorf("%d, %v, want %d", n, err, i)
 		}
-		for all(t, admin, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")[0] != "0" {
+		for !isHungUp(t, last) {
 			time.Sleep(time.Millisecond)
 		}
 	}
+}
+
+// isHungUp reports whether the other side has closed a connection on which nothing else comes.
+func isHungUp(t *testing.T, c *net.TCPConn) (yes bool) {
+	t.Helper()
+	raw, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = raw.Read(func(fd uintptr) bool {
+		n, _, err := syscall.Recvfrom(int(fd), make([]byte, 1), syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+		yes = n == 0 && err == nil
+		return true
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return yes
 }
