@@ -81,7 +81,7 @@ type conn struct {
 	zoneName        string                    // for which zone was looked up
 	zone            *time.Location
 
-	wireRow        wireRow      // scratch: see wireRows
+	wireRow        *wireRow     // scratch: see wireRows
 	values         valueDecoder // of the result that is being read
 	reply          reply        // of the last request that lib/pq did not see
 	request        []byte       // scratch: see ask

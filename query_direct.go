@@ -218,9 +218,12 @@ type wireRow struct {
 }
 
 // wireRows makes ready for the rows of an answer. All answers of a connection share the
-// memory: of an earlier one nothing is left to be scanned, or it was read by buffer.
+// memory: of an earlier one nothing is left to be scanned, or buffer has left it to that one.
 func (c *conn) wireRows(plan *directPlan) *wireRow {
-	row := &c.wireRow
+	if c.wireRow == nil {
+		c.wireRow = new(wireRow)
+	}
+	row := c.wireRow
 	*row = wireRow{plan: plan, values: row.values, copied: row.copied}
 	if plan.zoned {
 		row.zone = c.location()

@@ -45,7 +45,7 @@ type rows struct {
 	err    error      // how the answer ended, if not well
 	more   bool       // it was a part of a cursor's rows, and more may follow
 
-	current []driver.Value // the row that the caller may still look at
+	current []driver.Value // the row that the caller may still look at, if its memory is lib/pq's
 
 	closed   bool
 	buffered bool
@@ -117,6 +117,7 @@ func (r *rows) header() driver.Rows {
 // next reads a row from the answer.
 func (r *rows) next(dest []driver.Value) (err error) {
 	defer guard(r.c.wire, &err)
+	r.current = nil
 	if r.shared && r.begun {
 		if row, ok := r.c.wire.NextRow(); ok {
 			if r.own.fields == nil { // of a simple query
@@ -130,6 +131,7 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
 		err = r.own.direct.read(r.base, dest)
 	} else if err = r.base.Next(dest); err == nil && r.base != driver.Rows(&r.own) {
+		r.current = dest
 		notNull(dest)
 		if r.own.bytes {
 			err = r.own.convert(dest)
@@ -171,7 +173,6 @@ func (r *rows) Next(dest []driver.Value) error {
 		return io.EOF
 	}
 	err := r.next(dest)
-	r.current = dest
 	switch {
 	case err == nil:
 		return nil
@@ -289,10 +290,17 @@ func (r *rows) drain() (canceled bool, err error) {
 }
 
 // buffer reads the rest of the result into memory, so that the connection is
-// free for another statement.
+// free for another statement. Where goroutines share a connection, one may be scanning the current row
+// meanwhile, so that is left where it is, and what is read goes elsewhere.
 func (r *rows) buffer() {
-	r.c.reply.rows = nil // the current row is in there
-	outlive(r.current)
+	r.c.reply.rows = nil
+	if r.shared {
+		r.c.wire.KeepRow()
+	}
+	if d := r.own.direct; d != nil {
+		r.own.direct, r.c.wireRow = &wireRow{plan: d.plan, zone: d.zone}, nil
+	}
+	outlive(r.current) // lib/pq has but one place
 	for {
 		set := resultSet{header: snapshot(r)}
 		n := len(r.Columns())

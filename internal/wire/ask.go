@@ -261,6 +261,15 @@ func (c *Conn) NextRow() (payload []byte, ok bool) {
 	return nil, false
 }
 
+// KeepRow leaves the memory of the last row of NextRow to whoever has it: what is read
+// from now on goes elsewhere.
+func (c *Conn) KeepRow() {
+	rd := &c.reader
+	buf := make([]byte, len(rd.buf))
+	rd.r, rd.w = 0, copy(buf, rd.buf[rd.r:rd.w])
+	rd.buf = buf
+}
+
 // TakesRows reports whether [Conn.NextRow] may find something.
 func (c *Conn) TakesRows() bool {
 	return c.reader.modes&^(modeAsked|modeDescribe|modeText) == modeRows && !c.described.Strange
