@@ -45,8 +45,6 @@ type rows struct {
 	err    error      // how the answer ended, if not well
 	more   bool       // it was a part of a cursor's rows, and more may follow
 
-	current []driver.Value // the row that the caller may still look at, if its memory is lib/pq's
-
 	closed   bool
 	buffered bool
 	sets     []resultSet // what buffer has read: the current result set first
@@ -117,7 +115,6 @@ func (r *rows) header() driver.Rows {
 // next reads a row from the answer.
 func (r *rows) next(dest []driver.Value) (err error) {
 	defer guard(r.c.wire, &err)
-	r.current = nil
 	if r.shared && r.begun {
 		if row, ok := r.c.wire.NextRow(); ok {
 			if r.own.fields == nil { // of a simple query
@@ -131,8 +128,7 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
 		err = r.own.direct.read(r.base, dest)
 	} else if err = r.base.Next(dest); err == nil && r.base != driver.Rows(&r.own) {
-		r.current = dest
-		notNull(dest)
+		ownMemory(dest)
 		if r.own.bytes {
 			err = r.own.convert(dest)
 		}
@@ -141,12 +137,13 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	return err
 }
 
-// notNull makes empty what is not NULL: lib/pq gives a nil []byte for a bytea without bytes
+// ownMemory gives a row that lib/pq has read memory of its own, of which lib/pq has one for all rows. And
+// it makes empty what is not NULL: lib/pq gives a nil []byte for a bytea without bytes
 // under bytea_output=escape.
-func notNull(row []driver.Value) {
+func ownMemory(row []driver.Value) {
 	for i, v := range row {
-		if b, ok := v.([]byte); ok && b == nil {
-			row[i] = []byte{}
+		if b, ok := v.([]byte); ok {
+			row[i] = append(make([]byte, 0, len(b)), b...)
 		}
 	}
 }
@@ -300,7 +297,6 @@ func (r *rows) buffer() {
 	if d := r.own.direct; d != nil {
 		r.own.direct, r.c.wireRow = &wireRow{plan: d.plan, zone: d.zone}, nil
 	}
-	outlive(r.current) // lib/pq has but one place
 	for {
 		set := resultSet{header: snapshot(r)}
 		n := len(r.Columns())
