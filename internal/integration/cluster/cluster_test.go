@@ -663,7 +663,10 @@ func halfFlushed(t *testing.T, l lab) {
 	prime, stand := l.prime, open(t, l.stands[0].DSN())
 	admin := open(t, prime.DSN())
 	c := newCluster(t, dsnOf("app", prime, l.stands[0]), psyco.WithCheckInterval(fast))
-	until(t, "the standby is known", func() bool { return c.Stats().Servers[1].Usable })
+	until(t, "both are known", func() bool {
+		s := c.Stats().Servers
+		return s[0].Role == "primary" && s[1].Usable
+	})
 	tx := testdb.MustBegin(t, admin) // which goes on to work elsewhere
 	defer tx.Rollback()
 	until(t, "a record is flushed in part", func() bool {
