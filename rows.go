@@ -1,7 +1,6 @@
 package psyco
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"database/sql"
@@ -128,24 +127,13 @@ func (r *rows) next(dest []driver.Value) (err error) {
 	if r.own.direct != nil && r.base != driver.Rows(&r.own) {
 		err = r.own.direct.read(r.base, dest)
 	} else if err = r.base.Next(dest); err == nil && r.base != driver.Rows(&r.own) {
-		ownMemory(dest)
+		outlive(dest) // lib/pq has one place for all rows
 		if r.own.bytes {
 			err = r.own.convert(dest)
 		}
 	}
 	r.begun = err == nil
 	return err
-}
-
-// ownMemory gives a row that lib/pq has read memory of its own, of which lib/pq has one for all rows. And
-// it makes empty what is not NULL: lib/pq gives a nil []byte for a bytea without bytes
-// under bytea_output=escape.
-func ownMemory(row []driver.Value) {
-	for i, v := range row {
-		if b, ok := v.([]byte); ok {
-			row[i] = append(make([]byte, 0, len(b)), b...)
-		}
-	}
 }
 
 // closeBase reads what is left of the answer.
@@ -322,12 +310,13 @@ func (r *rows) buffer() {
 	r.buffered = true
 }
 
-// outlive gives a row memory of its own: lib/pq and wire reuse theirs.
+// outlive gives a row memory of its own: lib/pq and wire reuse theirs. And it makes empty what is
+// not NULL: lib/pq gives a nil []byte for a bytea without bytes under bytea_output=escape.
 func outlive(row []driver.Value) {
 	for i, v := range row {
 		switch x := v.(type) {
 		case []byte:
-			row[i] = bytes.Clone(x)
+			row[i] = append(make([]byte, 0, len(x)), x...)
 		case *wireRow:
 			row[i] = x.kept()
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/lib/pq/pqerror"
+
 	"github.com/psyco-go/psyco/internal/conninfo"
 	"github.com/psyco-go/psyco/internal/sqllex"
 )

@@ -18,6 +18,7 @@ import (
 	"github.com/psyco-go/psyco"
 	"github.com/psyco-go/psyco/internal/faultproxy"
 	"github.com/psyco-go/psyco/internal/pgserver"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
@@ -149,11 +150,7 @@ func TestCommittedAsksTheSameServer(t *testing.T) {
 	first, second := pgserver.TestPair(t) // any two
 	admin := open(t, second.DSN())
 	mustExec(t, admin, "SELECT pg_promote()")
-	p, err := faultproxy.New(first.Network(), first.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
+	p := testdb.ProxyOf(t, first)
 	var at atomic.Value
 	at.Store(p.Addr())
 	db := open(t, "host=127.0.0.1 user=postgres dbname=postgres sslmode=disable", psyco.WithDialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -163,7 +160,7 @@ func TestCommittedAsksTheSameServer(t *testing.T) {
 	mustExec(t, db, "CREATE TABLE t (k int)")
 	p.On(faultproxy.Before(faultproxy.Then(faultproxy.SQL("COMMIT"), faultproxy.Msg(faultproxy.ToClient, "C"))), (*faultproxy.Link).Cut)
 	var id int64
-	err = psyco.InTx(ctx, db, nil, func(tx *sql.Tx) (err error) {
+	err := psyco.InTx(ctx, db, nil, func(tx *sql.Tx) (err error) {
 		if id, err = psyco.TxID(ctx, tx); err != nil {
 			return err
 		}

@@ -32,6 +32,12 @@ func Proxy(t *testing.T) *faultproxy.Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return ProxyOf(t, s)
+}
+
+// ProxyOf returns a proxy in front of a server.
+func ProxyOf(t *testing.T, s *pgserver.Server) *faultproxy.Proxy {
+	t.Helper()
 	p, err := faultproxy.New(s.Network(), s.Addr())
 	if err != nil {
 		t.Fatal(err)

@@ -704,12 +704,8 @@ func longInterval(t *testing.T, l lab) {
 // proxied returns a proxy in front of a server, and its port.
 func proxied(t *testing.T, s *pgserver.Server) (p *faultproxy.Proxy, port string) {
 	t.Helper()
-	p, err := faultproxy.New(s.Network(), s.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { p.Close() })
-	_, port, err = net.SplitHostPort(p.Addr())
+	p = testdb.ProxyOf(t, s)
+	_, port, err := net.SplitHostPort(p.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}

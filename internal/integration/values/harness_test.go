@@ -5,7 +5,6 @@ package values_test
 
 import (
 	"fmt"
-	"iter"
 	"reflect"
 	"strings"
 	"testing"
@@ -22,8 +21,6 @@ var (
 	all, scanAll, code, stats     = testdb.All, testdb.ScanAll, testdb.Code, testdb.Stats
 	roundTrips                    = testdb.RoundTrips
 )
-
-func collected[T any](rows iter.Seq2[T, error]) ([]T, error) { return testdb.Collected(rows) }
 
 // second is the error of a call with two results.
 func second[T any](_ T, err error) error { return err }

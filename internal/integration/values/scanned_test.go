@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/psyco-go/psyco"
+	"github.com/psyco-go/psyco/internal/testdb"
 	"github.com/psyco-go/psyco/internal/testsize"
 )
 
@@ -30,9 +31,9 @@ func bothWays[T any]() differing {
 			return nil, err
 		}
 		defer rows.Close()
-		return collected(psyco.ScanRows[T](rows))
+		return testdb.Collected(psyco.ScanRows[T](rows))
 	}, func(ctx context.Context, h psyco.Handle, query string, args ...any) (any, error) {
-		return collected(psyco.CopyOutRows[T](ctx, h, "COPY ("+query+") TO STDOUT", args...))
+		return testdb.Collected(psyco.CopyOutRows[T](ctx, h, "COPY ("+query+") TO STDOUT", args...))
 	}}
 }
 
